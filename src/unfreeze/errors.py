@@ -1,0 +1,39 @@
+"""Bad input is one clear line, never a traceback.
+
+Everything that a user can get wrong is raised as `UserError`; `run_stage` is the only place that
+turns it into a line on standard error and an exit status.
+"""
+
+import difflib
+import errno
+import sys
+from collections.abc import Callable, Iterable
+
+
+class UserError(Exception):
+    """What a user can mend. The message names the file, the key, the value and what is allowed."""
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str:
+    """" (did you mean 'early'?)" for a misspelt word, "" when nothing is near."""
+    near = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's main. A `UserError`, or a disk without room, exits with 1 and one line."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        sys.exit(
+            f"error: no room left on the disk{where}: free some space (`dvc gc -w` drops cached "
+            "results that no longer belong to the workspace) and run the same command again; "
+            "nothing finished is lost"
+        )
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; run the same command again to go on from the last epoch")

@@ -1,0 +1,67 @@
+"""Opening official weights as their sources serve them, safely.
+
+What depends on it: the stage fetch-weights.
+"""
+
+import hashlib
+import io
+import pickle
+from collections import OrderedDict
+from typing import Any
+
+from unfreeze.data.sources import Source, wrong_bytes
+from unfreeze.errors import UserError
+from unfreeze.models.facts import Weights
+from unfreeze.models.weights import tensors_digest
+
+
+def read(source: Source, weights: Weights) -> bytes:
+    """Open what a source serves and check it.
+
+    Returns:
+        The content of a safetensors file.
+
+    Raises:
+        UserError: it cannot be opened safely, or is not the weights.
+    """
+    import torch
+    from safetensors.torch import save
+
+    if source.kind == "registry":
+        (name,) = weights.asset.registry.members
+        content = source.members([name])[name]
+    else:
+        name = weights.asset.file
+        content = source.path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if not found.startswith(weights.sha256_prefix):
+            raise wrong_bytes(source.label, "SHA-256", f"{weights.sha256_prefix}...", found)
+    try:
+        if name.endswith(".pkl"):
+            state = _TensorUnpickler(io.BytesIO(content)).load()
+        else:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state = {key: tensor.contiguous() for key, tensor in state.items()}
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{source.label}: no readable weights ({reason})") from None
+    found = tensors_digest({key: tensor.numpy() for key, tensor in state.items()})
+    if found != weights.digest:
+        raise wrong_bytes(source.label, "SHA-256 over the tensors", weights.digest, found)
+    return save(state)
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Opens a plain pickle of a state dict and nothing else: a pickle may name any callable, so
+    the three that such a file needs are the only ones found."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        import torch
+
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return torch._utils._rebuild_tensor_v2
+        if (module, name) == ("torch.storage", "_load_from_bytes"):
+            return lambda content: torch.load(io.BytesIO(content), weights_only=True)
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which weights do not need")

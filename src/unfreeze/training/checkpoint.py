@@ -1,0 +1,66 @@
+"""The scratch folder: the last epoch of unfinished replicates, and finished ones whole.
+
+A replicate's files are named by its digest and by the kind of arithmetic that made them. The
+folder may be deleted at any time; it is bounded, oldest out first.
+"""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+
+from unfreeze import environment, files
+from unfreeze.training.devices import Device
+
+
+class Scratch:
+    """The two files of one replicate: `*.epoch.pt` while it trains, `*.done.pt` when finished."""
+
+    def __init__(self, digest: str, device: Device) -> None:
+        folder = environment.scratch() / "replicates"
+        kind = f"{device.torch.type}-{device.precision}"
+        self._epoch = folder / f"{digest}-{kind}.epoch.pt"
+        self._done = folder / f"{digest}-{kind}.done.pt"
+
+    def load_epoch(self) -> dict | None:
+        return _load(self._epoch)
+
+    def load_done(self) -> dict | None:
+        return _load(self._done)
+
+    def save_epoch(self, content: dict) -> None:
+        _save(self._epoch, content)
+
+    def save_done(self, content: dict) -> None:
+        _save(self._done, content)
+        self._epoch.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> dict | None:
+    """The content, on the CPU; None when there is no such file or it is damaged."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile):
+        path.unlink()
+        return None
+
+
+def _save(path: Path, content: dict) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    _make_room(path.parent, environment.scratch_limit() - buffer.getbuffer().nbytes)
+    files.write_bytes(path, buffer.getbuffer())
+
+
+def _make_room(folder: Path, limit: int) -> None:
+    """Delete the oldest files until the rest is at most `limit` bytes."""
+    by_age = sorted(folder.glob("*.pt"), key=lambda file: file.stat().st_mtime, reverse=True)
+    total = 0
+    for file in by_age:
+        total += file.stat().st_size
+        if total > limit:
+            file.unlink()

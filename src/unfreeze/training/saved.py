@@ -1,0 +1,79 @@
+"""Trained models on disk: only what training changed, and the whole model back from it.
+
+runs/RUN/model.safetensors holds, for each seed, the tensors that differ from the pretrained
+weights, under the name SEED/TENSOR; the recipe says which weights those are.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from unfreeze import files, models
+from unfreeze.errors import UserError
+from unfreeze.models import weights
+
+
+def pretrained(recipe: dict, folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors that a recipe starts from; none when it starts from scratch.
+
+    Raises:
+        UserError: the file is missing, damaged, or not the one that the recipe names.
+    """
+    if recipe["weights"] is None:
+        return {}
+    file = weights.path(folder, recipe["weights"]["name"])
+    arrays = weights.read_arrays(file)
+    if weights.tensors_digest(arrays) != recipe["weights"]["digest"]:
+        raise UserError(f"{file}: is not what the recipe names (digest "
+                        f"{recipe['weights']['digest'][:12]}...); run `dvc repro`")
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def changed(state: dict[str, torch.Tensor],
+            initial: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict that are not bit for bit those of the initial one."""
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in state.items()
+        if name not in initial or not torch.equal(tensor.cpu(), initial[name])
+    }
+
+
+def serialise(by_seed: dict[int, dict[str, torch.Tensor]]) -> bytes:
+    """model.safetensors of a run."""
+    return save({f"{seed}/{name}": tensor
+                 for seed, tensors in by_seed.items() for name, tensor in tensors.items()})
+
+
+def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.Module:
+    """A trained model, bit for bit as it was when training ended, in eval mode.
+
+    Args:
+        run: a run of the project at `root`, reproduced or restored (`dvc checkout`).
+        seed: which replicate; the first when None.
+        root: where recipes/, runs/ and weights/ lie.
+
+    Raises:
+        UserError: something is missing, damaged or does not fit.
+    """
+    recipe = files.read_yaml(root / "recipes" / f"{run}.yaml")
+    seed = next(iter(recipe["seeds"])) if seed is None else seed
+    if seed not in recipe["seeds"]:
+        raise UserError(f"recipes/{run}.yaml: no seed {seed}; there are "
+                        f"{', '.join(map(str, recipe['seeds']))}")
+    path = root / "runs" / run / "model.safetensors"
+    try:
+        stored = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: missing or damaged ({error}); run `dvc repro`") from None
+    initial = pretrained(recipe, root / "weights")
+    own = {name.partition("/")[2]: tensor for name, tensor in stored.items()
+           if name.startswith(f"{seed}/")}
+    knobs = recipe["knobs"]
+    model = models.family(knobs["model"]).build(knobs["model"], knobs["stem"],
+                                                 len(recipe["classes"]))
+    state = model.state_dict()
+    model.load_state_dict({name: own.get(name, initial.get(name)) for name in state})
+    return model.eval()

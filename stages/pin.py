@@ -1,0 +1,45 @@
+"""plan/, data/, weights/, subsets/, src/ -> recipes/RUN.yaml: all that determines each run."""
+
+from pathlib import Path
+
+import _source  # noqa: F401
+
+from unfreeze import config, files, models, recipe
+from unfreeze.data import arrays
+from unfreeze.errors import run_stage
+from unfreeze.models import weights
+
+STAGES = Path(__file__).resolve().parent
+SOURCE = STAGES.parent / "src"
+
+
+def main() -> None:
+    runs = files.read_yaml(Path("plan/runs.yaml"))
+    cards = {name: arrays.read_card(Path("data") / name)
+             for name in files.read_yaml(Path("plan/datasets.yaml"))}
+    digests = {name: weights.tensors_digest(weights.read_arrays(weights.path(Path("weights"), name)))
+               for name in files.read_yaml(Path("plan/weights.yaml"))}
+    code = {model: recipe.fingerprint([STAGES / "train.py", Path(models.family(model).__file__)],
+                                      SOURCE)
+            for model in {run["model"] for run in runs.values()}}
+    with files.whole_folder(Path("recipes")) as folder:
+        for name, run in runs.items():
+            files.write_yaml(folder / f"{name}.yaml", {
+                "knobs": config.training_knobs(run),
+                "parts": run["parts"],
+                "normalization": run["normalization"],
+                "dataset": {"name": run["dataset"], "digest": cards[run["dataset"]]["digest"]},
+                "weights": run["weights"] and
+                {"name": run["weights"], "digest": digests[run["weights"]]},
+                "classes": cards[run["dataset"]]["classes"],
+                "seeds": {seed: {"subset": file,
+                                 "digest": files.file_digest(Path("subsets") / file)}
+                          for seed, file in run["subsets"].items()},
+                "software": recipe.software(),
+                "code": code[run["model"]],
+            })
+    print(f"{len(runs)} recipes; `git diff recipes/` explains what will be trained again")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,22 @@
+"""params.yaml -> plan/: the settled runs, and the datasets, weights and subsets they need."""
+
+from pathlib import Path
+
+import _source  # noqa: F401
+
+from unfreeze import config, files
+from unfreeze.errors import run_stage
+
+
+def main() -> None:
+    plan = config.resolve(files.read_yaml(Path("params.yaml")))
+    with files.whole_folder(Path("plan")) as folder:
+        files.write_yaml(folder / "runs.yaml", plan.runs)
+        files.write_yaml(folder / "datasets.yaml", plan.datasets)
+        files.write_yaml(folder / "weights.yaml", plan.weights)
+        files.write_yaml(folder / "subsets.yaml", plan.subsets)
+    print(f"{len(plan.runs)} runs: {', '.join(plan.runs)}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,27 @@
+"""plan/subsets.yaml, data/ -> subsets/NAME.json: train, validation and test indices."""
+
+import json
+from pathlib import Path
+
+import _source  # noqa: F401
+
+from unfreeze import files
+from unfreeze.data import arrays, subsets
+from unfreeze.errors import run_stage
+
+
+def main() -> None:
+    wanted = files.read_yaml(Path("plan/subsets.yaml"))
+    with files.whole_folder(Path("subsets")) as folder:
+        for name, arguments in wanted.items():
+            source = Path("data") / arguments["dataset"]
+            dataset = arrays.load(source)
+            settings = {key: value for key, value in arguments.items() if key != "dataset"}
+            indices = subsets.draw(dataset.train_labels, dataset.test_labels, **settings)
+            head = arguments | {"dataset_digest": arrays.read_card(source)["digest"]}
+            files.write_text(folder / name, json.dumps(head | indices) + "\n")
+    print(f"{len(wanted)} subsets")
+
+
+if __name__ == "__main__":
+    run_stage(main)
