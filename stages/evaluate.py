@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-import _source  # noqa: F401
 import numpy as np
 
+import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import run_stage
 from unfreeze.scoring import metrics

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import _source  # noqa: F401
-
 from unfreeze import files, models
 from unfreeze.data import sources
 from unfreeze.errors import UserError, run_stage

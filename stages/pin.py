@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import _source  # noqa: F401
-
 from unfreeze import config, files, models, recipe
 from unfreeze.data import arrays
 from unfreeze.errors import run_stage

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import _source  # noqa: F401
-
 from unfreeze import files
 from unfreeze.data import arrays, subsets
 from unfreeze.errors import run_stage

@@ -5,9 +5,9 @@ import io
 import sys
 from pathlib import Path
 
-import _source  # noqa: F401
 import numpy as np
 
+import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import run_stage
 from unfreeze.training import devices, replicate, saved

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from unfreeze import environment, files, models, recipe as recipes
+from unfreeze import environment, files, models
+from unfreeze import recipe as recipes
 from unfreeze.data import arrays
 from unfreeze.data.batches import Augmentation, Images, count_batches
 from unfreeze.errors import UserError
