@@ -23,7 +23,8 @@ def fetch(file: Path, facts) -> None:
             return
     except UserError:
         pass  # missing or damaged: fetched below
-    files.write_bytes(file, sources.obtain(facts.asset, lambda source: official.read(source, facts)))
+    content = sources.obtain(facts.asset, lambda source: official.read(source, facts))
+    files.write_bytes(file, content)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ def main() -> None:
     runs = files.read_yaml(Path("plan/runs.yaml"))
     cards = {name: arrays.read_card(Path("data") / name)
              for name in files.read_yaml(Path("plan/datasets.yaml"))}
-    digests = {name: weights.tensors_digest(weights.read_arrays(weights.path(Path("weights"), name)))
-               for name in files.read_yaml(Path("plan/weights.yaml"))}
+    digests = {
+        name: weights.tensors_digest(weights.read_arrays(weights.path(Path("weights"), name)))
+        for name in files.read_yaml(Path("plan/weights.yaml"))
+    }
     code = {model: recipe.fingerprint([STAGES / "train.py", Path(models.family(model).__file__)],
                                       SOURCE)
             for model in {run["model"] for run in runs.values()}}

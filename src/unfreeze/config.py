@@ -67,6 +67,7 @@ def _fits_scales(value: Any) -> bool:
 
 
 _FRACTION = _number("a number above 0 and at most 1", lambda value: 0 < value <= 1)
+_BELOW_ONE = _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1)
 _NOT_NEGATIVE = _number("a number, 0 or more", lambda value: value >= 0)
 _SWITCH = Knob("true, false", lambda value: isinstance(value, bool))
 
@@ -74,7 +75,7 @@ KNOBS: dict[str, Knob] = {
     "dataset": Knob("the name of a dataset", lambda value: isinstance(value, str)),
     "fraction": _FRACTION,
     "test_fraction": _FRACTION,
-    "validation": _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1),
+    "validation": _BELOW_ONE,
     "seeds": Knob("a list of different whole numbers from 0 to 2147483647", _fits_seeds),
     "model": Knob("the name of a model", lambda value: isinstance(value, str)),
     "init": _choice("pretrained", "scratch"),
@@ -86,12 +87,11 @@ KNOBS: dict[str, Knob] = {
     "optimizer": _choice("sgd", "adam", "adamw"),
     "lr": _number("a number above 0", lambda value: value > 0),
     "lr_scale": Knob("{part: multiplier above 0}", _fits_scales),
-    "momentum": _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1),
+    "momentum": _BELOW_ONE,
     "weight_decay": _NOT_NEGATIVE,
     "schedule": _choice("constant", "cosine", "exponential"),
     "gamma": _FRACTION,
-    "label_smoothing": _number("a number from 0 up to but not including 1",
-                               lambda value: 0 <= value < 1),
+    "label_smoothing": _BELOW_ONE,
     "image_size": _integer(1),
     "normalize": _choice("dataset", "weights"),
     "flip": _SWITCH,
@@ -176,7 +176,9 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
 
 
 def _settle(where: str, defaults: dict, overrides: Any) -> dict:
-    """One run: every knob, and `parts`, `weights`, `normalization` and `subsets` besides."""
+    """One run: every knob, and besides them `changes` (its own overrides), `parts` (the table of
+    rules.part_table), `weights` (name or None), `normalization` (mean and std per channel) and
+    `subsets` ({seed: index file})."""
     if not isinstance(overrides, dict):
         raise UserError(f"{where}: {overrides!r} is not allowed; it must be a mapping of knobs to "
                         "values, {} for none")
@@ -218,6 +220,7 @@ def _settle(where: str, defaults: dict, overrides: Any) -> dict:
     images = weights if run["normalize"] == "weights" else dataset
     mean, std = (images.mean, images.std) if images is weights else (images.MEAN, images.STD)
     return {key: run[key] for key in KNOBS} | {
+        "changes": overrides,
         "parts": parts,
         "weights": weights.name if run["init"] == "pretrained" else None,
         "normalization": {"mean": list(mean), "std": list(std)},

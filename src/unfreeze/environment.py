@@ -8,9 +8,9 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_DEVICE | auto | auto, cpu, cuda or cuda:N |
 | UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16 or fp32 |
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
-| UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, finished replicates, partial downloads |
+| UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
-| UNFREEZE_RESIZED_GB | a quarter of the memory | resized images are kept in memory up to this size |
+| UNFREEZE_RESIZED_GB | memory / 4 | resized images are kept in memory up to this size |
 """
 
 import os

@@ -1,0 +1,140 @@
+import copy
+
+import pytest
+import torch
+
+from unfreeze import models
+from unfreeze.training import loop
+from unfreeze.training.devices import Device
+from unfreeze.tuning import groups, rules
+
+CPU = Device(torch.device("cpu"), False, "test")
+KNOBS = {"lr": 0.01, "momentum": 0.9}
+BN = torch.nn.modules.batchnorm._BatchNorm
+
+
+@pytest.fixture(scope="module", params=["mobilenet_v2", "resnet18"])
+def built(request):
+    """(parts, a model to copy)."""
+    family = models.family(request.param)
+    torch.manual_seed(0)
+    return family.MODELS[request.param].parts, family.build(request.param, "original", 3)
+
+
+def train(model, rows, policy, optimizer="adam", epochs=2):
+    """A few steps as a run makes them; the state dicts before and after."""
+    groups.freeze(model, rows)
+    before = copy.deepcopy(model.state_dict())
+    steps = loop.make_optimizer(groups.parameter_groups(model, rows, KNOBS["lr"], 0.1),
+                                KNOBS | {"optimizer": optimizer})
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for _ in range(epochs):
+        loop.set_training_mode(model, policy)
+        loop.train_epoch(model, steps, [(images, torch.arange(8) % 3)], CPU, 0.0, lambda: None)
+    return before, model.state_dict()
+
+
+def moved(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+# weight_decay is on, momentum and Adam's moments too: none may reach a frozen parameter.
+@pytest.mark.parametrize(("freeze", "optimizer"), [
+    ("none", "adam"), ("early", "sgd"), ("middle", "adamw"), ("last_only", "adam"),
+    ({"train": ["stem", "stage4"]}, "sgd")], ids=str)
+def test_exactly_the_trainable_parameters_move(built, freeze, optimizer):
+    parts, model = built[0], copy.deepcopy(built[1])
+    rows = rules.part_table(parts, freeze, {})
+    before, after = train(model, rows, "eval", optimizer)
+    trainable = tuple(f"{row['module']}." for row in rows if row["trainable"])
+    names = {name for name, _ in model.named_parameters()}
+    assert moved(before, after) & names == {name for name in names if name.startswith(trainable)}
+    # The running statistics too: under the policy eval, a frozen part is a fixed function.
+    assert all(name.startswith(trainable) for name in moved(before, after))
+
+
+@pytest.mark.parametrize("policy", ["eval", "train"])
+def test_policy_decides_for_frozen_batchnorm_statistics(built, policy):
+    parts, model = built[0], copy.deepcopy(built[1])
+    rows = rules.part_table(parts, "early", {})
+    before, after = train(model, rows, policy)
+    frozen = tuple(f"{row['module']}." for row in rows if not row["trainable"])
+    statistics = {f"{name}.{buffer}" for name, module in model.named_modules()
+                  if isinstance(module, BN) for buffer, _ in module.named_buffers()}
+    still = {name for name in statistics if name.startswith(frozen)}
+    assert still and statistics - still
+    assert moved(before, after) & statistics == (
+        statistics if policy == "train" else statistics - still)
+
+
+@pytest.mark.parametrize("policy", ["eval", "train"])
+def test_policy_decides_for_frozen_batchnorm_only(built, policy):
+    # Dropout and trainable BatchNorm train under both; an earlier eval mode is forgotten.
+    parts, model = built[0], copy.deepcopy(built[1]).eval()
+    rows = rules.part_table(parts, "early", {})
+    groups.freeze(model, rows)
+    loop.set_training_mode(model, policy)
+    for name, module in model.named_modules():
+        is_frozen_bn = isinstance(module, BN) and not module.weight.requires_grad
+        assert module.training == (policy == "train" or not is_frozen_bn), name
+
+
+def test_each_parameter_has_the_rate_of_its_row(built):
+    parts, model = built
+    last = next(reversed(parts["stage4"]))
+    rows = rules.part_table(parts, ["stage1"], {"head": 10, "stage4": 0.5, last: 0.25})
+    made = groups.parameter_groups(model, rows, 0.2, 0.3)
+    rates = {id(p): group["lr"] for group in made for p in group["params"]}
+    assert sum(len(group["params"]) for group in made) == len(rates)  # none twice
+    assigned = groups.assign(model, rows)
+    for name, parameter in model.named_parameters():
+        row = assigned[name]
+        assert rates.get(id(parameter)) == (0.2 * row["lr_scale"] if row["trainable"] else None)
+    assert {group["lr"] for group in made} == ({0.2, 2.0, 0.05, 0.1} if len(parts["stage4"]) > 1
+                                               else {0.2, 2.0, 0.05})
+    assert all(group["base_lr"] == group["lr"] and group["weight_decay"] == 0.3 for group in made)
+
+
+def test_larger_scale_moves_further(built):
+    parts, model = built[0], copy.deepcopy(built[1])
+    head = parts["head"][0]
+    plain, scaled = (
+        train(copy.deepcopy(model), rules.part_table(parts, "last_only", scale), "eval", "sgd", 1)
+        for scale in ({}, {"head": 10}))
+    (name,) = [n for n in plain[0] if n.startswith(head) and n.endswith("bias")]
+    # One step of SGD is linear in the rate.
+    torch.testing.assert_close((scaled[1][name] - scaled[0][name]),
+                               10 * (plain[1][name] - plain[0][name]), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda rows: rows[1:], "lies in 0 modules"),
+    (lambda rows: [*rows, rows[0]], "lies in 2 modules"),
+    (lambda rows: [*rows, rows[0] | {"module": "nowhere"}], "without a parameter: nowhere"),
+])
+def test_family_file_with_a_mistake_is_refused(built, change, words):
+    parts, model = built
+    with pytest.raises(ValueError, match=words):
+        groups.assign(model, change(rules.part_table(parts, "none", {})))
+
+
+def test_module_name_is_no_prefix_of_another():
+    # features.1 does not own features.14.
+    family = models.family("mobilenet_v2")
+    rows = rules.part_table(family.MODELS["mobilenet_v2"].parts, "none", {})
+    assigned = groups.assign(family.build("mobilenet_v2", "original", 2), rows)
+    assert assigned["features.14.conv.3.weight"]["module"] == "features.14"
+
+
+def test_table_counts_every_parameter_once(built):
+    parts, model = built
+    rows = rules.part_table(parts, "early", {"head": 10, parts["stage4"][-1]: 2})
+    lines = [dict(zip(groups.HEADER, line, strict=True))
+             for line in groups.table(model, rows, 0.1, 0.2)]
+    assert sum(line["parameters"] for line in lines) == sum(p.numel() for p in model.parameters())
+    assert list(dict.fromkeys(line["part"] for line in lines)) == list(parts)
+    head, stage1 = lines[-1], next(line for line in lines if line["part"] == "stage1")
+    assert (head["trainable"], head["lr"], head["weight_decay"]) == (True, 1.0, 0.2)
+    assert (stage1["trainable"], stage1["lr"], stage1["weight_decay"]) == (False, 0.0, 0.0)
+    text = groups.as_text(groups.table(model, rows, 0.1, 0.2)).splitlines()
+    assert len(text) == len(lines) + 1 and "frozen" in text[2] and "1" in text[-1]
