@@ -13,7 +13,7 @@ whole process). Timed are training steps after warm-up steps; neither the start 
 our one-off resizing counts, the latter stands in a column of its own. A ratio is that of
 neighbouring portions; the table has its median over the rounds and its smallest and largest value.
 
-Usage: python benchmarks/throughput.py [--cases mobilenet_v2-96 ...] [--rounds 4] [--seconds 6]
+Usage: python benchmarks/throughput.py [--cases mobilenet_v2-96 ...] [--rounds 4] [--seconds 5]
 """
 
 import argparse
@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=6, help="of each timed portion, roughly")
+    parser.add_argument("--seconds", type=float, default=5, help="of each timed portion, roughly")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--images", type=int, default=5000, help="to draw from, in both sides")
     parser.add_argument("--json", type=Path, help="write all measurements here")

@@ -8,6 +8,8 @@ from unfreeze.training import loop
 from unfreeze.training.devices import Device
 from unfreeze.tuning import groups, rules
 
+torch.set_num_threads(1)  # on tiny images more threads only wait for one another
+
 CPU = Device(torch.device("cpu"), False, "test")
 KNOBS = {"lr": 0.01, "momentum": 0.9}
 BN = torch.nn.modules.batchnorm._BatchNorm

@@ -6,6 +6,8 @@ import torch
 from unfreeze import models
 from unfreeze.errors import UserError
 
+torch.set_num_threads(1)  # on tiny images more threads only wait for one another
+
 FAMILIES = models.families()
 NAMES = sorted(FAMILIES)
 BUILDS = [(name, stem) for name in NAMES for stem in FAMILIES[name].MODELS[name].strides]

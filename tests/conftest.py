@@ -1,0 +1,219 @@
+"""A whole project in a temporary git repository: this one's code, tiny images, two tiny models.
+
+The tiny dataset and models are added as a user would add their own: one new file each.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES, PER_CLASS, SIDE = 3, 40, 8
+
+DATASET = '''
+"""Tiny made-up images, served from the mirror folder."""
+import io
+import numpy as np
+from unfreeze.data.arrays import Arrays
+from unfreeze.data.assets import Asset
+from unfreeze.errors import UserError
+
+CLASSES = ("red", "green", "blue")
+TRAIN, TEST = 120, 60
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+DIGEST = "{digest}"
+URL, LICENCE, CITATION = "http://127.0.0.1:9/", "none", "none"
+ASSET = Asset(title="tiny images", url="http://127.0.0.1:9/tiny.npz")
+
+
+def read(source):
+    try:
+        with np.load(source.path) as found:
+            return Arrays(**found)
+    except Exception as error:
+        raise UserError(f"{{source.label}}: damaged ({{error}})") from None
+'''
+
+MODEL = '''
+"""A tiny convolutional network."""
+from unfreeze.data.assets import Asset
+from unfreeze.models.facts import Model, Weights
+
+MODELS = {{
+    "{name}": Model(
+        parts={{"stem": ("stem",), "stage1": ("stage1",), "stage2": ("stage2",),
+                "head": ("head",)}},
+        strides={{"original": 2}},
+        weights=Weights(name="{name}", digest="{digest}", sha256_prefix="{prefix}",
+                        asset=Asset(title="{name}", url="http://127.0.0.1:9/{name}.pth")),
+    ),
+}}
+
+
+def build(name, stem, classes):
+    from torch import nn
+
+    class Tiny(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+            self.stage1 = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.BatchNorm2d(8), nn.ReLU())
+            self.stage2 = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.Dropout(0.1), nn.ReLU())
+            self.head = nn.Linear(8, classes)
+
+        def forward(self, x):
+            return self.head(self.stage2(self.stage1(self.stem(x))).mean((2, 3)))
+
+    return Tiny()
+'''
+
+PARAMS = {
+    "dataset: .*": "dataset: tiny",
+    "fraction: .*": "fraction: 0.5",
+    "test_fraction: .*": "test_fraction: 1",
+    "image_size: .*": f"image_size: {SIDE}",
+    "seeds: .*": "seeds: [1]",
+    "model: .*": "model: tiny_a",
+    "epochs: .*": "epochs: 3",
+    "batch_size: .*": "batch_size: 16",
+    "lr: .*": "lr: 0.01",
+    "runs:(\n|.)*": "runs:\n"
+                    "  base: {}\n"
+                    "  own_freeze: {freeze: last_only}\n"
+                    "  own_lr: {lr: 0.02, seeds: [1, 2]}\n"
+                    "  other_model: {model: tiny_b, init: scratch, freeze: none}\n",
+}
+
+
+class Project:
+    """A project folder and the commands that a user would type in it."""
+
+    def __init__(self, folder: Path, mirror: Path, scratch: Path) -> None:
+        self.folder = folder
+        bin_folder = str(Path(sys.executable).parent)
+        self.environment = os.environ | {
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            "UNFREEZE_MIRROR": str(mirror),
+            "UNFREEZE_SCRATCH": str(scratch),
+            "UNFREEZE_DEVICE": "cpu",
+            "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
+        }
+        self.environment.pop("PYTHONPATH", None)
+
+    def popen(self, *command: str, **keywords) -> subprocess.Popen:
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+
+    def try_run(self, *command: str) -> tuple[int, str]:
+        process = self.popen(*command)
+        output, _ = process.communicate()
+        return process.returncode, output
+
+    def run(self, *command: str) -> str:
+        status, output = self.try_run(*command)
+        assert status == 0, f"{command} exited with {status}:\n{output}"
+        return output
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new, 1))
+
+    def restore(self) -> None:
+        """Back to the last commit, outputs included."""
+        self.run("git", "checkout", "-q", "--", ".")
+        self.run("git", "clean", "-qfd")
+        self.run("dvc", "repro")
+
+    def metrics(self) -> dict[str, bytes]:
+        return {str(path.relative_to(self.folder)): path.read_bytes()
+                for path in sorted((self.folder / "metrics").rglob("*.json"))}
+
+
+def ran(output: str, stage: str) -> set[str]:
+    """The runs of a foreach stage whose command was executed; {""} for a stage of its own."""
+    return set(re.findall(rf"Running stage '{stage}@?([\w-]*)'", output))
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory) -> Path:
+    """Official files of the tiny dataset and models."""
+    import numpy as np
+    import torch
+
+    folder = tmp_path_factory.mktemp("mirror")
+    rng = np.random.default_rng(0)
+
+    def images(per_class: int):
+        labels = np.repeat(np.arange(CLASSES), per_class)
+        pixels = rng.integers(0, 160, (len(labels), SIDE, SIDE, 3))
+        pixels[np.arange(len(labels)), :, :, labels] += 60  # a class is a tint
+        return pixels.astype(np.uint8), labels
+
+    train_images, train_labels = images(PER_CLASS)
+    test_images, test_labels = images(PER_CLASS // 2)
+    np.savez(folder / "tiny.npz", train_images=train_images, train_labels=train_labels,
+             test_images=test_images, test_labels=test_labels)
+    for name in ("tiny_a", "tiny_b"):
+        scope: dict = {}
+        exec(MODEL.format(name=name, digest="", prefix=""), scope)
+        torch.manual_seed(len(name))
+        torch.save(scope["build"](name, "original", 5).state_dict(), folder / f"{name}.pth")
+    return folder
+
+
+def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
+    """This repository's code with the tiny dataset, models and study, committed to git."""
+    import hashlib
+
+    import numpy as np
+    import torch
+    from unfreeze.data.arrays import Arrays, digest
+    from unfreeze.models.weights import tensors_digest
+
+    ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+    for name in ("src", "stages", ".dvc"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    package = folder / "src" / "unfreeze"
+    with np.load(mirror / "tiny.npz") as found:
+        identity = digest(Arrays(**found))
+    (package / "data" / "datasets" / "tiny.py").write_text(DATASET.format(digest=identity))
+    for name in ("tiny_a", "tiny_b"):
+        file = mirror / f"{name}.pth"
+        state = torch.load(file, weights_only=True)
+        (package / "models" / f"{name}.py").write_text(MODEL.format(
+            name=name, prefix=hashlib.sha256(file.read_bytes()).hexdigest()[:8],
+            digest=tensors_digest({key: value.numpy() for key, value in state.items()})))
+    params = (folder / "params.yaml").read_text()
+    for pattern, line in PARAMS.items():
+        params, count = re.subn(rf"^{pattern}", line, params, count=1, flags=re.MULTILINE)
+        assert count == 1, pattern
+    (folder / "params.yaml").write_text(params)
+    project = Project(folder, mirror, scratch)
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("code")
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, mirror) -> tuple[Project, str]:
+    """A project after its first `dvc repro`, committed, and what that printed. Tests that change
+    it must call `restore`."""
+    folder = tmp_path_factory.mktemp("project")
+    project = make_project(folder / "project", mirror, folder / "scratch")
+    output = project.run("dvc", "repro")
+    project.commit("results")
+    return project, output

@@ -1,0 +1,212 @@
+import csv
+import hashlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import yaml
+from helpers import ROOT
+
+from unfreeze import files
+from unfreeze.errors import UserError, nearest, run_stage
+
+
+def python(code, folder, *preamble):
+    """Run code in its own process: the limits that it sets must not be ours."""
+    text = "\n".join([*preamble, textwrap.dedent(code)])
+    return subprocess.run([sys.executable, "-c", text], cwd=folder, capture_output=True, text=True,
+                          env={"PYTHONPATH": str(ROOT / "src")}, timeout=60)
+
+
+FILES_OF_100_KB = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from pathlib import Path
+from unfreeze import files
+from unfreeze.errors import UserError, run_stage
+"""
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_file_that_does_not_fit_leaves_nothing_new(tmp_path, before):
+    if before is not None:
+        (tmp_path / "out.bin").write_bytes(before)
+    done = python("files.write_bytes(Path('out.bin'), bytes(200_000))", tmp_path, FILES_OF_100_KB)
+    assert "OSError: [Errno 27] File too large: 'out.bin'" in done.stderr
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == ({} if before is None else {"out.bin": before})
+
+
+def test_stage_without_room_is_one_line_and_status_1(tmp_path):
+    done = python("run_stage(lambda: files.write_bytes(Path('out.bin'), bytes(200_000)))", tmp_path,
+                  FILES_OF_100_KB)
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no room left on the disk while writing out.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stage_on_a_full_disk_is_one_line_and_status_1(tmp_path):
+    # /dev/full is Linux's always full disk: ENOSPC from the kernel.
+    done = python("""
+        def main():
+            with open("/dev/full", "w") as file:
+                file.write("x")
+        run_stage(main)
+        """, tmp_path, FILES_OF_100_KB)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no room left on the disk")
+
+
+def test_stage_with_bad_input_is_one_line_and_status_1(tmp_path):
+    done = python("""
+        def main():
+            raise UserError("params.yaml: lr: no")
+        run_stage(main)
+        """, tmp_path, FILES_OF_100_KB)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: params.yaml: lr: no\n")
+
+
+def test_stage_lets_other_errors_through():
+    def main():
+        raise FileNotFoundError(2, "No such file", "x")
+
+    with pytest.raises(FileNotFoundError):
+        run_stage(main)
+
+
+def test_interrupted_stage_exits_with_a_line():
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="^error: interrupted"):
+        run_stage(main)
+
+
+@pytest.mark.parametrize(("word", "answer"), [
+    ("erly", " (did you mean 'early'?)"), ("zzz", ""), (5, ""), (None, ""), (["early"], " (")])
+def test_nearest_suggests_only_what_is_near(word, answer):
+    assert nearest(word, ["early", "middle"]).startswith(answer)
+    assert bool(nearest(word, ["early", "middle"])) == bool(answer)
+
+
+def test_write_makes_folders_and_replaces(tmp_path):
+    path = tmp_path / "a" / "b" / "c.txt"
+    for content in ("long content", "ä"):
+        files.write_text(path, content)
+        assert path.read_text() == content
+    assert [p.name for p in path.parent.iterdir()] == ["c.txt"]
+
+
+def test_write_into_a_file_as_folder_names_the_path(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError) as caught:
+        files.write_bytes(tmp_path / "folder", b"x")
+    assert caught.value.filename == str(tmp_path / "folder")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def fill(folder, names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def names(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_whole_folder_replaces_all(tmp_path):
+    fill(tmp_path / "out", ["stale", "deep/stale"])
+    with files.whole_folder(tmp_path / "out") as new:
+        assert list(new.iterdir()) == []
+        fill(new, ["fresh", "deep/fresh"])
+        assert names(tmp_path / "out") == ["deep/stale", "stale"]  # until the end
+    assert names(tmp_path) == ["out/deep/fresh", "out/fresh"]
+
+
+@pytest.mark.parametrize("error", [UserError, OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("before", [[], ["old"]])
+def test_whole_folder_keeps_the_old_one_if_the_block_fails(tmp_path, before, error):
+    fill(tmp_path / "out", before)
+    with pytest.raises(error), files.whole_folder(tmp_path / "out") as new:
+        fill(new, ["half"])
+        raise error
+    assert names(tmp_path) == [f"out/{name}" for name in before]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"] * bool(before)
+
+
+def test_whole_folder_makes_the_folders_above(tmp_path):
+    with files.whole_folder(tmp_path / "a" / "b") as new:
+        fill(new, ["x"])
+    assert names(tmp_path) == ["a/b/x"]
+
+
+CONTENT = {"z": 1, "a": [0.001, 1e-05, 1.0, -0.0, 1e22], "nested": {"seeds": {42: {"x": None}}},
+           "rows": [{"part": "stem", "trainable": True}, {"part": "head", "trainable": False}],
+           "text": ["no", "1e-3", "null", "ä", "a: b", ""], "empty": [{}, []]}
+
+
+def test_yaml_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "x.yaml"
+    files.write_yaml(path, CONTENT)
+    back = files.read_yaml(path)
+    assert back == CONTENT and list(back) == list(CONTENT)
+    # And the same of 0.00001, which naive YAML brings back as text.
+    assert [type(v) for v in back["a"]] == [float] * 5
+
+
+def test_yaml_has_a_line_a_row_and_no_anchors(tmp_path):
+    row = {"part": "stem", "lr_scale": 1.0}
+    files.write_yaml(tmp_path / "x.yaml", {"mean": [0.1, 0.2], "rows": [row, row]})
+    assert (tmp_path / "x.yaml").read_text().splitlines() == [
+        "mean: [0.1, 0.2]", "rows:", "- {part: stem, lr_scale: 1.0}",
+        "- {part: stem, lr_scale: 1.0}"]
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: [1, 2\n", "a: 1\nb: c: d\n", "a: 1\n\tb: 2\n"])
+def test_bad_yaml_is_one_line_with_the_line_number(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(yaml.YAMLError):
+        yaml.safe_load(text)
+    with pytest.raises(UserError, match=r"x\.yaml line [23]: ") as caught:
+        files.read_yaml(tmp_path / "x.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_yaml_of_other_bytes_is_a_clear_error(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"a: \xff\xfe\x00")
+    with pytest.raises(UserError, match=r"x\.yaml"):
+        files.read_yaml(tmp_path / "x.yaml")
+
+
+def test_missing_yaml_is_a_clear_error(tmp_path):
+    with pytest.raises(UserError, match=r"x\.yaml: no such file"):
+        files.read_yaml(tmp_path / "x.yaml")
+
+
+def test_json_comes_back_in_order(tmp_path):
+    files.write_json(tmp_path / "x.json", {"b": [1, 2.5], "a": "ä"})
+    assert (tmp_path / "x.json").read_text().endswith("}\n")
+    assert list(files.read_json(tmp_path / "x.json").items()) == [("b", [1, 2.5]), ("a", "ä")]
+
+
+def test_csv_comes_back_as_text(tmp_path):
+    rows = [(1, 'with "quotes", comma'), (2.5, "two\nlines"), (None, "")]
+    files.write_csv(tmp_path / "x.csv", ("n", "text"), rows)
+    assert files.read_csv(tmp_path / "x.csv") == [
+        {"n": "1", "text": 'with "quotes", comma'}, {"n": "2.5", "text": "two\nlines"},
+        {"n": "", "text": ""}]
+    with open(tmp_path / "x.csv", newline="") as file:
+        assert next(csv.reader(file)) == ["n", "text"]
+    assert b"\r" not in (tmp_path / "x.csv").read_bytes()
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_file_digest_is_hashlibs(tmp_path, algorithm):
+    (tmp_path / "x").write_bytes(bytes(range(256)) * 1000)
+    assert files.file_digest(tmp_path / "x", algorithm) == hashlib.new(
+        algorithm, bytes(range(256)) * 1000).hexdigest()

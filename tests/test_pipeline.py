@@ -1,0 +1,218 @@
+"""The real DVC pipeline in a real git repository, on a tiny image set: which stages run, when."""
+
+import os
+import signal
+import time
+
+import pytest
+from conftest import make_project, ran
+from unfreeze import files
+
+RUNS = {"base", "own_freeze", "own_lr", "other_model"}
+
+
+@pytest.fixture
+def project(finished):
+    """The finished project; whatever a test changes is undone."""
+    project, _ = finished
+    yield project
+    project.restore()
+
+
+@pytest.fixture
+def unplanned(finished):
+    """The finished project, for a test that gets no further than changing params.yaml."""
+    project, _ = finished
+    yield project
+    project.run("git", "checkout", "-q", "--", "params.yaml")
+
+
+def recipes(project) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in (project.folder / "recipes").glob("*.yaml")}
+
+
+def changed_recipes(project, before: dict[str, str]) -> set[str]:
+    project.run("dvc", "repro", "pin")
+    return {run for run, text in recipes(project).items() if text != before[run]}
+
+
+def test_first_repro_runs_everything_and_ends_up_to_date(finished):
+    project, output = finished
+    assert ran(output, "train") == ran(output, "evaluate") == RUNS
+    report = (project.folder / "report.md").read_text()
+    assert all(f"| {run} |" in report for run in RUNS)
+    assert "up to date" in project.run("dvc", "status")
+    assert "Running stage" not in project.run("dvc", "repro")
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_committed_files_agree_with_the_code_in_a_clone_without_data(finished, tmp_path):
+    project, _ = finished
+    project.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    project.folder, home = tmp_path / "clone", project.folder
+    try:
+        output = project.run("dvc", "repro", "--allow-missing", "--dry")
+    finally:
+        project.folder = home
+    assert "Running stage" not in output
+
+
+def test_training_learns_what_can_be_learned(finished):
+    project, _ = finished
+    score = files.read_json(project.folder / "metrics" / "runs" / "own_lr.json")
+    assert score["seeds"] == 2
+    assert score["accuracy"] > 60  # of three classes
+
+
+def test_changed_knob_trains_the_runs_that_inherit_it_and_going_back_trains_none(project):
+    output = project.run("dvc", "exp", "run", "-S", "freeze=early")
+    assert ran(output, "train") == {"base", "own_lr"}
+    project.run("git", "checkout", "-q", "--", "params.yaml")
+    output = project.run("dvc", "repro")
+    assert ran(output, "train") == set()
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_a_run_s_own_key_trains_that_run_alone(project):
+    project.edit("params.yaml", "own_freeze: {freeze: last_only}",
+                 "own_freeze: {freeze: last_only, epochs: 2}")
+    assert ran(project.run("dvc", "repro"), "train") == {"own_freeze"}
+
+
+def test_another_seed_trains_only_the_new_replicate(project):
+    output = project.run("dvc", "exp", "run", "-S", "seeds=[1,2]")
+    assert ran(output, "train") == {"base", "own_freeze", "other_model"}
+    assert output.count("seed 1: finished before") == 3
+    assert "seed 2: finished before" not in output
+
+
+def test_a_knob_changes_exactly_the_recipes_that_read_it(project):
+    before, params = recipes(project), (project.folder / "params.yaml").read_text()
+    for old, new, runs in [
+        ("\nlr: 0.01", "\nlr: 0.011", {"base", "own_freeze", "other_model"}),
+        ("\nfraction: 0.5", "\nfraction: 0.6", RUNS),
+        ("\nimage_size: 8", "\nimage_size: 10", RUNS),
+        ("\ngamma: 0.9", "\ngamma: 0.8", set()),  # no run's schedule reads it
+        ("frozen_batchnorm: eval", "frozen_batchnorm: train", {"own_freeze"}),
+    ]:
+        project.edit("params.yaml", old, new)
+        assert changed_recipes(project, before) == runs, new
+        (project.folder / "params.yaml").write_text(params)
+
+
+def test_comments_and_docstrings_train_nothing(project):
+    sources = [*project.folder.glob("src/**/*.py"), *project.folder.glob("stages/*.py")]
+    for path in sources:
+        text = path.read_text()
+        path.write_text(text.replace('"""', '"""Now better explained. ', 1) + "\n# a comment\n")
+    assert ran(project.run("dvc", "repro"), "train") == set()
+
+
+def test_scoring_code_evaluates_again_and_trains_nothing(project):
+    project.edit("src/unfreeze/scoring/metrics.py", "DECIMALS = 4", "DECIMALS = 3")
+    output = project.run("dvc", "repro")
+    assert ran(output, "train") == set()
+    assert ran(output, "evaluate") == RUNS
+
+
+def test_a_model_s_file_trains_that_model_s_runs_alone(project):
+    project.edit("src/unfreeze/models/tiny_b.py", "Dropout(0.1)", "Dropout(0.2)")
+    output = project.run("dvc", "repro")
+    assert ran(output, "train") == ran(output, "evaluate") == {"other_model"}
+
+
+def test_training_code_changes_every_recipe_and_reporting_none(project):
+    before = recipes(project)
+    project.edit("src/unfreeze/reporting/tables.py", '"the defaults"', '"nothing"')
+    assert changed_recipes(project, before) == set()
+    project.edit("src/unfreeze/training/loop.py", "return 1.0", "return 1.5")
+    assert changed_recipes(project, before) == RUNS
+
+
+def test_a_removed_run_leaves_nothing_behind(project):
+    project.edit("params.yaml", "  own_freeze: {freeze: last_only}\n", "")
+    project.run("dvc", "repro")
+    assert not any("own_freeze" in path.name for path in project.folder.glob("metrics/**/*"))
+    assert not (project.folder / "runs" / "own_freeze").exists()
+    assert "own_freeze" not in (project.folder / "report.md").read_text()
+
+
+def test_branches_compare_run_by_run_and_plots_draw(project):
+    project.run("git", "checkout", "-q", "-b", "other")
+    project.run("dvc", "exp", "run", "-S", "freeze=[stem]")
+    project.commit("another freeze")
+    table = project.run("dvc", "metrics", "diff", "--all", "main", "other")
+    lines = {line.split()[1]: line.split()[2:] for line in table.splitlines()[1:]}
+    assert set(lines) == RUNS
+    assert lines["own_freeze"][-1] == "0.0"  # it has its own freeze
+    for command in (("show",), ("diff", "main", "other")):
+        project.run("dvc", "plots", *command, "-o", "dvc_plots")
+        assert "vega" in (project.folder / "dvc_plots" / "index.html").read_text()
+    project.run("git", "checkout", "-q", "main")
+
+
+def test_clean_caches_and_a_kill_in_training_give_the_same_bytes(project, mirror, tmp_path):
+    again = make_project(tmp_path / "again", mirror, tmp_path / "scratch")
+    for place in (project, again):  # long enough to be killed within
+        place.edit("params.yaml", "  base: {}", "  base: {epochs: 60, rotation: 10}")
+    process = again.popen("dvc", "repro", "evaluate@base", start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "scratch").glob("replicates/*.epoch.pt")):
+        assert process.poll() is None and time.monotonic() < deadline, "nothing to kill"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not list((again.folder / "runs").rglob("*.npz"))
+    assert "goes on after epoch" in again.run("dvc", "repro", "evaluate@base")
+    project.run("dvc", "repro", "evaluate@base")
+    for name in ("metrics.json", "predictions.npz", "model.safetensors"):
+        one, other = (place.folder / "runs" / "base" / name for place in (project, again))
+        assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [
+    ("  base: {}", "  base: {freez: early}", "runs.base.freez: unknown knob (did you mean"),
+    ("  base: {}", "  a.b: {}", "'a.b' is no name for a run"),
+    ("  base: {}", "  a/b: {}", "'a/b' is no name for a run"),
+    ("  base: {}", "  a b: {}", "'a b' is no name for a run"),
+    ("\nlr: 0.01", "\nlr: 1e-3", "write 0.001"),
+    ("dataset: tiny", "dataset: tyny", "did you mean 'tiny'?"),
+    ("  base: {}", "  base: {freeze: [stem, stage1, stage2, head]}", "nothing is left to train"),
+])
+def test_bad_params_stop_before_anything_is_lost(unplanned, old, new, words):
+    project = unplanned
+    before = recipes(project)
+    project.edit("params.yaml", old, new)
+    status, output = project.try_run("dvc", "repro")
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert status != 0
+    assert len(errors) == 1 and "params.yaml: " in errors[0] and words in errors[0], output
+    assert "Traceback" not in output
+    assert "Running stage 'train" not in output
+    assert recipes(project) == before
+
+
+@pytest.mark.parametrize(("name", "damage"), [
+    ("tiny.npz", lambda content: content[:-200]),
+    ("tiny.npz", None),
+    ("tiny_a.pth", lambda content: content[:500] + b"!" + content[501:]),
+])
+def test_a_bad_download_never_becomes_an_output(mirror, tmp_path, name, damage):
+    project = make_project(tmp_path / "project", mirror, tmp_path / "scratch")
+    broken = tmp_path / "mirror"
+    broken.mkdir()
+    for file in mirror.iterdir():
+        content = file.read_bytes()
+        if file.name != name:
+            (broken / file.name).write_bytes(content)
+        elif damage:
+            (broken / file.name).write_bytes(damage(content))
+    project.environment["UNFREEZE_MIRROR"] = str(broken)
+    status, output = project.try_run("dvc", "repro", "fetch-data", "fetch-weights")
+    assert status != 0
+    (error,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert "no source is left" in error and "Traceback" not in output
+    assert not (project.folder / "data" / "tiny").exists() or name != "tiny.npz"
+    assert not list((project.folder / "weights").glob("*")) if name != "tiny.npz" else True
+    project.environment["UNFREEZE_MIRROR"] = str(mirror)
+    project.run("dvc", "repro", "fetch-data", "fetch-weights")
