@@ -179,6 +179,7 @@ def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
 
     import numpy as np
     import torch
+
     from unfreeze.data.arrays import Arrays, digest
     from unfreeze.models.weights import tensors_digest
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 import yaml
-from helpers import PINNED, ROOT, params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import PINNED, ROOT, params
 from unfreeze import config
 from unfreeze.data.datasets import cifar10
 from unfreeze.errors import UserError
@@ -24,9 +24,9 @@ VALUES = {
     "init": ["pretrained", "scratch"], "stem": ["original", "cifar"],
     "freeze": ["none", "early", "middle", "last_only", [], ["stem", "stage1"], {"train": ["head"]}],
     "frozen_batchnorm": ["eval", "train"], "epochs": [1, 3, 90], "batch_size": [2, 64],
-    "optimizer": ["sgd", "adam", "adamw"], "lr": [1e-5, 0.001, 1], "lr_scale": [{}, {"stage2": 0.1}],
-    "momentum": [0, 0.9], "weight_decay": [0, 5e-4], "schedule": ["constant", "cosine",
-                                                                  "exponential"],
+    "optimizer": ["sgd", "adam", "adamw"], "lr": [1e-5, 0.001, 1],
+    "lr_scale": [{}, {"stage2": 0.1}], "momentum": [0, 0.9], "weight_decay": [0, 5e-4],
+    "schedule": ["constant", "cosine", "exponential"],
     "gamma": [0.5, 1], "label_smoothing": [0, 0.1], "flip": [True, False], "crop_padding": [0, 4],
     "rotation": [0, 15.5, 180],
 }

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 import yaml
-from helpers import ROOT
 
+from helpers import ROOT
 from unfreeze import files
 from unfreeze.errors import UserError, nearest, run_stage
 
@@ -134,7 +134,7 @@ def test_whole_folder_keeps_the_old_one_if_the_block_fails(tmp_path, before, err
     fill(tmp_path / "out", before)
     with pytest.raises(error), files.whole_folder(tmp_path / "out") as new:
         fill(new, ["half"])
-        raise error
+        raise error("why")
     assert names(tmp_path) == [f"out/{name}" for name in before]
     assert [p.name for p in tmp_path.iterdir()] == ["out"] * bool(before)
 

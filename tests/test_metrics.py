@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import ROOT
 
+from helpers import ROOT
 from unfreeze.scoring import metrics
 
 RNG = np.random.default_rng(0)

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+
 from conftest import make_project, ran
 from unfreeze import files
 

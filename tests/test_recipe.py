@@ -2,8 +2,8 @@ import copy
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
 
+from helpers import ROOT
 from unfreeze import recipe
 
 TREE = {

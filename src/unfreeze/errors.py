@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
-    """What a user can mend. The message names the file, the key, the value and what is allowed."""
+    """What a user can mend. The message names the file, the key, the value and what is allowed,
+    on one line whatever the user's own words in it are."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str:
     """" (did you mean 'early'?)" for a misspelt word, "" when nothing is near."""
-    near = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    by_lower_case = {name.lower(): name for name in allowed}
+    near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1, cutoff=0.6)
+    return f" (did you mean {by_lower_case[near[0]]!r}?)" if near else ""
 
 
 def run_stage(main: Callable[[], None]) -> None:

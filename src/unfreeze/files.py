@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,10 @@ from typing import Any
 import yaml
 
 from unfreeze.errors import UserError
+
+# What torch.load and pickle are known to raise on a file that is not what one of them wrote.
+UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError,
+              pickle.UnpicklingError, zipfile.BadZipFile)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -73,9 +79,11 @@ def read_yaml(path: Path) -> Any:
         UserError: the file is missing or is not YAML, with the line where reading stopped.
     """
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro`, which makes it") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8 text") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""

@@ -2,9 +2,9 @@
 
 The images of each class are shuffled with the seed and the classes interleaved in proportion to
 their sizes, which puts the whole split in one order; a fraction is a prefix of it. So every subset
-is stratified (each class within one image of its share) and a smaller one lies within a larger one,
-validation within validation and train within train. The test images depend on `test_fraction`
-alone: every run and every seed of a study is scored on the same images.
+is stratified (classes of equal size differ by at most one image) and a smaller one lies within a
+larger one, validation within validation and train within train. The test images depend on
+`test_fraction` alone: every run and every seed of a study is scored on the same images.
 
 What depends on it: config.py (names and checks) and the stage subset.
 """
@@ -25,10 +25,10 @@ def file_name(dataset: str, fraction: float, validation: float, test_fraction: f
 
 
 def check(images: int, classes: int, fraction: float, validation: float) -> None:
-    """Is there at least one training image for each class?
+    """Can there be a training image for each class? What `draw` needs at least.
 
     Raises:
-        UserError: there is not.
+        UserError: there are too few images.
     """
     taken = round(fraction * images)
     left = taken - int(validation * taken)
@@ -94,7 +94,7 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, fraction: float, val
         {"train", "validation", "test": indices into their split}; train and validation disjoint.
 
     Raises:
-        UserError: fewer training images than classes.
+        UserError: a class would have no training image.
     """
     classes = len(np.unique(train_labels))
     check(len(train_labels), classes, fraction, validation)
@@ -104,9 +104,14 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, fraction: float, val
     held_out = validation_mask(train_labels[order], validation, rng)
     size = round(fraction * len(order))
     order, held_out = order[:size], held_out[:size]
+    train = order[~held_out]
+    without = classes - len(np.unique(train_labels[train]))
+    if without:
+        raise UserError(f"fraction {fraction} and validation {validation} leave {without} of the "
+                        f"{classes} classes without a training image; take a larger fraction")
     test = stratified_order(test_labels, np.random.Generator(np.random.PCG64(TEST_SEED)))
     return {
-        "train": order[~held_out].tolist(),
+        "train": train.tolist(),
         "validation": order[held_out].tolist(),
         "test": sorted(test[:round(test_fraction * len(test))].tolist()),
     }

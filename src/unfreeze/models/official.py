@@ -9,6 +9,7 @@ import pickle
 from collections import OrderedDict
 from typing import Any
 
+from unfreeze import files
 from unfreeze.data.sources import Source, wrong_bytes
 from unfreeze.errors import UserError
 from unfreeze.models.facts import Weights
@@ -42,7 +43,7 @@ def read(source: Source, weights: Weights) -> bytes:
         else:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         state = {key: tensor.contiguous() for key, tensor in state.items()}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+    except files.UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{source.label}: no readable weights ({reason})") from None
     found = tensors_digest({key: tensor.numpy() for key, tensor in state.items()})

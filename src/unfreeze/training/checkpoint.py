@@ -5,8 +5,6 @@ folder may be deleted at any time; it is bounded, oldest out first.
 """
 
 import io
-import pickle
-import zipfile
 from pathlib import Path
 
 import torch
@@ -44,7 +42,7 @@ def _load(path: Path) -> dict | None:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile):
+    except files.UNREADABLE:
         path.unlink()
         return None
 

@@ -33,12 +33,16 @@ def pretrained(recipe: dict, folder: Path) -> dict[str, torch.Tensor]:
 
 def changed(state: dict[str, torch.Tensor],
             initial: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of a state dict that are not bit for bit those of the initial one."""
-    return {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in state.items()
-        if name not in initial or not torch.equal(tensor.cpu(), initial[name])
-    }
+    """The tensors of a state dict that are not bit for bit those of the initial one, on the CPU."""
+    ours = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    return {name: tensor for name, tensor in ours.items()
+            if name not in initial or not _same_bits(tensor, initial[name])}
+
+
+def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Unlike torch.equal, this tells 0 from -0 and takes a NaN for itself."""
+    return (one.shape == other.shape and one.dtype == other.dtype
+            and one.numpy().tobytes() == other.contiguous().numpy().tobytes())
 
 
 def serialise(by_seed: dict[int, dict[str, torch.Tensor]]) -> bytes:
@@ -71,9 +75,14 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
     initial = pretrained(recipe, root / "weights")
     own = {name.partition("/")[2]: tensor for name, tensor in stored.items()
            if name.startswith(f"{seed}/")}
+    tensors = initial | own
     knobs = recipe["knobs"]
     model = models.family(knobs["model"]).build(knobs["model"], knobs["stem"],
                                                  len(recipe["classes"]))
     state = model.state_dict()
-    model.load_state_dict({name: own.get(name, initial.get(name)) for name in state})
+    for name, tensor in state.items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            raise UserError(f"{path}: does not hold seed {seed} of this recipe ({name} is missing "
+                            "or of another shape); run `dvc repro`")
+    model.load_state_dict({name: tensors[name] for name in state})
     return model.eval()

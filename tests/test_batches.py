@@ -1,0 +1,260 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.functional as TF
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+
+from unfreeze.data import batches
+from unfreeze.data.batches import Augmentation, Images
+
+torch.set_num_threads(1)  # on tiny images more threads only wait for one another
+
+MEAN, STD = [0.5, 0.25, 0.75], [0.1, 0.2, 0.3]
+IDENTITY = {"mean": [0.0] * 3, "std": [1 / 255] * 3}  # normalised pixels are the grey levels
+NO_LIMIT = 1 << 40
+CPU = torch.device("cpu")
+
+
+def pixels(n, side=32, seed=0, width=None):
+    return np.random.default_rng(seed).integers(0, 256, (n, side, width or side, 3), np.uint8)
+
+
+def images_of(n=10, size=32, side=32, limit=NO_LIMIT, indices=None, mean=MEAN, std=STD):
+    """Images whose label is their index."""
+    return Images(pixels(n, side), np.arange(n), list(range(n)) if indices is None else indices,
+                  size, mean, std, CPU, limit)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def grey(batch):
+    """Back from normalised by IDENTITY to (B, H, W, 3) uint8."""
+    assert torch.equal(batch, batch.round())
+    return batch.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def epoch(augmentation, n=40, size=16, seed=0):
+    """{label: image as seen} of one epoch."""
+    images = images_of(n, **IDENTITY)
+    return {label.item(): image for batch, labels in images.shuffled(size, augmentation,
+                                                                   generator(seed))
+            for image, label in zip(grey(batch), labels, strict=True)}
+
+
+# Resizing
+
+@pytest.mark.parametrize("size", [8, 20, 31, 33, 64, 100])
+def test_resize_is_torchvisions_of_a_pil_image(size):
+    source = pixels(3)
+    smooth = np.repeat(np.repeat(pixels(3, 8, 1), 4, axis=1), 4, axis=2)
+    for images in (source, smooth):
+        resized = batches.resize(torch.from_numpy(images), size).int().numpy()
+        expected = np.stack([np.asarray(TF.resize(Image.fromarray(image), [size, size],
+                                                  InterpolationMode.BILINEAR))
+                             for image in images]).astype(int)
+        assert resized.shape == expected.shape
+        assert np.abs(resized - expected).max() <= 1
+
+
+def test_resize_makes_a_square_of_any_shape():
+    image = pixels(1, 20, width=50)
+    expected = np.asarray(Image.fromarray(image[0]).resize((32, 32), Image.Resampling.BILINEAR))
+    resized = batches.resize(torch.from_numpy(image), 32)
+    assert np.abs(resized[0].int().numpy() - expected.astype(int)).max() <= 1
+
+
+def test_resize_to_the_same_size_changes_nothing():
+    images = torch.from_numpy(pixels(2))
+    assert torch.equal(batches.resize(images, 32), images)
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(30, 4, True)])
+@pytest.mark.parametrize("size", [20, 48])
+def test_resized_before_or_in_each_batch_is_the_same_bit_for_bit(size, augmentation):
+    before, each = (images_of(23, size, limit=limit) for limit in (NO_LIMIT, 0))
+    assert (before.images.shape[1], each.images.shape[1]) == (size, 32)
+    for make in (lambda images: images.batches(8),
+                 lambda images: images.shuffled(8, augmentation, generator())):
+        for (one, label), (other, same) in zip(make(before), make(each), strict=True):
+            assert torch.equal(one, other) and torch.equal(label, same)
+
+
+def test_limit_is_the_size_of_the_resized_images():
+    needed = 10 * 48 * 48 * 3
+    assert images_of(10, 48, limit=needed).images.shape[1] == 48
+    assert images_of(10, 48, limit=needed - 1).images.shape[1] == 32
+
+
+# What is in a batch
+
+def test_normalisation_is_torchvisions():
+    (batch, _), = images_of(6).batches(6)
+    expected = torch.stack([TF.normalize(TF.to_tensor(image), MEAN, STD) for image in pixels(6)])
+    torch.testing.assert_close(batch, expected, rtol=1e-5, atol=1e-5)
+    assert batch.is_contiguous(memory_format=torch.channels_last) and batch.dtype == torch.float32
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 16, 17])
+def test_batches_go_in_order_and_leave_nothing_out(n):
+    images = images_of(n, indices=list(range(n))[::-1], **IDENTITY)
+    seen = list(images.batches(8))
+    assert torch.cat([labels for _, labels in seen]).tolist() == list(range(n))[::-1]
+    assert np.array_equal(torch.cat([grey(batch) for batch, _ in seen]).numpy(), pixels(n)[::-1])
+
+
+@pytest.mark.parametrize("n", [0, 5])
+def test_indices_choose_the_images(n):
+    images = images_of(10, 20, indices=[7, 3, 3, 9, 0][:n])
+    assert len(images) == n
+    assert images.labels.tolist() == [7, 3, 3, 9, 0][:n]
+    assert sum(len(labels) for _, labels in images.batches(2)) == n
+
+
+@pytest.mark.parametrize(("n", "size", "lengths"), [
+    (16, 8, [8, 8]), (17, 8, [8, 9]), (18, 8, [8, 8, 2]), (9, 8, [9]), (1, 8, [1]), (3, 2, [3]),
+    (5, 100, [5])])
+def test_last_batch_of_one_joins_the_one_before(n, size, lengths):
+    seen = list(images_of(n).shuffled(size, Augmentation(), generator()))
+    assert [len(labels) for _, labels in seen] == [len(batch) for batch, _ in seen] == lengths
+    assert batches.count_batches(n, size) == len(lengths)
+
+
+def test_shuffled_is_every_image_once_with_its_own_label():
+    seen = epoch(Augmentation())
+    assert sorted(seen) == list(range(40)) and list(seen) != list(range(40))
+    for label, image in seen.items():
+        assert np.array_equal(image.numpy(), pixels(40)[label])
+
+
+def test_generator_decides_the_epoch():
+    everything = Augmentation(15, 4, True)
+    first, same, other = (epoch(everything, seed=seed) for seed in (1, 1, 2))
+    assert list(first) == list(same) != list(other)
+    assert all(torch.equal(first[label], same[label]) for label in first)
+    assert any(not torch.equal(first[label], other[label]) for label in first)
+
+
+def test_batch_size_changes_the_grouping_only():
+    everything = Augmentation(15, 4, True)
+    small, large = epoch(everything, size=4), epoch(everything, size=40)
+    assert list(small) == list(large)
+    assert all(torch.equal(small[label], large[label]) for label in small)
+
+
+# Augmentation
+
+def shown(images):
+    return torch.from_numpy(images)
+
+
+def test_flip_mirrors_only_the_chosen_images():
+    source = pixels(4, 6, width=5)
+    which = torch.tensor([True, False, False, True])
+    flipped = batches.flip(shown(source), which).numpy()
+    for i, chosen in enumerate(which):
+        assert np.array_equal(flipped[i], source[i, :, ::-1] if chosen else source[i])
+
+
+def test_crop_is_that_of_a_plain_loop():
+    padding, source = 3, pixels(20, 12, width=9)
+    shifts = torch.randint(0, 2 * padding + 1, (20, 2), generator=generator())
+    shifts[0], shifts[1] = torch.tensor([0, 0]), torch.tensor([6, 6])
+    cropped = batches.crop(shown(source), shifts, padding).numpy()
+    for i, (top, left) in enumerate(shifts.tolist()):
+        padded = np.pad(source[i], ((padding, padding), (padding, padding), (0, 0)))
+        assert np.array_equal(cropped[i], padded[top:top + 12, left:left + 9])
+
+
+@pytest.mark.parametrize("side", [8, 32, 33])
+def test_rotate_is_torchvisions(side):
+    source = pixels(24, side)
+    angles = torch.linspace(-180, 180, 24) + 0.37  # off the symmetric angles, where ties abound
+    turned = batches.rotate(shown(source), angles)
+    expected = torch.stack([TF.rotate(image, angle.item(), InterpolationMode.NEAREST) for
+                            image, angle in zip(shown(source).permute(0, 3, 1, 2), angles,
+                                                strict=True)]).permute(0, 2, 3, 1)
+    assert (turned != expected).any(-1).double().mean() < 0.002
+
+
+def test_rotate_by_90_degrees_is_counter_clockwise():
+    source = pixels(4, 32)
+    turned = batches.rotate(shown(source), torch.tensor([0.0, 90.0, -90.0, 180.0])).numpy()
+    for image, original, quarters in zip(turned, source, [0, 1, 3, 2], strict=True):
+        assert (image != np.rot90(original, quarters)).any(-1).mean() < 0.002
+
+
+def all_crops(image, padding):
+    padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)))
+    side = len(image)
+    return {(top, left): padded[top:top + side, left:left + side].tobytes()
+            for top in range(2 * padding + 1) for left in range(2 * padding + 1)}
+
+
+def test_every_image_draws_its_own_flip_and_both_happen():
+    source, seen = pixels(40), epoch(Augmentation(flip=True))
+    flipped = [not np.array_equal(seen[i].numpy(), source[i]) for i in range(40)]
+    assert all(np.array_equal(seen[i].numpy(), source[i, :, ::-1] if turned else source[i])
+               for i, turned in enumerate(flipped))
+    assert 8 <= sum(flipped) <= 32  # a fair coin leaves this once in 10,000 seeds
+
+
+def test_every_image_draws_its_own_shift_over_the_whole_range():
+    source, seen = pixels(40), epoch(Augmentation(crop_padding=1))
+    found = []
+    for i in range(40):
+        places = [place for place, crop in all_crops(source[i], 1).items()
+                  if crop == seen[i].numpy().tobytes()]
+        assert len(places) == 1
+        found += places
+    assert {top for top, _ in found} == {left for _, left in found} == {0, 1, 2}
+    assert len(set(found)) >= 7  # of 9: rows and columns move independently
+
+
+def test_every_image_draws_its_own_angle_within_the_range():
+    images = np.zeros((40, 33, 33, 3), np.uint8)
+    images[:, :16, 16] = 255  # a hand pointing up
+    seen = Images(images, np.arange(40), list(range(40)), 33, **IDENTITY, device=CPU,
+                  limit=NO_LIMIT)
+    ((batch, _),) = seen.shuffled(40, Augmentation(rotation=40), generator())
+    angles = []
+    for image in grey(batch)[..., 0].numpy():
+        y, x = np.nonzero(image)
+        angles.append(np.degrees(np.arctan2(16 - x.mean(), 16 - y.mean())))  # left is positive
+    assert max(map(abs, angles)) <= 42 and min(angles) < -25 and max(angles) > 25
+    assert len(set(np.round(angles))) > 15
+
+
+def test_order_of_augmentation_is_rotation_crop_flip():
+    alone = {name: epoch(dataclasses.replace(Augmentation(), **{name: value})) for name, value in
+             {"rotation": 20, "crop_padding": 2, "flip": True}.items()}
+    source, everything = pixels(40), epoch(Augmentation(20, 2, True))
+    for i in range(40):
+        shift = next(place for place, crop in all_crops(source[i], 2).items()
+                     if crop == alone["crop_padding"][i].numpy().tobytes())
+        mirrored = not np.array_equal(alone["flip"][i].numpy(), source[i])
+        turned = alone["rotation"][i].numpy()
+        padded = np.pad(turned, ((2, 2), (2, 2), (0, 0)))
+        expected = padded[shift[0]:shift[0] + 32, shift[1]:shift[1] + 32]
+        expected = expected[:, ::-1] if mirrored else expected
+        assert np.array_equal(everything[i].numpy(), expected)
+
+
+def test_order_of_images_does_not_depend_on_augmentation():
+    orders = {tuple(epoch(augmentation)) for augmentation in (
+        Augmentation(), Augmentation(flip=True), Augmentation(crop_padding=4),
+        Augmentation(rotation=20), Augmentation(20, 4, True))}
+    assert len(orders) == 1
+
+
+def test_augmentation_leaves_the_stored_images_alone():
+    images = images_of(20)
+    before = images.images.clone()
+    for _ in images.shuffled(8, Augmentation(20, 4, True), generator()):
+        pass
+    list(images.batches(8))
+    assert torch.equal(images.images, before)

@@ -1,0 +1,171 @@
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from unfreeze import files, models
+from unfreeze.errors import UserError
+from unfreeze.models import weights
+from unfreeze.training import loop, replicate, saved
+from unfreeze.training.devices import Device
+from unfreeze.tuning import groups, rules
+
+torch.set_num_threads(1)  # on tiny images more threads only wait for one another
+
+CPU = Device(torch.device("cpu"), False, "test")
+NAME = "mobilenet_v2"
+FAMILY = models.family(NAME)
+SEEDS = (42, 7)
+
+
+def make_recipe(freeze, digest):
+    return {
+        "knobs": {"model": NAME, "stem": "original", "init": "pretrained" if digest else "scratch"},
+        "parts": rules.part_table(FAMILY.MODELS[NAME].parts, freeze, {}),
+        "weights": {"name": "madeup", "digest": digest} if digest else None,
+        "classes": ["a", "b", "c"],
+        "seeds": {seed: {"subset": "none.json", "digest": "none"} for seed in SEEDS},
+    }
+
+
+def train_a_little(model, recipe, seed):
+    optimizer = loop.make_optimizer(groups.parameter_groups(model, recipe["parts"], 0.01, 0.0),
+                                    {"optimizer": "adam", "lr": 0.01})
+    loop.set_training_mode(model, "eval")
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    loop.train_epoch(model, optimizer, [(images, torch.arange(4) % 3)], CPU, 0.0, lambda: None)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A project with two trained runs, each with two seeds, and the models as training left them:
+    (folder, {(run, seed): state dict})."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "weights").mkdir()
+    torch.manual_seed(5)
+    official = FAMILY.build(NAME, "original", 1000).state_dict()
+    official = {name: tensor for name, tensor in official.items() if not weights.is_counter(name)}
+    file = weights.path(folder / "weights", "madeup")
+    safetensors.torch.save_file(official, file)
+    digest = weights.tensors_digest(weights.read_arrays(file))
+    left = {}
+    for run, freeze, own in (("tuned", "last_only", digest), ("scratch", "none", None)):
+        recipe = make_recipe(freeze, own)
+        files.write_yaml(folder / "recipes" / f"{run}.yaml", recipe)
+        changed = {}
+        for seed in SEEDS:
+            model = replicate.build_model(recipe, seed, replicate.Inputs(
+                weights=folder / "weights")).to(memory_format=torch.channels_last)
+            train_a_little(model, recipe, seed)
+            changed[seed] = saved.changed(model.state_dict(),
+                                          saved.pretrained(recipe, folder / "weights"))
+            left[run, seed] = {name: t.clone() for name, t in model.state_dict().items()}
+        files.write_bytes(folder / "runs" / run / "model.safetensors", saved.serialise(changed))
+    return folder, left
+
+
+@pytest.fixture
+def copy(root, tmp_path):
+    """A copy of the project to damage."""
+    return shutil.copytree(root[0], tmp_path / "project")
+
+
+@pytest.mark.parametrize("run", ["tuned", "scratch"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_model_comes_back_bit_for_bit(root, run, seed):
+    folder, left = root
+    state = saved.load(run, seed, folder).state_dict()
+    assert state.keys() == left[run, seed].keys()
+    for name, tensor in state.items():
+        assert torch.equal(tensor, left[run, seed][name]), name
+        assert tensor.dtype == left[run, seed][name].dtype
+
+
+def test_model_comes_back_in_eval_mode_and_predicts(root):
+    model = saved.load("tuned", root=root[0])
+    assert not any(module.training for module in model.modules())
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+
+
+def test_first_seed_is_the_default(root):
+    folder, left = root
+    first, other = (left["scratch", seed]["classifier.1.weight"] for seed in SEEDS)
+    found = saved.load("scratch", root=folder).state_dict()["classifier.1.weight"]
+    assert torch.equal(found, first) and not torch.equal(found, other)
+
+
+def test_only_what_training_changed_is_stored(root):
+    folder, left = root
+    tuned = safetensors.torch.load_file(folder / "runs/tuned/model.safetensors")
+    learned = {name for name in tuned if "num_batches_tracked" not in name}
+    assert learned == {f"{seed}/classifier.1.{kind}" for seed in SEEDS
+                       for kind in ("weight", "bias")}
+    scratch = safetensors.torch.load_file(folder / "runs/scratch/model.safetensors")
+    assert scratch.keys() == {f"{seed}/{name}" for seed in SEEDS for name in left["scratch", seed]}
+
+
+@pytest.mark.parametrize(("before", "after", "stored"), [
+    ([1.0, 2.0], [1.0, 2.0], False), ([1.0, 2.0], [1.0, 2.0000002], True),
+    ([1.0], [1.0, 1.0], True), ([float("nan")], [float("nan")], False), ([0.0], [-0.0], True)])
+def test_changed_means_not_bit_for_bit_the_same(before, after, stored):
+    found = saved.changed({"w": torch.tensor(after)}, {"w": torch.tensor(before)})
+    assert ("w" in found) == stored
+
+
+def test_new_tensors_are_stored():
+    assert saved.changed({"w": torch.ones(2)}, {}).keys() == {"w"}
+
+
+def refused(folder, *words, run="tuned", seed=None):
+    with pytest.raises(UserError) as caught:
+        saved.load(run, seed, folder)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_weights_are_refused(copy):
+    file = weights.path(copy / "weights", "madeup")
+    tensors = safetensors.torch.load_file(file)
+    tensors["features.0.0.weight"] += 1
+    safetensors.torch.save_file(tensors, file)
+    refused(copy, "madeup.safetensors", "is not what the recipe names")
+
+
+def test_missing_weights_are_named(copy):
+    weights.path(copy / "weights", "madeup").unlink()
+    refused(copy, "madeup.safetensors: missing")
+    saved.load("scratch", root=copy)  # which needs none
+
+
+def test_missing_model_is_named(copy):
+    (copy / "runs/tuned/model.safetensors").unlink()
+    refused(copy, "runs/tuned/model.safetensors", "missing or damaged")
+
+
+def test_damaged_model_is_named(copy):
+    path = copy / "runs/tuned/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    refused(copy, "runs/tuned/model.safetensors", "missing or damaged")
+
+
+@pytest.mark.parametrize("run", ["tuned", "scratch"])
+def test_model_file_of_other_seeds_is_a_clear_error(copy, run):
+    # As when recipes/ is newer than runs/: a seed was added and not yet trained.
+    path = copy / "recipes" / f"{run}.yaml"
+    recipe = files.read_yaml(path)
+    recipe["seeds"][99] = {"subset": "none.json", "digest": "none"}
+    files.write_yaml(path, recipe)
+    refused(copy, f"runs/{run}/model.safetensors", run=run, seed=99)
+
+
+def test_model_file_of_another_shape_is_a_clear_error(copy):
+    # As when recipes/ is newer than runs/: another dataset, with more classes.
+    path = copy / "recipes" / "tuned.yaml"
+    files.write_yaml(path, files.read_yaml(path) | {"classes": ["a", "b", "c", "d"]})
+    refused(copy, "runs/tuned/model.safetensors")
+
+
+def test_unknown_seed_and_run_are_named(copy):
+    refused(copy, "recipes/tuned.yaml: no seed 1", "42, 7", seed=1)
+    refused(copy, "nosuch.yaml: no such file", run="nosuch")
