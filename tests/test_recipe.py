@@ -11,7 +11,9 @@ TREE = {
     "src/pack/engine.py": '"""Doc."""\nfrom pack import helper\nfrom pack.deep import leaf\n\n\n'
                           'def run(x):\n    """Run it."""\n    return helper.twice(x) + leaf.ONE\n',
     "src/pack/helper.py": "def twice(x):\n    import pack.inner\n    return pack.inner.TWO * x\n",
-    "src/pack/inner.py": "TWO = 2\n",
+    "src/pack/far/__init__.py": "",
+    "src/pack/far/leaf.py": "FAR = 1\n",
+    "src/pack/inner.py": "import pack.far.leaf\nTWO = 2\n",
     "src/pack/deep/__init__.py": "",
     "src/pack/deep/leaf.py": "ONE = 1\n",
     "src/pack/plugin.py": "CHOSEN = True\n",
@@ -44,7 +46,7 @@ SAME = {
     "blank lines": {"src/pack/engine.py": ENGINE.replace("\n\n", "\n\n\n\n")},
     "line layout": {"src/pack/engine.py": ENGINE.replace(
         "helper.twice(x) + leaf.ONE", "(\n        helper.twice( x )\n        + leaf.ONE)")},
-    "comment in an import of an import": {"src/pack/inner.py": "TWO = 2  # two\n"},
+    "comment in an import of an import": {"src/pack/inner.py": "import pack.far.leaf\nTWO = 2  # 2\n"},
     "module that nothing imports": {"src/pack/reporting.py": "COLOUR = 'blue'\n"},
     "new module": {"src/pack/new.py": "X = 1\n"},
     "docstring in an empty package": {"src/pack/deep/__init__.py": '"""What it is."""\n'},
@@ -54,7 +56,8 @@ OTHER = {
     "constant": {"src/pack/deep/leaf.py": "ONE = 1.0\n"},  # equal, but not the same
     "name of an argument": {"src/pack/engine.py": ENGINE.replace("(x)", "(y)")},
     "import of an import, in a function": {"src/pack/inner.py": "TWO = 3\n"},
-    "package on the way": {"src/pack/deep/__init__.py": "import os\n"},
+    "package imported from": {"src/pack/deep/__init__.py": "import os\n"},
+    "package on the way": {"src/pack/far/__init__.py": "import os\n"},
     "the package itself": {"src/pack/__init__.py": "X = 1\n"},
     "plugin": {"src/pack/plugin.py": "CHOSEN = False\n"},
     "stage": {"stages/train.py": TREE["stages/train.py"].replace("run(1)", "run(2)")},

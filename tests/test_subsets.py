@@ -25,15 +25,6 @@ def draw(labels, fraction, validation=0.0, seed=0, test_fraction=1.0):
     return subsets.draw(labels, labels, fraction, validation, test_fraction, seed)
 
 
-def draw_if_possible(*arguments):
-    """For properties: a class without a training image is a refusal, not a counterexample."""
-    try:
-        return draw(*arguments)
-    except UserError as error:
-        assume("without a training image" not in str(error))
-        raise
-
-
 def draw_any(*arguments):
     """The same in a property that is not about which draws are refused."""
     try:

@@ -80,6 +80,9 @@ def _has_bf16(device: torch.device) -> bool:
 def _make_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's documented condition
     torch.use_deterministic_algorithms(True)
+    # On by default with the line above, for finding code that reads memory before writing it; it
+    # writes every new tensor twice and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.set_flush_denormal(True)
 
