@@ -13,7 +13,7 @@ TREE = {
     "src/pack/helper.py": "def twice(x):\n    import pack.inner\n    return pack.inner.TWO * x\n",
     "src/pack/far/__init__.py": "",
     "src/pack/far/leaf.py": "FAR = 1\n",
-    "src/pack/inner.py": "import pack.far.leaf\nTWO = 2\n",
+    "src/pack/inner.py": "import pack.far.leaf\n\nTWO = 2\n",
     "src/pack/deep/__init__.py": "",
     "src/pack/deep/leaf.py": "ONE = 1\n",
     "src/pack/plugin.py": "CHOSEN = True\n",
@@ -37,16 +37,16 @@ def fingerprint(tmp_path):
     return of
 
 
-ENGINE = TREE["src/pack/engine.py"]
+ENGINE, INNER = TREE["src/pack/engine.py"], TREE["src/pack/inner.py"]
 SAME = {
-    "comment": {"src/pack/engine.py": "# why\n" + ENGINE.replace("+ leaf", "+ leaf") + "# end\n"},
+    "comment": {"src/pack/engine.py": f"# why\n{ENGINE}# end\n"},
     "module docstring": {"src/pack/engine.py": ENGINE.replace("Doc.", "Better.")},
     "no module docstring": {"src/pack/engine.py": ENGINE.replace('"""Doc."""\n', "")},
     "function docstring": {"src/pack/engine.py": ENGINE.replace("Run it.", "Run\n    it now.")},
     "blank lines": {"src/pack/engine.py": ENGINE.replace("\n\n", "\n\n\n\n")},
     "line layout": {"src/pack/engine.py": ENGINE.replace(
         "helper.twice(x) + leaf.ONE", "(\n        helper.twice( x )\n        + leaf.ONE)")},
-    "comment in an import of an import": {"src/pack/inner.py": "import pack.far.leaf\nTWO = 2  # 2\n"},
+    "comment in an import of an import": {"src/pack/inner.py": f"{INNER}# two\n"},
     "module that nothing imports": {"src/pack/reporting.py": "COLOUR = 'blue'\n"},
     "new module": {"src/pack/new.py": "X = 1\n"},
     "docstring in an empty package": {"src/pack/deep/__init__.py": '"""What it is."""\n'},
@@ -55,14 +55,14 @@ OTHER = {
     "code": {"src/pack/engine.py": ENGINE.replace("+ leaf", "- leaf")},
     "constant": {"src/pack/deep/leaf.py": "ONE = 1.0\n"},  # equal, but not the same
     "name of an argument": {"src/pack/engine.py": ENGINE.replace("(x)", "(y)")},
-    "import of an import, in a function": {"src/pack/inner.py": "TWO = 3\n"},
+    "import of an import, in a function": {"src/pack/inner.py": INNER.replace("2", "3")},
     "package imported from": {"src/pack/deep/__init__.py": "import os\n"},
     "package on the way": {"src/pack/far/__init__.py": "import os\n"},
     "the package itself": {"src/pack/__init__.py": "X = 1\n"},
     "plugin": {"src/pack/plugin.py": "CHOSEN = False\n"},
     "stage": {"stages/train.py": TREE["stages/train.py"].replace("run(1)", "run(2)")},
-    "text that is no docstring": {"src/pack/inner.py": 'TWO = "2"\n'},
-    "new import": {"src/pack/inner.py": "import pack.reporting\nTWO = 2\n"},
+    "text that is no docstring": {"src/pack/inner.py": INNER.replace("2", '"2"')},
+    "new import": {"src/pack/inner.py": f"import pack.reporting\n{INNER}"},
 }
 
 

@@ -9,6 +9,8 @@ import errno
 import sys
 from collections.abc import Callable, Iterable
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class UserError(Exception):
     """What a user can mend. The message names the file, the key, the value and what is allowed,
@@ -32,7 +34,7 @@ def run_stage(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in NO_ROOM:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         sys.exit(

@@ -81,7 +81,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro`, which makes it") from None
+        raise UserError(f"{path}: no such file; if it is an output, `dvc repro` makes it") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text") from None
     except yaml.YAMLError as error:

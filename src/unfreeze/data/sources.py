@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from unfreeze import environment
 from unfreeze.data.assets import Asset
-from unfreeze.errors import UserError
+from unfreeze.errors import NO_ROOM, UserError
 
 T = TypeVar("T")
 TIMEOUT = 20  # seconds without a byte before an address counts as unreachable
@@ -210,8 +210,11 @@ def download(url: str, path: Path) -> Path:
             part.unlink()
             return download(url, path)
         raise UserError(f"{url}: {error.code} {error.reason}") from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as err:
-        raise UserError(f"{url}: cannot be reached ({getattr(err, 'reason', err)})") from None
+    except (OSError, http.client.HTTPException) as error:  # of the network, or of the disk
+        if getattr(error, "errno", None) in NO_ROOM:
+            raise
+        reason = getattr(error, "reason", None) or error
+        raise UserError(f"{url}: cannot be reached ({reason})") from None
     if total is not None and have != total:
         raise UserError(f"{url}: stopped after {have} of {total} bytes; run again to go on")
     part.replace(path)

@@ -5,6 +5,7 @@ folder may be deleted at any time; it is bounded, oldest out first.
 """
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -43,7 +44,7 @@ def _load(path: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except files.UNREADABLE:
-        path.unlink()
+        path.unlink(missing_ok=True)
         return None
 
 
@@ -55,10 +56,15 @@ def _save(path: Path, content: dict) -> None:
 
 
 def _make_room(folder: Path, limit: int) -> None:
-    """Delete the oldest files until the rest is at most `limit` bytes."""
-    by_age = sorted(folder.glob("*.pt"), key=lambda file: file.stat().st_mtime, reverse=True)
+    """Delete the oldest files until the rest is at most `limit` bytes; what a killed process left
+    half written counts too. Another process may do the same at the same time."""
+    found = []
+    for file in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            found.append((status.st_mtime, status.st_size, file))
     total = 0
-    for file in by_age:
-        total += file.stat().st_size
+    for _, size, file in sorted(found, reverse=True):
+        total += size
         if total > limit:
-            file.unlink()
+            file.unlink(missing_ok=True)

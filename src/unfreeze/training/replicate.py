@@ -103,23 +103,30 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
             device.synchronize()
             seconds = time.perf_counter() - start
             if not np.isfinite(loss):
-                raise UserError(f"{label}: the loss diverged in epoch {epoch + 1} (it is {loss}); "
-                                f"lr: {knobs['lr']} is too high for this run, choose a lower one")
+                raise _diverged(label, knobs, f"the loss of epoch {epoch + 1} is {loss}")
             row = (epoch + 1, knobs["lr"] * factor, loss, accuracy,
                    *_validate(model, splits["validation"], batch_size, device), seconds)
             history.append(dict(zip(HISTORY, row, strict=True)))
             bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
             scratch.save_epoch({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                                 "history": history})
+    logits = loop.predict(model, splits["test"].batches(4 * batch_size), device)
+    if not logits.isfinite().all():
+        raise _diverged(label, knobs, "the logits of the test images are not finite")
     result = {
         "model": saved.changed(model.state_dict(), saved.pretrained(recipe, inputs.weights)),
-        "logits": loop.predict(model, splits["test"].batches(4 * batch_size), device),
+        "logits": logits,
         "history": history,
         "cost": {"seconds": sum(row["seconds"] for row in history),
                  "images": n * knobs["epochs"], "peak_memory_bytes": device.peak_memory()},
     }
     scratch.save_done(result)
     return result
+
+
+def _diverged(label: str, knobs: dict, how: str) -> UserError:
+    return UserError(f"{label}: training diverged ({how}); lr: {knobs['lr']} is too high for this "
+                     "run, choose a lower one in params.yaml")
 
 
 def _validate(model: torch.nn.Module, images: Images, batch_size: int,
