@@ -187,7 +187,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     start = time.perf_counter()
     images = Images(data.train_images, data.train_labels, range(options.images), size,
                     cifar10.MEAN, cifar10.STD, device=device.torch,
-                    limit=environment.resized_limit())
+                    limit=environment.resized_limit(device.memory))
     device.synchronize()
     resizing = time.perf_counter() - start
     augmentation = Augmentation(crop_padding=PADDING, flip=True)

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.errors import run_stage
+from unfreeze.errors import UserError, run_stage
 from unfreeze.training import devices, replicate, saved
 from unfreeze.tuning import groups
 
@@ -23,8 +24,12 @@ def main() -> None:
     parts = groups.table(model, recipe["parts"], knobs["lr"], knobs["weight_decay"])
     print(f"{run} on {device.name} in {device.precision}\n{groups.as_text(parts)}", flush=True)
 
-    results = {seed: replicate.train(recipe, seed, device, inputs, f"{run} seed {seed}")
-               for seed in seeds}
+    try:
+        results = {seed: replicate.train(recipe, seed, device, inputs, f"{run} seed {seed}")
+                   for seed in seeds}
+    except torch.OutOfMemoryError:
+        raise UserError(f"{run}: the memory of {device.name} is full; choose a smaller batch_size "
+                        "or image_size in params.yaml, or set UNFREEZE_RESIZED_GB=0") from None
 
     predictions = io.BytesIO()
     np.savez(predictions, seeds=np.array(seeds), classes=np.array(recipe["classes"]),

@@ -144,6 +144,7 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     """
     if not isinstance(params, dict):
         raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
+    params = _numbers(params)
     known = [*KNOBS, *SECTIONS]
     for key in params:
         if key not in known:
@@ -157,14 +158,15 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     for key, value in defaults.items():
         _check(f"{file}: {key}", key, value)
     if not isinstance(params["runs"], dict) or not params["runs"]:
-        raise UserError(f"{file}: runs: must name at least one run, such as `base: {{}}`")
+        raise UserError(f"{file}: runs: must be a mapping with at least one run, such as "
+                        "`base: {}`")
     runs = {}
     for run, overrides in params["runs"].items():
-        where = f"{file}: runs.{run}"
         if not isinstance(run, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", run):
             raise UserError(f"{file}: runs: {run!r} is no name for a run; "
-                            "allowed are letters, digits, - and _")
-        runs[run] = _settle(where, defaults, overrides if overrides is not None else {})
+                            "allowed are letters, digits, - and _ (in quotes if it is a "
+                            "number, or a word such as yes or no)")
+        runs[run] = _settle(file, run, defaults, overrides if overrides is not None else {})
     return Plan(
         runs=runs,
         datasets=sorted({run["dataset"] for run in runs.values()}),
@@ -177,10 +179,11 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     )
 
 
-def _settle(where: str, defaults: dict, overrides: Any) -> dict:
+def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
     """One run: every knob, and besides them `changes` (its own overrides), `parts` (the table of
     rules.part_table), `weights` (name or None), `normalization` (mean and std per channel) and
     `subsets` ({seed: index file})."""
+    where = f"{file}: runs.{name}"
     if not isinstance(overrides, dict):
         raise UserError(f"{where}: {overrides!r} is not allowed; it must be a mapping of knobs to "
                         "values, {} for none")
@@ -195,29 +198,33 @@ def _settle(where: str, defaults: dict, overrides: Any) -> dict:
             raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
                             f"leave it out, or set {other}: {needed}")
 
-    facts = _named(where, "model", run, lambda: models.family(run["model"]).MODELS[run["model"]])
-    dataset = _named(where, "dataset", run, lambda: datasets.dataset(run["dataset"]))
+    def place(key: str) -> str:
+        return f"{where}.{key}" if key in overrides else f"{file}: {key} (of runs.{name})"
+
+    facts = _named(place("model"), lambda: models.family(run["model"]).MODELS[run["model"]])
+    dataset = _named(place("dataset"), lambda: datasets.dataset(run["dataset"]))
     weights = facts.weights
     if weights is None and (run["init"] == "pretrained" or run["normalize"] == "weights"):
         key = "init" if run["init"] == "pretrained" else "normalize"
-        raise UserError(f"{where}.{key}: there are no pretrained weights of {run['model']}; "
+        raise UserError(f"{place(key)}: there are no pretrained weights of {run['model']}; "
                         "set init: scratch and normalize: dataset")
     if run["stem"] not in facts.strides:
-        raise UserError(f"{where}.stem: {run['stem']} is not made for {run['model']}; "
+        raise UserError(f"{place('stem')}: {run['stem']} is not made for {run['model']}; "
                         f"allowed: {', '.join(facts.strides)}")
     smallest = facts.strides[run["stem"]]
     if run["image_size"] < smallest:
-        raise UserError(f"{where}.image_size: {run['image_size']} is too small for {run['model']} "
-                        f"with stem: {run['stem']}, which divides it by {smallest}; "
+        raise UserError(f"{place('image_size')}: {run['image_size']} is too small for "
+                        f"{run['model']} with stem: {run['stem']}, which divides it by {smallest}; "
                         f"allowed: {smallest} or more")
-    _named(where, "fraction", run, lambda: subsets.check(
+    _named(place("fraction"), lambda: subsets.check(
         dataset.TRAIN, len(dataset.CLASSES), run["fraction"], run["validation"]))
-    _named(where, "test_fraction", run, lambda: subsets.check(
+    _named(place("test_fraction"), lambda: subsets.check(
         dataset.TEST, len(dataset.CLASSES), run["test_fraction"], 0))
     try:
         parts = rules.part_table(facts.parts, run["freeze"], run["lr_scale"])
     except UserError as error:
-        raise UserError(f"{where}.{error}") from None
+        key, _, problem = str(error).partition(": ")
+        raise UserError(f"{place(key)}: {problem}") from None
 
     images = weights if run["normalize"] == "weights" else dataset
     mean, std = (images.mean, images.std) if images is weights else (images.MEAN, images.STD)
@@ -233,11 +240,11 @@ def _settle(where: str, defaults: dict, overrides: Any) -> dict:
     }
 
 
-def _named(where: str, key: str, run: dict, look_up: Callable[[], Any]) -> Any:
+def _named(where: str, look_up: Callable[[], Any]) -> Any:
     try:
         return look_up()
     except UserError as error:
-        raise UserError(f"{where}.{key}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
 
 
 def _check(where: str, key: str, value: Any) -> None:
@@ -253,6 +260,17 @@ def _check(where: str, key: str, value: Any) -> None:
     choices = knob.allowed.split(", ")
     raise UserError(f"{where}: {value!r} is not allowed{nearest(value, choices)}; "
                     f"allowed: {knob.allowed}")
+
+
+def _numbers(value: Any) -> Any:
+    """Text that DVC wrote for a number, as a number. `dvc exp run -S lr=0.00001` writes Python's
+    own spelling, 1e-05, which YAML takes for text as long as it has no dot."""
+    if isinstance(value, dict):
+        return {key: _numbers(each) for key, each in value.items()}
+    if isinstance(value, str) and re.fullmatch(r"\de[-+]\d+", value):
+        number = float(value)
+        return number if repr(number) == value else value
+    return value
 
 
 def _as_number(text: str) -> int | float | None:

@@ -10,7 +10,7 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
 | UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
-| UNFREEZE_RESIZED_GB | memory / 4 | resized images are kept in memory up to this size |
+| UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this |
 """
 
 import os
@@ -55,10 +55,9 @@ def scratch_limit() -> int:
     return _gigabytes("UNFREEZE_SCRATCH_GB", 10)
 
 
-def resized_limit() -> int:
-    """Bytes."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return _gigabytes("UNFREEZE_RESIZED_GB", memory / 4)
+def resized_limit(memory: int) -> int:
+    """Bytes, for a device with that many."""
+    return _gigabytes("UNFREEZE_RESIZED_GB", memory / 4 / 1e9)
 
 
 def _gigabytes(name: str, default: float) -> int:

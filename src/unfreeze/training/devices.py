@@ -33,6 +33,13 @@ class Device:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.bf16)
 
+    @property
+    def memory(self) -> int:
+        """Bytes that the device has in all."""
+        if self.torch.type == "cuda":
+            return torch.cuda.get_device_properties(self.torch).total_memory
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
     def synchronize(self) -> None:
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
