@@ -4,11 +4,14 @@ from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import config, files
-from unfreeze.errors import run_stage
+from unfreeze.errors import UserError, run_stage
 
 
 def main() -> None:
-    plan = config.resolve(files.read_yaml(Path("params.yaml")))
+    params = Path("params.yaml")
+    if not params.is_file():
+        raise UserError("params.yaml: no such file here; `git checkout params.yaml` restores it")
+    plan = config.resolve(files.read_yaml(params))
     with files.whole_folder(Path("plan")) as folder:
         files.write_yaml(folder / "runs.yaml", plan.runs)
         files.write_yaml(folder / "datasets.yaml", plan.datasets)

@@ -7,7 +7,7 @@ import pandas as pd
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import run_stage
-from unfreeze.reporting import figures, report
+from unfreeze.reporting import figures, report, tables
 
 PLOTS = Path("plots")
 
@@ -17,7 +17,7 @@ def main() -> None:
     metrics = {run: files.read_json(Path("metrics/details") / f"{run}.json") for run in plan}
     seeds = {run: list(own["accuracy"]["seeds"].values()) for run, own in metrics.items()}
     costs = {row["run"]: row for row in files.read_csv(PLOTS / "costs.csv")}
-    base = "base" if "base" in plan else next(iter(plan))
+    base = tables.base(plan)
 
     for name, figure in {
         "accuracy": figures.accuracy(pd.read_csv(PLOTS / "accuracy.csv"), seeds),

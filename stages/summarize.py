@@ -18,7 +18,7 @@ def main() -> None:
     for folder in Path("runs").iterdir():
         if folder.name not in {run.name for run in runs}:
             shutil.rmtree(folder)
-    base = next((run for run in runs if run.name == "base"), runs[0])
+    base = next(run for run in runs if run.name == tables.base(each.name for each in runs))
     with files.whole_folder(Path("metrics")) as folder:
         files.write_json(folder / "accuracy.json",
                          {run.name: run.metrics["accuracy"]["mean"] for run in runs})

@@ -261,11 +261,20 @@ def test_bad_shape_is_named(wrong, words):
 
 @pytest.mark.parametrize("key", [k for k, knob in config.KNOBS.items() if knob.number])
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
-    good = 64 if key in ("epochs", "batch_size", "image_size", "crop_padding") else 1e-5
-    if key in ("fraction", "test_fraction"):
-        good = 0.05
-    advice = re.search(r"write (\S+)$", message(params(**{key: str(good)}), "is text"))[1]
+    good, text = 1e-5, "1e-5"
+    if key in ("epochs", "batch_size", "image_size", "crop_padding"):
+        good, text = 64, "64"
+    elif key in ("fraction", "test_fraction"):
+        good, text = 0.05, "5e-2"
+    advice = re.search(r"write (\S+)$", message(params(**{key: text}), "is text"))[1]
     assert config.resolve(params(**{key: yaml.safe_load(advice)})).runs["base"][key] == good
+
+
+def test_a_number_as_dvc_writes_it_is_a_number():
+    # `dvc exp run -S lr=0.00001` writes 1e-05, which YAML takes for text.
+    plan = config.resolve(params(lr="1e-05", lr_scale={"stem": "2e-05"}))
+    assert plan.runs["base"]["lr"] == 1e-5
+    assert plan.runs["base"]["lr_scale"] == {"stem": 2e-5}
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])

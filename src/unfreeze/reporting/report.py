@@ -39,17 +39,15 @@ augmentation). Training time is for one seed, without validation and testing.
 
 ## What was run
 
-Unless a run changes it: {_knobs_text(defaults)}.
+Unless a run changes it: `{_knobs_text(defaults)}`.
 
 Machine: {"; ".join(machines)}. The same parameters, code and machine give the same metrics bit \
-for bit; `recipes/RUN.yaml` holds all that determines a run, `metrics/details/RUN.json` all of \
-its scores. To repeat: `make repro`.
+for bit; `recipes/RUN.yaml` holds all that determines a run but the machine, \
+`metrics/details/RUN.json` all of its scores. To repeat: `make repro`.
 """
 
 
 def _knobs_text(settled: dict) -> str:
-    """The knobs of a run, leaving out what follows from them."""
-    shown = ("dataset", "fraction", "image_size", "normalize", "model", "init", "stem", "freeze",
-             "frozen_batchnorm", "epochs", "batch_size", "optimizer", "lr", "weight_decay",
-             "schedule", "flip", "crop_padding", "rotation", "label_smoothing", "seeds")
-    return ", ".join(f"{key} {settled[key]}" for key in shown)
+    """The knobs of a settled run as in params.yaml; they come before what follows from them."""
+    keys = list(settled)
+    return tables.changes_text({key: settled[key] for key in keys[:keys.index("changes")]})

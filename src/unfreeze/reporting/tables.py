@@ -1,6 +1,7 @@
 """The scores, costs and curves of all planned runs, as tidy tables."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def read_runs(plan: Path, runs: Path) -> list[Run]:
         )
         for name, settled in files.read_yaml(plan / "runs.yaml").items()
     ]
+
+
+def base(names: Iterable[str]) -> str:
+    """The run whose confusion matrix is shown: `base`, or the first where there is none."""
+    names = list(names)
+    return "base" if "base" in names else names[0]
 
 
 ACCURACY = ("run", "accuracy", "std", "low", "high", "replicates")

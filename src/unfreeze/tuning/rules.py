@@ -83,5 +83,5 @@ def _lookup(parts: Parts, name: str, knob: str) -> tuple[str, ...]:
     if name in _modules(parts):
         return (name,)
     known = [*parts, *_modules(parts)]
-    raise UserError(f"{knob}: {name!r} matches no part of the model; allowed: "
-                    f"{', '.join(known)}{nearest(name, known)}")
+    raise UserError(f"{knob}: {name!r} matches no part of the model{nearest(name, known)}; "
+                    f"allowed: {', '.join(known)}")

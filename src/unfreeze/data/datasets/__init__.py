@@ -29,6 +29,6 @@ def dataset(name: str) -> ModuleType:
     """
     known = sorted(entry.name for entry in pkgutil.iter_modules(__path__))
     if name not in known:
-        raise UserError(f"{name!r} is no dataset; allowed: {', '.join(known)}"
-                        f"{nearest(name, known)}")
+        raise UserError(f"{name!r} is no dataset{nearest(name, known)}; "
+                        f"allowed: {', '.join(known)}")
     return importlib.import_module(f"{__name__}.{name}")
