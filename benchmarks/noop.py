@@ -11,7 +11,7 @@ repositories:
 They take turns, and the one that goes first alternates. The project must be committed and up to
 date; if it is not, this says so and stops, and nothing is trained.
 
-Usage: python benchmarks/noop.py [--rounds 7]
+Usage: python benchmarks/noop.py [--rounds 13]
 """
 
 import argparse
@@ -33,7 +33,7 @@ UP_TO_DATE = "Data and pipelines are up to date."
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=13)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="unfreeze-noop-") as folder:
         repositories = {"project": Path(folder) / "project", "twin": Path(folder) / "twin"}
