@@ -7,6 +7,7 @@ from unfreeze import config, files, models, recipe
 from unfreeze.data import arrays
 from unfreeze.errors import run_stage
 from unfreeze.models import weights
+from unfreeze.tuning import methods
 
 STAGES = Path(__file__).resolve().parent
 SOURCE = STAGES.parent / "src"
@@ -20,26 +21,36 @@ def main() -> None:
         name: weights.tensors_digest(weights.read_arrays(weights.path(Path("weights"), name)))
         for name in files.read_yaml(Path("plan/weights.yaml"))
     }
-    code = {model: recipe.fingerprint([STAGES / "train.py", Path(models.family(model).__file__)],
-                                      SOURCE)
-            for model in {run["model"] for run in runs.values()}}
+    code = {
+        (model, tune): recipe.fingerprint(
+            [STAGES / "train.py", *models.source_files(model),
+             *map(methods.source_file, {tune, "full"})], SOURCE)  # the head trains in full
+        for model, tune in {(run["model"], run["tune"]) for run in runs.values()}
+    }
     with files.whole_folder(Path("recipes")) as folder:
         for name, run in runs.items():
             files.write_yaml(folder / f"{name}.yaml", {
                 "knobs": config.training_knobs(run),
-                "parts": run["parts"],
+                "phases": run["training"],
                 "normalization": run["normalization"],
+                "transform": run["transform"],
                 "dataset": {"name": run["dataset"], "digest": cards[run["dataset"]]["digest"]},
-                "weights": run["weights"] and
-                {"name": run["weights"], "digest": digests[run["weights"]]},
+                "weights": run["weights"] and weights_entry(run, digests[run["weights"]]),
                 "classes": cards[run["dataset"]]["classes"],
                 "seeds": {seed: {"subset": file,
                                  "digest": files.file_digest(Path("subsets") / file)}
                           for seed, file in run["subsets"].items()},
                 "software": recipe.software(),
-                "code": code[run["model"]],
+                "code": code[run["model"], run["tune"]],
             })
     print(f"{len(runs)} recipes; `git diff recipes/` explains what will be trained again")
+
+
+def weights_entry(run: dict, digest: str) -> dict:
+    version = run["source"].get("weights")  # None for a checkpoint of the user's own
+    unused = models.facts_of(run["model"]).weights[version].unused if version else ()
+    return {"name": run["weights"], "digest": digest, "own": version is None,
+            "unused": list(unused)}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def main() -> None:
         files.write_yaml(folder / "datasets.yaml", plan.datasets)
         files.write_yaml(folder / "weights.yaml", plan.weights)
         files.write_yaml(folder / "subsets.yaml", plan.subsets)
+        files.write_yaml(folder / "compare.yaml", plan.compare)
     print(f"{len(plan.runs)} runs: {', '.join(plan.runs)}")
 
 

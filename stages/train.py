@@ -11,7 +11,8 @@ import torch
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import UserError, run_stage
-from unfreeze.training import devices, replicate, saved
+from unfreeze.training import cost, devices, replicate, saved
+from unfreeze.training.assemble import assemble
 from unfreeze.tuning import groups
 
 
@@ -19,17 +20,25 @@ def main() -> None:
     (run,) = sys.argv[1:]
     recipe = files.read_yaml(Path("recipes") / f"{run}.yaml")
     inputs, device, folder = replicate.Inputs(), devices.pick(), Path("runs") / run
-    knobs, seeds = recipe["knobs"], list(recipe["seeds"])
-    model = replicate.build_model(recipe, seeds[0], inputs)
-    parts = groups.table(model, recipe["parts"], knobs["lr"], knobs["weight_decay"])
-    print(f"{run} on {device.name} in {device.precision}\n{groups.as_text(parts)}", flush=True)
+    seeds, phases = list(recipe["seeds"]), recipe["phases"]
+    model, _ = assemble(recipe, seeds[0], inputs.weights)
+    parts, counts = [], []
+    for number, phase in enumerate(phases, start=1):
+        groups.freeze(model, phase["parts"])
+        table = groups.table(model, phase["parts"], phase["lr"], phase["weight_decay"])
+        counts.append(cost.of_phase(model, recipe))
+        parts += [(number, *row) for row in table]
+        title = f", phase {number} of {len(phases)}" if len(phases) > 1 else ""
+        print(f"{run} on {device.name} in {device.precision}{title}\n{groups.as_text(table)}",
+              flush=True)
 
     try:
         results = {seed: replicate.train(recipe, seed, device, inputs, f"{run} seed {seed}")
                    for seed in seeds}
     except torch.OutOfMemoryError:
         raise UserError(f"{run}: the memory of {device.name} is full; choose a smaller batch_size "
-                        "or image_size in params.yaml, or set UNFREEZE_RESIZED_GB=0") from None
+                        "(and a larger accumulate) or image_size in params.yaml, or set "
+                        "UNFREEZE_RESIZED_GB=0") from None
 
     predictions = io.BytesIO()
     np.savez(predictions, seeds=np.array(seeds), classes=np.array(recipe["classes"]),
@@ -37,15 +46,16 @@ def main() -> None:
              labels=replicate.test_labels(recipe, inputs))
     seconds = sum(result["cost"]["seconds"] for result in results.values())
     images = sum(result["cost"]["images"] for result in results.values())
+    stored = list(results[seeds[0]]["model"].values())
     files.write_bytes(folder / "model.safetensors", saved.serialise(
         {seed: result["model"] for seed, result in results.items()}))
     files.write_bytes(folder / "predictions.npz", predictions.getvalue())
     files.write_csv(folder / "history.csv", ("seed", *replicate.HISTORY), (
         (seed, *row.values()) for seed, result in results.items() for row in result["history"]))
-    files.write_csv(folder / "parts.csv", groups.HEADER, parts)
-    files.write_json(folder / "cost.json", {
-        "parameters_total": sum(p.numel() for p in model.parameters()),
-        "parameters_trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), parts)
+    files.write_json(folder / "cost.json", cost.of_phases(counts, phases) | {
+        "parameters_stored": sum(tensor.numel() for tensor in stored),
+        "stored_bytes": sum(tensor.nbytes for tensor in stored),
         "seconds_per_replicate": seconds / len(seeds),
         "images_per_second": images / seconds,
         "peak_memory_bytes": max(r["cost"]["peak_memory_bytes"] for r in results.values()),

@@ -5,114 +5,29 @@ and combinations. It imports no torch. What depends on it: the stages plan and (
 """
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from unfreeze import models
+from unfreeze import files, models
 from unfreeze.data import datasets, subsets
 from unfreeze.errors import UserError, nearest
+from unfreeze.knobs import (
+    KNOBS,
+    PHASE_KNOBS,
+    READ_ONLY_WITH,
+    TRAINING_KNOBS,
+    check,
+    is_names,
+)
+from unfreeze.models import heads
+from unfreeze.models.facts import Model, Weights
 from unfreeze.tuning import rules
 
 
-@dataclass(frozen=True)
-class Knob:
-    """A knob of params.yaml: what is allowed, in words for an error and as a test."""
-
-    allowed: str
-    fits: Callable[[Any], bool]
-    number: bool = False
-
-
-def _is_number(value: Any) -> bool:
-    # The comparison also turns away nan, infinities and whole numbers too large for a float.
-    return (isinstance(value, int | float) and not isinstance(value, bool)
-            and abs(value) <= sys.float_info.max)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(allowed: str, fits: Callable[[float], bool]) -> Knob:
-    return Knob(allowed, lambda value: _is_number(value) and fits(value), number=True)
-
-
-def _integer(low: int) -> Knob:
-    return Knob(f"a whole number, {low} or more",
-                lambda value: _is_integer(value) and value >= low, number=True)
-
-
-def _choice(*names: str) -> Knob:
-    return Knob(", ".join(names), lambda value: isinstance(value, str) and value in names)
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _fits_freeze(value: Any) -> bool:
-    if isinstance(value, dict):
-        return list(value) == ["train"] and _is_names(value["train"])
-    return _is_names(value) or (isinstance(value, str) and value in rules.PRESETS)
-
-
-def _fits_seeds(value: Any) -> bool:
-    return (isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-            and all(_is_integer(seed) and 0 <= seed < 2**31 for seed in value))
-
-
-def _fits_scales(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and _is_number(scale) and scale > 0 for name, scale in value.items())
-
-
-_FRACTION = _number("a number above 0 and at most 1", lambda value: 0 < value <= 1)
-_BELOW_ONE = _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1)
-_NOT_NEGATIVE = _number("a number, 0 or more", lambda value: value >= 0)
-_SWITCH = Knob("true, false", lambda value: isinstance(value, bool))
-
-KNOBS: dict[str, Knob] = {
-    "dataset": Knob("the name of a dataset", lambda value: isinstance(value, str)),
-    "fraction": _FRACTION,
-    "test_fraction": _FRACTION,
-    "validation": _BELOW_ONE,
-    "seeds": Knob("a list of different whole numbers from 0 to 2147483647", _fits_seeds),
-    "model": Knob("the name of a model", lambda value: isinstance(value, str)),
-    "init": _choice("pretrained", "scratch"),
-    "stem": _choice("original", "cifar"),
-    "freeze": Knob(rules.ALLOWED, _fits_freeze),
-    "frozen_batchnorm": _choice("eval", "train"),
-    "epochs": _integer(1),
-    "batch_size": _integer(2),
-    "optimizer": _choice("sgd", "adam", "adamw"),
-    "lr": _number("a number above 0", lambda value: value > 0),
-    "lr_scale": Knob("{part: multiplier above 0}", _fits_scales),
-    "momentum": _BELOW_ONE,
-    "weight_decay": _NOT_NEGATIVE,
-    "schedule": _choice("constant", "cosine", "exponential"),
-    "gamma": _FRACTION,
-    "label_smoothing": _BELOW_ONE,
-    "image_size": _integer(1),
-    "normalize": _choice("dataset", "weights"),
-    "flip": _SWITCH,
-    "crop_padding": _integer(0),
-    "rotation": _number("degrees from 0 to 180", lambda value: 0 <= value <= 180),
-}
-
-# Knobs that only some values of another knob read.
-READ_ONLY_WITH = {"momentum": ("optimizer", "sgd"), "gamma": ("schedule", "exponential")}
-
-# What a replicate's training reads from its recipe; the other knobs act through the parts, the
-# subset, the weights and the normalisation that the recipe names.
-TRAINING_KNOBS = (
-    "model", "init", "stem", "frozen_batchnorm", "epochs", "batch_size", "optimizer", "lr",
-    "momentum", "weight_decay", "schedule", "gamma", "label_smoothing", "image_size", "flip",
-    "crop_padding", "rotation",
-)
-
-SECTIONS = ("runs",)
+SECTIONS = ("runs", "compare")
+_CHECKPOINTS = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -122,14 +37,17 @@ class Plan:
     Attributes:
         runs: {run: settled knobs and what follows from them} (see `_settle`).
         datasets: names, sorted.
-        weights: {name of the weights: model that states them}.
+        weights: {name of the weights: {"model", "weights": which of its official ones}, or, for a
+            checkpoint of the user's, {"model", "stem", "image_size", "path", "digest"}}.
         subsets: {subset file name: the arguments that it is drawn with}.
+        compare: {pair: [run, run]}.
     """
 
     runs: dict[str, dict]
     datasets: list[str]
-    weights: dict[str, str]
+    weights: dict[str, dict]
     subsets: dict[str, dict]
+    compare: dict[str, list[str]]
 
 
 def resolve(params: Any, file: str = "params.yaml") -> Plan:
@@ -137,7 +55,7 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
 
     Args:
         params: the content of params.yaml.
-        file: its name, for messages.
+        file: its name, for messages; checkpoints are looked up from the working folder.
 
     Raises:
         UserError: the first thing that is wrong: file, key, value, what is allowed.
@@ -152,37 +70,67 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
                             f"allowed: {', '.join(known)}")
     for key in known:
         if key not in params:
-            what = KNOBS[key].allowed if key in KNOBS else "a mapping of run names to overrides"
+            what = KNOBS[key].allowed if key in KNOBS else _SECTION_TEXT[key]
             raise UserError(f"{file}: {key} is missing; add it: {what}")
     defaults = {key: value for key, value in params.items() if key in KNOBS}
     for key, value in defaults.items():
-        _check(f"{file}: {key}", key, value)
+        check(f"{file}: {key}", key, value)
     if not isinstance(params["runs"], dict) or not params["runs"]:
         raise UserError(f"{file}: runs: must be a mapping with at least one run, such as "
                         "`base: {}`")
     runs = {}
     for run, overrides in params["runs"].items():
-        if not isinstance(run, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", run):
-            raise UserError(f"{file}: runs: {run!r} is no name for a run; "
-                            "allowed are letters, digits, - and _ (in quotes if it is a "
-                            "number, or a word such as yes or no)")
+        _check_name(f"{file}: runs", run)
         runs[run] = _settle(file, run, defaults, overrides if overrides is not None else {})
     return Plan(
         runs=runs,
         datasets=sorted({run["dataset"] for run in runs.values()}),
-        weights={run["weights"]: run["model"] for run in runs.values() if run["weights"]},
+        weights={run["weights"]: run["source"] for run in runs.values() if run["weights"]},
         subsets={
             file: {key: run[key] for key in subsets.ARGUMENTS} | {"seed": seed}
             for run in runs.values()
             for seed, file in run["subsets"].items()
         },
+        compare=_pairs(file, params["compare"], runs),
     )
 
 
+_SECTION_TEXT = {"runs": "a mapping of run names to overrides",
+                 "compare": "a mapping of names to pairs of runs, such as "
+                            "{tuned_and_scratch: [base, scratch]}, or {}"}
+
+
+def _check_name(where: str, name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(f"{where}: {name!r} is no name for it; allowed are letters, digits, - and "
+                        "_ (in quotes if it is a number, or a word such as yes or no)")
+
+
+def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]:
+    if not isinstance(pairs, dict):
+        raise UserError(f"{file}: compare: {pairs!r} is not allowed; it must be "
+                        f"{_SECTION_TEXT['compare']}")
+    for name, pair in pairs.items():
+        _check_name(f"{file}: compare", name)
+        where = f"{file}: compare.{name}"
+        if not is_names(pair) or len(pair) != 2 or pair[0] == pair[1]:
+            raise UserError(f"{where}: {pair!r} is not allowed; it must be a list of two runs")
+        for run in pair:
+            if run not in runs:
+                raise UserError(f"{where}: {run!r} is no run{nearest(run, runs)}; allowed: "
+                                f"{', '.join(runs)}")
+        one, other = (runs[run]["model"] for run in pair)
+        if one != other:
+            raise UserError(f"{where}: {pair[0]} is a {one} and {pair[1]} a {other}; only runs of "
+                            "one model can be compared layer by layer")
+    return pairs
+
+
 def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
-    """One run: every knob, and besides them `changes` (its own overrides), `parts` (the table of
-    rules.part_table), `weights` (name or None), `normalization` (mean and std per channel) and
-    `subsets` ({seed: index file})."""
+    """One run: every knob, and besides them `changes` (its own overrides), `training`
+    (its phases settled, each with its table of rules.part_table), `weights` (name or None) and
+    their `source` (as in Plan), `normalization` (mean and std per channel), `transform` (how images
+    become what the model sees) and `subsets` ({seed: index file})."""
     where = f"{file}: runs.{name}"
     if not isinstance(overrides, dict):
         raise UserError(f"{where}: {overrides!r} is not allowed; it must be a mapping of knobs to "
@@ -191,48 +139,44 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
         if key not in KNOBS:
             raise UserError(f"{where}.{key}: unknown knob{nearest(key, KNOBS)}; "
                             f"allowed: {', '.join(KNOBS)}")
-        _check(f"{where}.{key}", key, value)
+        check(f"{where}.{key}", key, value)
     run = defaults | overrides
-    for key, (other, needed) in READ_ONLY_WITH.items():
-        if key in overrides and run[other] != needed:
-            raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
-                            f"leave it out, or set {other}: {needed}")
 
     def place(key: str) -> str:
         return f"{where}.{key}" if key in overrides else f"{file}: {key} (of runs.{name})"
 
-    facts = _named(place("model"), lambda: models.family(run["model"]).MODELS[run["model"]])
+    facts = _named(place("model"), lambda: models.facts_of(run["model"]))
     dataset = _named(place("dataset"), lambda: datasets.dataset(run["dataset"]))
-    weights = facts.weights
-    if weights is None and (run["init"] == "pretrained" or run["normalize"] == "weights"):
-        key = "init" if run["init"] == "pretrained" else "normalize"
-        raise UserError(f"{place(key)}: there are no pretrained weights of {run['model']}; "
-                        "set init: scratch and normalize: dataset")
-    if run["stem"] not in facts.strides:
-        raise UserError(f"{place('stem')}: {run['stem']} is not made for {run['model']}; "
-                        f"allowed: {', '.join(facts.strides)}")
-    smallest = facts.strides[run["stem"]]
-    if run["image_size"] < smallest:
-        raise UserError(f"{place('image_size')}: {run['image_size']} is too small for "
-                        f"{run['model']} with stem: {run['stem']}, which divides it by {smallest}; "
-                        f"allowed: {smallest} or more")
+    weights = _named(place("init"), lambda: _weights(run, facts))
+    images = weights or next(iter(facts.weights.values()), None)
+    for key in ("normalize", "image_size", "resize"):
+        if run[key] == "weights" and images is None:
+            raise UserError(f"{place(key)}: weights: there are no official weights of "
+                            f"{run['model']} to take it from; set it without them")
+    run = run | {"image_size": images.crop if run["image_size"] == "weights" else run["image_size"]}
+    _check_sizes(run, facts, images, place)
     _named(place("fraction"), lambda: subsets.check(
         dataset.TRAIN, len(dataset.CLASSES), run["fraction"], run["validation"]))
     _named(place("test_fraction"), lambda: subsets.check(
         dataset.TEST, len(dataset.CLASSES), run["test_fraction"], 0))
-    try:
-        parts = rules.part_table(facts.parts, run["freeze"], run["lr_scale"])
-    except UserError as error:
-        key, _, problem = str(error).partition(": ")
-        raise UserError(f"{place(key)}: {problem}") from None
+    _check_combinations(run, facts, place)
+    phases = _phases(run, facts, overrides, place)
+    _check_effects(run, phases, overrides, where)
 
-    images = weights if run["normalize"] == "weights" else dataset
-    mean, std = (images.mean, images.std) if images is weights else (images.MEAN, images.STD)
+    source = _source(run, weights)
+    statistics = (images.mean, images.std) if run["normalize"] == "weights" else (
+        dataset.MEAN, dataset.STD)
     return {key: run[key] for key in KNOBS} | {
         "changes": overrides,
-        "parts": parts,
-        "weights": weights.name if run["init"] == "pretrained" else None,
-        "normalization": {"mean": list(mean), "std": list(std)},
+        "training": phases,
+        "weights": source and source.pop("name"),
+        "source": source,
+        "normalization": dict(zip(("mean", "std"), map(list, statistics), strict=True)),
+        "transform": {
+            "resize": None if run["resize"] == "square" else
+            images.resize if run["resize"] == "weights" else run["resize"],
+            "interpolation": images.interpolation if run["resize"] == "weights" else "bilinear",
+        },
         "subsets": {
             seed: subsets.file_name(seed=seed, **{key: run[key] for key in subsets.ARGUMENTS})
             for seed in run["seeds"]
@@ -240,26 +184,136 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
     }
 
 
+def _weights(run: dict, facts: Model) -> Weights | None:
+    """The official weights that `init` names; None for others and for none."""
+    init = run["init"]
+    if init == "scratch" or _is_path(init):
+        return None
+    if init == "pretrained" and facts.weights:
+        return next(iter(facts.weights.values()))
+    if init in facts.weights:
+        return facts.weights[init]
+    if init == "pretrained":
+        raise UserError(f"there are no pretrained weights of {run['model']}; set init: scratch, "
+                        "and normalize: dataset")
+    allowed = ["pretrained", "scratch", *facts.weights]
+    raise UserError(f"{init!r} is not allowed{nearest(init, allowed)}; allowed: "
+                    f"{', '.join(allowed)}, or the path of a checkpoint "
+                    f"({', '.join(_CHECKPOINTS)})")
+
+
+def _is_path(init: str) -> bool:
+    return "/" in init or init.endswith(_CHECKPOINTS)
+
+
+def _source(run: dict, weights: Weights | None) -> dict | None:
+    """The entry of Plan.weights, with the name of the weights."""
+    if weights:
+        version = next(key for key, value in models.facts_of(run["model"]).weights.items()
+                       if value == weights)
+        return {"name": weights.name, "model": run["model"], "weights": version}
+    if run["init"] == "scratch":
+        return None
+    path = Path(run["init"])
+    digest = files.file_digest(path)
+    return {"name": f"own-{run['model']}-{run['stem']}-{digest[:12]}", "model": run["model"],
+            "stem": run["stem"], "image_size": run["image_size"], "path": str(path),
+            "digest": digest}
+
+
+def _check_sizes(run: dict, facts: Model, images: Weights | None, place: Callable) -> None:
+    size, model, stem = run["image_size"], run["model"], run["stem"]
+    if stem not in facts.strides:
+        raise UserError(f"{place('stem')}: {stem} is not made for {model}; "
+                        f"allowed: {', '.join(facts.strides)}")
+    smallest = facts.strides[stem]
+    if size < smallest:
+        raise UserError(f"{place('image_size')}: {size} is too small for {model} with stem: "
+                        f"{stem}, which divides it by {smallest}; allowed: {smallest} or more")
+    if size % facts.multiple:
+        raise UserError(f"{place('image_size')}: {size} does not fit {model}, which cuts images "
+                        f"into squares; allowed: multiples of {facts.multiple}")
+    resize = images.resize if run["resize"] == "weights" else run["resize"]
+    if resize != "square" and resize < size:
+        raise UserError(f"{place('resize')}: {resize} is smaller than image_size: {size}, which is "
+                        f"cropped from it; allowed: {size} or more, or square")
+
+
+def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
+    """What cannot go together, whoever set it."""
+    if _is_path(run["init"]):
+        path = Path(run["init"])
+        if path.suffix not in _CHECKPOINTS or not path.is_file():
+            raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
+                            f"allowed: an existing {', '.join(_CHECKPOINTS)} file")
+    if run["tune"] == "tinytl" and not facts.residual_blocks:
+        raise UserError(f"{place('tune')}: tinytl has no place in {run['model']}: its branches sit "
+                        "beside residual blocks with BatchNorm; choose bias, norm or lora")
+    if run["init"] == "scratch":
+        if run["l2_sp"]:
+            raise UserError(f"{place('l2_sp')}: {run['l2_sp']} pulls towards pretrained weights, "
+                            "and init: scratch has none; set l2_sp: 0")
+        if run["head"] == "append":
+            raise UserError(f"{place('head')}: append keeps the 1000-way classifier of pretrained "
+                            "weights, and init: scratch has none; choose replace or mlp")
+    for key, off in (("select", "last"), ("patience", 0)):
+        if run[key] != off and not run["validation"]:
+            raise UserError(f"{place(key)}: {run[key]} looks at validation images, and validation: "
+                            f"0 leaves none; set {key}: {off}, or validation: 0.1")
+
+
+def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[dict]:
+    """The phases with all their knobs settled and their parts; one phase if none is named."""
+    settled = []
+    for number, phase in enumerate(run["phases"] or [{}], start=1):
+        where = f"{place('phases')} {number}"
+        if not isinstance(phase, dict):
+            raise UserError(f"{where}: {phase!r} is not allowed; it must be a mapping of knobs to "
+                            f"values; allowed knobs: {', '.join(PHASE_KNOBS)}")
+        for key, value in phase.items():
+            if key not in PHASE_KNOBS:
+                raise UserError(f"{where}: {key}: no knob of a phase{nearest(key, PHASE_KNOBS)}; "
+                                f"allowed: {', '.join(PHASE_KNOBS)}")
+            check(f"{where}: {key}", key, value)
+        own = {key: phase.get(key, run[key]) for key in PHASE_KNOBS}
+        if own["warmup_epochs"] >= own["epochs"] and own["warmup_epochs"]:
+            source = where if phase.keys() & {"warmup_epochs", "epochs"} else place("warmup_epochs")
+            raise UserError(f"{source}: warmup_epochs: {own['warmup_epochs']} leaves none of "
+                            f"epochs: {own['epochs']}; allowed: less than epochs")
+        try:
+            rows = rules.part_table(
+                heads.parts(facts, run["head"]), own.pop("freeze"), own.pop("lr_scale"),
+                own.pop("lr_decay"), run["tune"],
+                (*facts.fresh.get(run["stem"], ()),))
+        except UserError as error:
+            key, _, problem = str(error).partition(": ")
+            source = f"{where}: {key}" if key in phase else place(key)
+            raise UserError(f"{source}: {problem}") from None
+        if own["schedule"] != "exponential":
+            del own["gamma"]
+        settled.append(own | {"parts": rows})
+    return settled
+
+
+def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -> None:
+    """A run's own knob that nothing reads is a mistake."""
+    for key, (other, needed) in READ_ONLY_WITH.items():
+        used = (any("gamma" in phase for phase in phases) if key == "gamma"
+                else run[other] == needed)
+        if key in overrides and not used:
+            raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
+                            f"leave it out, or set {other}: {needed}")
+    for key in PHASE_KNOBS:
+        if key in overrides and run["phases"] and all(key in phase for phase in run["phases"]):
+            raise UserError(f"{where}.{key}: has no effect, because every phase sets {key}; leave "
+                            "it out")
+
+
 def _named(where: str, look_up: Callable[[], Any]) -> Any:
     try:
         return look_up()
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-
-
-def _check(where: str, key: str, value: Any) -> None:
-    knob = KNOBS[key]
-    if knob.fits(value):
-        return
-    if knob.number and isinstance(value, str):
-        number = _as_number(value)
-        if knob.fits(number):
-            text = repr(number)  # YAML wants a dot in a number with an exponent
-            text = text.replace("e", ".0e") if "e" in text and "." not in text else text
-            raise UserError(f"{where}: {value!r} is text to YAML, not a number; write {text}")
-    choices = knob.allowed.split(", ")
-    raise UserError(f"{where}: {value!r} is not allowed{nearest(value, choices)}; "
-                    f"allowed: {knob.allowed}")
 
 
 def _numbers(value: Any) -> Any:
@@ -273,21 +327,13 @@ def _numbers(value: Any) -> Any:
     return value
 
 
-def _as_number(text: str) -> int | float | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return None
-
-
 def training_knobs(run: dict) -> dict:
     """The knobs of a settled run that its training reads, and no others."""
     knobs = {key: run[key] for key in TRAINING_KNOBS}
     for key, (other, needed) in READ_ONLY_WITH.items():
-        if run[other] != needed:
+        if key in knobs and run[other] != needed:
             del knobs[key]
-    if all(row["trainable"] for row in run["parts"]):
+    rows = [row for phase in run["training"] for row in phase["parts"]]
+    if all(row["trainable"] and row["tune"] == "full" for row in rows):
         del knobs["frozen_batchnorm"]
     return knobs

@@ -1,7 +1,8 @@
 """The training loop: one epoch, one screen."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,54 +16,104 @@ OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.o
 def make_optimizer(groups: list[dict], knobs: dict) -> torch.optim.Optimizer:
     """The optimizer of a run over its parameter groups."""
     own = {"momentum": knobs["momentum"]} if knobs["optimizer"] == "sgd" else {}
-    return OPTIMIZERS[knobs["optimizer"]](groups, lr=knobs["lr"], fused=True, **own)
+    return OPTIMIZERS[knobs["optimizer"]](groups, fused=True, **own)
 
 
-def schedule(knobs: dict, epoch: int) -> float:
-    """Multiplier of every learning rate in an epoch (from 0), as torch's schedulers step once an
-    epoch: constant; cosine to 0 over the epochs; exponential, gamma to the power of the epoch."""
-    if knobs["schedule"] == "cosine":
-        return (1 + math.cos(math.pi * epoch / knobs["epochs"])) / 2
-    if knobs["schedule"] == "exponential":
-        return knobs["gamma"] ** epoch
-    return 1.0
+def schedule(phase: dict, epoch: int) -> float:
+    """Multiplier of every learning rate in an epoch (from 0) of a phase, as torch's schedulers step
+    once an epoch: constant; cosine to 0 over the epochs; exponential, gamma to the power of the
+    epoch. Epochs of warm-up do not count."""
+    epoch, epochs = epoch - phase["warmup_epochs"], phase["epochs"] - phase["warmup_epochs"]
+    if epoch < 0 or phase["schedule"] == "constant":
+        return 1.0
+    if phase["schedule"] == "cosine":
+        return (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return phase["gamma"] ** epoch
+
+
+def warmup(phase: dict, epoch: int, step: int, steps: int) -> float:
+    """Multiplier that rises linearly, step by step, to 1 at the end of the epochs of warm-up."""
+    return min(1.0, (epoch * steps + step + 1) / max(1, phase["warmup_epochs"] * steps))
 
 
 def set_training_mode(model: torch.nn.Module, frozen_batchnorm: str) -> None:
     """Training mode, but for frozen BatchNorm under the policy "eval", which keeps its running
-    statistics and normalises by them."""
+    statistics and normalises by them. Frozen is one whose weight does not train."""
     model.train()
     if frozen_batchnorm == "eval":
         for module in model.modules():
             if (isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
-                    and not any(p.requires_grad for p in module.parameters())):
+                    and module.weight is not None and not module.weight.requires_grad):
                 module.eval()
 
 
+@dataclass(frozen=True)
+class Step:
+    """What happens at each optimizer step.
+
+    Attributes:
+        accumulate: batches whose gradients one step averages, weighted by their images.
+        label_smoothing: 0 up to but not including 1.
+        clip_norm: norm that the gradient of all parameters is cut down to; 0: never.
+        rate: called with the number of the step in the epoch, before it.
+        mix: images and labels to images and targets (labels, or a probability a class).
+        pull: called between gradients and step; adds to the gradients.
+        after: called after the step.
+    """
+
+    accumulate: int = 1
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+    rate: Callable[[int], None] = lambda step: None
+    mix: Callable[[torch.Tensor, torch.Tensor], tuple] = lambda images, labels: (images, labels)
+    pull: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+
+
 def train_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batches: Batches,
-                device: Device, label_smoothing: float,
-                progress: Callable[[], None]) -> tuple[float, float]:
+                device: Device, step: Step, progress: Callable[[], None]) -> tuple[float, float]:
     """Train on every batch once.
 
     Returns:
-        Mean loss and accuracy (0..1) over the images, as they were when each was trained on.
+        Mean loss and accuracy (0..1) over the images, as they were when each was trained on; the
+        accuracy counts the label that an image had before it was mixed with another.
     """
     loss_sum = torch.zeros((), device=device.torch, dtype=torch.float64)
     correct = torch.zeros((), device=device.torch, dtype=torch.int64)
     count = 0
-    for images, labels in batches:
-        with device.autocast():
-            logits = model(images)
-        logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        loss.backward()
+    for number, group in enumerate(_groups(batches, step.accumulate)):
+        step.rate(number)
+        size = sum(len(labels) for _, labels in group)
+        for images, labels in group:
+            images, targets = step.mix(images, labels)
+            with device.autocast():
+                logits = model(images)
+            logits = logits.float()
+            loss = F.cross_entropy(logits, targets, label_smoothing=step.label_smoothing)
+            (loss * (len(labels) / size)).backward()
+            loss_sum += loss.detach() * len(labels)
+            correct += (logits.detach().argmax(1) == labels).sum()
+            progress()
+        step.pull()
+        if step.clip_norm:
+            torch.nn.utils.clip_grad_norm_(
+                (p for group in optimizer.param_groups for p in group["params"]), step.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        loss_sum += loss.detach() * len(labels)
-        correct += (logits.detach().argmax(1) == labels).sum()
-        count += len(labels)
-        progress()
+        step.after()
+        count += size
     return loss_sum.item() / count, correct.item() / count
+
+
+def _groups(batches: Batches, size: int) -> Iterator[list]:
+    group = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """One replicate of a run: a model trained from a recipe with one seed."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,20 +9,25 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from unfreeze import environment, files, models
+from unfreeze import environment, files
 from unfreeze import recipe as recipes
 from unfreeze.data import arrays
 from unfreeze.data.batches import Augmentation, Images, count_batches
+from unfreeze.data.mixing import mix
 from unfreeze.errors import UserError
-from unfreeze.models import weights
 from unfreeze.training import loop, saved
+from unfreeze.training.assemble import assemble
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device
 from unfreeze.training.randomness import counter, generator
+from unfreeze.training.regularise import Anchor, Average
 from unfreeze.tuning import groups
 
-HISTORY = ("epoch", "lr", "train_loss", "train_accuracy", "validation_loss",
+HISTORY = ("epoch", "phase", "lr", "train_loss", "train_accuracy", "validation_loss",
            "validation_accuracy", "seconds")
+
+
+_WORST = (-1.0, 0.0)  # below every (accuracy, -loss) of validation
 
 
 @dataclass(frozen=True)
@@ -31,22 +37,6 @@ class Inputs:
     data: Path = Path("data")
     weights: Path = Path("weights")
     subsets: Path = Path("subsets")
-
-
-def build_model(recipe: dict, seed: int, inputs: Inputs) -> torch.nn.Module:
-    """The model as training finds it: initialised, pretrained tensors copied in, parts frozen."""
-    knobs = recipe["knobs"]
-    family = models.family(knobs["model"])
-    torch.manual_seed(counter(seed, "initialisation"))
-    model = family.build(knobs["model"], knobs["stem"], len(recipe["classes"]))
-    initial = saved.pretrained(recipe, inputs.weights)
-    if initial:
-        facts = family.MODELS[knobs["model"]]
-        fresh = (*facts.parts["head"], *facts.fresh.get(knobs["stem"], ()))
-        weights.load_into(model, initial, fresh,
-                          str(weights.path(inputs.weights, recipe["weights"]["name"])))
-    groups.freeze(model, recipe["parts"])
-    return model
 
 
 def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -> dict:
@@ -71,61 +61,184 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
     if done := scratch.load_done():
         print(f"{label}: finished before, taken from the scratch folder", flush=True)
         return done
-    knobs = recipe["knobs"]
     splits = _load_images(recipe, seed, device, inputs)
-    augmentation = Augmentation(knobs["rotation"], knobs["crop_padding"], knobs["flip"])
-    model = build_model(recipe, seed, inputs).to(device.torch, memory_format=torch.channels_last)
-    optimizer = loop.make_optimizer(
-        groups.parameter_groups(model, recipe["parts"], knobs["lr"], knobs["weight_decay"]), knobs)
-    history: list[dict] = []
+    training = Training(recipe, seed, device, inputs, splits)
     if state := scratch.load_epoch():
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        history = state["history"]
-        print(f"{label}: goes on after epoch {len(history)} of {knobs['epochs']}", flush=True)
+        training.load_state_dict(state)
+        print(f"{label}: goes on after epoch {len(training.history)} of {training.epochs}",
+              flush=True)
 
     device.reset_peak_memory()
-    batch_size, n = knobs["batch_size"], len(splits["train"])
-    per_epoch = count_batches(n, batch_size)
-    with tqdm(desc=label, total=knobs["epochs"] * per_epoch, initial=len(history) * per_epoch,
-              unit="batch", disable=None) as bar:
-        for epoch in range(len(history), knobs["epochs"]):
-            start = time.perf_counter()
-            factor = loop.schedule(knobs, epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * factor
-            torch.manual_seed(counter(seed, "dropout", epoch))
-            loop.set_training_mode(model, knobs.get("frozen_batchnorm", "eval"))
-            batches = splits["train"].shuffled(batch_size, augmentation,
-                                               generator(seed, "order", epoch))
-            loss, accuracy = loop.train_epoch(model, optimizer, batches, device,
-                                              knobs["label_smoothing"], bar.update)
-            device.synchronize()
-            seconds = time.perf_counter() - start
-            if not np.isfinite(loss):
-                raise _diverged(label, knobs, f"the loss of epoch {epoch + 1} is {loss}")
-            row = (epoch + 1, knobs["lr"] * factor, loss, accuracy,
-                   *_validate(model, splits["validation"], batch_size, device), seconds)
-            history.append(dict(zip(HISTORY, row, strict=True)))
-            bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
-            scratch.save_epoch({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                                "history": history})
-    logits = loop.predict(model, splits["test"].batches(4 * batch_size), device)
+    with tqdm(desc=label, total=training.epochs * training.batches,
+              initial=len(training.history) * training.batches, unit="batch",
+              disable=None) as bar:
+        while not training.finished:
+            row = training.epoch(bar.update, label)
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}",
+                            accuracy=f"{row['train_accuracy']:.3f}")
+            scratch.save_epoch(training.state_dict())
+    model = training.result()
+    logits = loop.predict(model, splits["test"].batches(4 * recipe["knobs"]["batch_size"]), device)
     if not logits.isfinite().all():
-        raise _diverged(label, knobs, "the logits of the test images are not finite")
+        raise _diverged(label, training.history[-1]["lr"],
+                        "the logits of the test images are not finite")
+    history = training.history
     result = {
-        "model": saved.changed(model.state_dict(), saved.pretrained(recipe, inputs.weights)),
+        "model": saved.changed(model.state_dict(), training.initial),
         "logits": logits,
         "history": history,
         "cost": {"seconds": sum(row["seconds"] for row in history),
-                 "images": n * knobs["epochs"], "peak_memory_bytes": device.peak_memory()},
+                 "images": len(splits["train"]) * len(history),
+                 "peak_memory_bytes": device.peak_memory()},
     }
     scratch.save_done(result)
     return result
 
 
-def _diverged(label: str, knobs: dict, how: str) -> UserError:
-    return UserError(f"{label}: training diverged ({how}); lr: {knobs['lr']} is too high for this "
+class Training:
+    """A replicate on its way through the epochs of its phases.
+
+    Attributes:
+        history: a row for each epoch behind it.
+        epochs: of all phases, should none end early. batches: of an epoch.
+        initial: {name: tensor} as pretrained.
+    """
+
+    def __init__(self, recipe: dict, seed: int, device: Device, inputs: Inputs,
+                 splits: dict[str, Images]) -> None:
+        knobs = self._knobs = recipe["knobs"]
+        self._phases, self._classes = recipe["phases"], len(recipe["classes"])
+        self._seed, self._device, self._splits = seed, device, splits
+        self._augmentation = Augmentation(
+            rotation=knobs["rotation"], crop_padding=knobs["crop_padding"], flip=knobs["flip"],
+            policy=knobs["augment"])
+        model, self.initial = assemble(recipe, seed, inputs.weights)
+        self._model = model.to(device.torch, memory_format=torch.channels_last)
+        self._average = Average(self._model, knobs["ema"])
+        self.history: list[dict] = []
+        self.epochs = sum(phase["epochs"] for phase in self._phases)
+        self.batches = count_batches(len(splits["train"]), knobs["batch_size"])
+        # Where it stands: phase, epoch in it, epochs since validation was best in it, best score.
+        self._phase, self._epoch, self._waited = 0, 0, 0
+        self._best: dict | None = None
+        self._best_score, self._phase_score = _WORST, _WORST
+        self._begin()
+
+    @property
+    def finished(self) -> bool:
+        return self._phase == len(self._phases)
+
+    def _begin(self) -> None:
+        """What each phase starts with."""
+        if self.finished:
+            return
+        phase, knobs = self._phases[self._phase], self._knobs
+        groups.freeze(self._model, phase["parts"])
+        # The pull replaces weight decay, a pull to 0, where there is something to go back to.
+        self._anchor = Anchor(self._model, self.initial, knobs["l2_sp"])
+        self._optimizer = loop.make_optimizer(
+            groups.parameter_groups(self._model, phase["parts"], phase["lr"],
+                                    phase["weight_decay"], knobs["decay_biases_and_norms"],
+                                    self._anchor.names), knobs)
+
+    def epoch(self, progress: Callable[[], None], label: str) -> dict:
+        """Train and validate for an epoch; its row of the history.
+
+        Raises:
+            UserError: the loss diverged.
+        """
+        start, number = time.perf_counter(), len(self.history)
+        phase, knobs, device = self._phases[self._phase], self._knobs, self._device
+        torch.manual_seed(counter(self._seed, "dropout", number))
+        loop.set_training_mode(self._model, knobs.get("frozen_batchnorm", "eval"))
+        batches = self._splits["train"].shuffled(
+            knobs["batch_size"], self._augmentation, generator(self._seed, "order", number))
+        loss, accuracy = loop.train_epoch(self._model, self._optimizer, batches, device,
+                                          self._step(number), progress)
+        device.synchronize()
+        seconds = time.perf_counter() - start
+        if not np.isfinite(loss):
+            raise _diverged(label, phase["lr"], f"the loss of epoch {number + 1} is {loss}")
+        with self._average.applied():
+            validation = _validate(self._model, self._splits["validation"],
+                                   4 * knobs["batch_size"], device)
+            self._judge(*validation)
+        lr = phase["lr"] * loop.schedule(phase, self._epoch)
+        row = dict(zip(HISTORY, (number + 1, self._phase + 1, lr, loss, accuracy, *validation,
+                                 seconds), strict=True))
+        self.history.append(row)
+        self._epoch += 1
+        if self._epoch == phase["epochs"] or (knobs["patience"]
+                                              and self._waited == knobs["patience"]):
+            self._phase, self._epoch = self._phase + 1, 0
+            self._waited, self._phase_score = 0, _WORST
+            self._begin()
+        return row
+
+    def _step(self, number: int) -> loop.Step:
+        phase, knobs, epoch = self._phases[self._phase], self._knobs, self._epoch
+        steps = -(-self.batches // knobs["accumulate"])
+        factor = loop.schedule(phase, epoch)
+        random = generator(self._seed, "mix", number)
+
+        def rate(step: int) -> None:
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["base_lr"] * factor * loop.warmup(phase, epoch, step, steps)
+
+        def mixed(images: torch.Tensor, labels: torch.Tensor) -> tuple:
+            if not (knobs["mixup"] or knobs["cutmix"]):
+                return images, labels
+            return mix(images, labels, self._classes, knobs["mixup"], knobs["cutmix"], random)
+
+        return loop.Step(
+            accumulate=knobs["accumulate"], label_smoothing=knobs["label_smoothing"],
+            clip_norm=knobs["clip_norm"], rate=rate, mix=mixed, pull=self._anchor.pull,
+            after=self._average.update)
+
+    def _judge(self, loss: float | None, accuracy: float | None) -> None:
+        """Remember the best epoch: highest validation accuracy, at equal accuracy lowest loss."""
+        if loss is None:
+            return
+        score = (accuracy, -loss)
+        self._waited = 0 if score > self._phase_score else self._waited + 1
+        self._phase_score = max(self._phase_score, score)
+        if self._knobs["select"] == "best" and score > self._best_score:
+            self._best_score = score
+            self._best = {name: tensor.clone() for name, tensor in
+                          self._model.state_dict().items()}
+
+    def result(self) -> torch.nn.Module:
+        """The trained model: of the best epoch or of the last, averaged where `ema` says so."""
+        if self._best is not None:
+            self._model.load_state_dict(self._best)
+        elif averaged := self._average.state_dict():
+            self._model.load_state_dict(averaged, strict=False)
+        return self._model
+
+    def state_dict(self) -> dict:
+        return {
+            "model": self._model.state_dict(),
+            "optimizer": None if self.finished else self._optimizer.state_dict(),
+            "average": self._average.state_dict(),
+            "best": self._best,
+            "place": (self._phase, self._epoch, self._waited, self._best_score,
+                      self._phase_score),
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self._model.load_state_dict(state["model"])
+        self._average.load_state_dict(state["average"])
+        self._best, self.history = state["best"], state["history"]
+        (self._phase, self._epoch, self._waited, self._best_score, self._phase_score) = (
+            state["place"])
+        self._begin()
+        if not self.finished:
+            self._optimizer.load_state_dict(state["optimizer"])
+
+
+def _diverged(label: str, lr: float, how: str) -> UserError:
+    return UserError(f"{label}: training diverged ({how}); lr: {lr} is too high for this "
                      "run, choose a lower one in params.yaml")
 
 
@@ -133,7 +246,7 @@ def _validate(model: torch.nn.Module, images: Images, batch_size: int,
               device: Device) -> tuple[float | None, float | None]:
     if not len(images):
         return None, None
-    logits = loop.predict(model, images.batches(4 * batch_size), device)
+    logits = loop.predict(model, images.batches(batch_size), device)
     labels = images.labels.cpu()
     loss = torch.nn.functional.cross_entropy(logits, labels)
     return loss.item(), (logits.argmax(1) == labels).double().mean().item()
@@ -159,7 +272,7 @@ def _load_images(recipe: dict, seed: int, device: Device, inputs: Inputs) -> dic
             *((dataset.test_images, dataset.test_labels) if split == "test"
               else (dataset.train_images, dataset.train_labels)),
             indices[split], recipe["knobs"]["image_size"], **recipe["normalization"],
-            device=device.torch, limit=environment.resized_limit(device.memory),
+            **recipe["transform"], device=device.torch, limit=environment.resized_limit(device.memory),
         )
         for split in ("train", "validation", "test")
     }

@@ -10,25 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from unfreeze import files, models
+from unfreeze import files
 from unfreeze.errors import UserError
-from unfreeze.models import weights
-
-
-def pretrained(recipe: dict, folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors that a recipe starts from; none when it starts from scratch.
-
-    Raises:
-        UserError: the file is missing, damaged, or not the one that the recipe names.
-    """
-    if recipe["weights"] is None:
-        return {}
-    file = weights.path(folder, recipe["weights"]["name"])
-    arrays = weights.read_arrays(file)
-    if weights.tensors_digest(arrays) != recipe["weights"]["digest"]:
-        raise UserError(f"{file}: is not what the recipe names (digest "
-                        f"{recipe['weights']['digest'][:12]}...); run `dvc repro`")
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+from unfreeze.training.assemble import assemble
 
 
 def changed(state: dict[str, torch.Tensor],
@@ -72,13 +56,10 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: missing or damaged ({error}); run `dvc repro`") from None
-    initial = pretrained(recipe, root / "weights")
     own = {name.partition("/")[2]: tensor for name, tensor in stored.items()
            if name.startswith(f"{seed}/")}
+    model, initial = assemble(recipe, seed, root / "weights")
     tensors = initial | own
-    knobs = recipe["knobs"]
-    model = models.family(knobs["model"]).build(knobs["model"], knobs["stem"],
-                                                 len(recipe["classes"]))
     state = model.state_dict()
     for name, tensor in state.items():
         if name not in tensors or tensors[name].shape != tensor.shape:

@@ -1,9 +1,13 @@
-"""From the table of parts to parameter groups of an optimizer.
+"""From the table of parts to what trains, and to parameter groups of an optimizer.
 
 What depends on it: training/.
 """
 
 from collections.abc import Iterable
+
+from unfreeze.errors import UserError
+from unfreeze.tuning import methods
+from unfreeze.tuning.methods import norm
 
 
 def assign(model, rows: list[dict]) -> dict[str, dict]:
@@ -22,7 +26,7 @@ def assign(model, rows: list[dict]) -> dict[str, dict]:
     """
     assigned = {}
     for name, _ in model.named_parameters():
-        matching = [row for row in rows if name.startswith(f"{row['module']}.")]
+        matching = [row for row in rows if methods.lies_in(name, [row["module"]])]
         if len(matching) != 1:
             raise ValueError(f"parameter {name} lies in {len(matching)} modules of PARTS, not one")
         assigned[name] = matching[0]
@@ -32,51 +36,100 @@ def assign(model, rows: list[dict]) -> dict[str, dict]:
     return assigned
 
 
+def insert(model, phases: list[list[dict]], facts, knobs: dict) -> None:
+    """Add what the methods need to every block that trains in some phase.
+
+    Args:
+        model: torch.nn.Module, changed in place; new parameters from torch's global seed.
+        phases: the rows of each phase.
+        facts: models.facts.Model.
+        knobs: of the run.
+    """
+    blocks: dict[str, dict[str, None]] = {}
+    for rows in phases:
+        for row in rows:
+            if row["trainable"]:
+                blocks.setdefault(row["tune"], {})[row["module"]] = None
+    for name, modules in blocks.items():
+        methods.method(name).insert(model, list(modules), facts, knobs)
+
+
 def freeze(model, rows: list[dict]) -> None:
-    """Set requires_grad of every parameter by its row."""
-    assigned = assign(model, rows)
+    """Set requires_grad of every parameter by its row and the row's method.
+
+    Raises:
+        UserError: a method finds nothing to train in its blocks.
+    """
+    assign(model, rows)
+    wanted: set[str] = set()
+    for name in dict.fromkeys(row["tune"] for row in rows if row["trainable"]):
+        modules = [row["module"] for row in rows if row["trainable"] and row["tune"] == name]
+        found = methods.method(name).trained(model, modules)
+        if not found:
+            raise UserError(f"tune: {name} finds nothing to train in {span(modules)}; use another "
+                            "method, or freeze: last_only to train the head alone")
+        wanted.update(found)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(assigned[name]["trainable"])
+        parameter.requires_grad_(name in wanted)
 
 
-def parameter_groups(model, rows: list[dict], lr: float, weight_decay: float) -> list[dict]:
-    """One group for each learning rate among the trainable parameters, for a torch optimizer.
+def parameter_groups(model, rows: list[dict], lr: float, weight_decay: float,
+                     decay_biases_and_norms: bool = True,
+                     undecayed: Iterable[str] = ()) -> list[dict]:
+    """One group for each learning rate and weight decay among the trainable parameters, for a
+    torch optimizer.
 
-    Each group carries `base_lr`, what a schedule multiplies.
+    Args:
+        rows: of `rules.part_table`; `freeze` has been called with them.
+        lr: of a row with lr_scale 1.
+        weight_decay: of all that is trained, or of weights only.
+        decay_biases_and_norms: False spares biases and the parameters of normalisation layers.
+        undecayed: names of parameters that are spared besides.
+
+    Returns:
+        Groups that carry `base_lr`, what a schedule multiplies.
     """
     assigned = assign(model, rows)
-    by_scale: dict[float, list] = {}
+    modules = [row["module"] for row in rows]
+    spared = set(undecayed)
+    if not decay_biases_and_norms:
+        spared |= {name for name, owner, own in methods.parameters(model, modules)
+                   if own.endswith("bias") or isinstance(owner, norm.NORMS)}
+    found: dict[tuple, list] = {}
     for name, parameter in model.named_parameters():
-        if assigned[name]["trainable"]:
-            by_scale.setdefault(assigned[name]["lr_scale"], []).append(parameter)
+        if parameter.requires_grad:
+            key = (assigned[name]["lr_scale"], 0.0 if name in spared else weight_decay)
+            found.setdefault(key, []).append(parameter)
     return [
-        {"params": parameters, "lr": lr * scale, "base_lr": lr * scale,
-         "weight_decay": weight_decay}
-        for scale, parameters in by_scale.items()
+        {"params": parameters, "lr": lr * scale, "base_lr": lr * scale, "weight_decay": decay}
+        for (scale, decay), parameters in found.items()
     ]
 
 
-HEADER = ("part", "modules", "trainable", "lr", "weight_decay", "parameters")
+HEADER = ("part", "modules", "tune", "lr", "weight_decay", "parameters", "trained")
 
 
 def table(model, rows: list[dict], lr: float, weight_decay: float) -> list[tuple]:
-    """What a person wants to see: a line for each part, two where its modules differ.
+    """What a person wants to see: a line for each part, more where its blocks differ.
 
     Returns:
-        Tuples in the order of HEADER; lr and weight decay are 0 where frozen.
+        Tuples in the order of HEADER; `tune` is "frozen", and lr and weight decay 0, where nothing
+        trains; `parameters` counts all, `trained` those that train.
     """
     assigned = assign(model, rows)
-    counts: dict[str, int] = {}
+    counts = {row["module"]: [0, 0] for row in rows}
     for name, parameter in model.named_parameters():
-        module = assigned[name]["module"]
-        counts[module] = counts.get(module, 0) + parameter.numel()
+        count = counts[assigned[name]["module"]]
+        count[0] += parameter.numel()
+        count[1] += parameter.numel() * parameter.requires_grad
     lines: dict[tuple, list[str]] = {}
     for row in rows:
-        lines.setdefault((row["part"], row["trainable"], row["lr_scale"]), []).append(row["module"])
+        tune = row["tune"] if row["trainable"] else "frozen"
+        lines.setdefault((row["part"], tune, row["lr_scale"]), []).append(row["module"])
     return [
-        (part, span(modules), trainable, lr * scale, weight_decay if trainable else 0.0,
-         sum(counts[module] for module in modules))
-        for (part, trainable, scale), modules in lines.items()
+        (part, span(modules), tune, lr * scale, weight_decay if tune != "frozen" else 0.0,
+         *(sum(counts[module][which] for module in modules) for which in (0, 1)))
+        for (part, tune, scale), modules in lines.items()
     ]
 
 
@@ -87,8 +140,8 @@ def span(modules: list[str]) -> str:
 
 def as_text(lines: Iterable[tuple]) -> str:
     """The table with aligned columns."""
-    cells = [HEADER, *((part, modules, "yes" if trainable else "frozen", f"{lr:g}", f"{decay:g}",
-                        f"{count:,}") for part, modules, trainable, lr, decay, count in lines)]
+    cells = [HEADER, *((part, modules, tune, f"{lr:g}", f"{decay:g}", f"{count:,}", f"{trained:,}")
+                       for part, modules, tune, lr, decay, count, trained in lines)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

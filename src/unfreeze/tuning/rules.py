@@ -1,7 +1,8 @@
-"""Freezing and learning rates as rules over a model's named parts.
+"""Freezing, methods and learning rates as rules over a model's named parts.
 
-A rule names parts (`stage2`) or the model's own modules (`layer2`, `features.14`). A rule for a
-module beats a rule for its part. The result is one table with a row for each module.
+A rule names parts (`stage2`), the model's own blocks (`features.14`) or whatever they lie in
+(`layer2`, `encoder.layers`). The more exact name wins: a block's own rule beats one for what it
+lies in, and that beats one for its part. The result is one table with a row for each block.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,37 +11,55 @@ from unfreeze.errors import UserError, nearest
 from unfreeze.models.facts import Parts
 
 PRESETS = ("none", "early", "middle", "last_only")
-ALLOWED = "none, early, middle, last_only, a list of parts to freeze, or {train: [parts to train]}"
+ALLOWED = ("none, early, middle, last_only, a list of parts to freeze, {train: [parts to train]}, "
+           "or {last: number of stages to train, with the head}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One module: its part, whether it trains, its learning-rate multiplier (0 when frozen)."""
+    """One block.
+
+    Attributes:
+        part: the part that it lies in. module: its name in the model.
+        trainable: whether anything of it trains.
+        tune: how: a file of tuning/methods. What starts anew is trained in full.
+        lr_scale: learning-rate multiplier, 0 when frozen.
+    """
 
     part: str
     module: str
     trainable: bool
+    tune: str
     lr_scale: float
 
 
-def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float]) -> list[dict]:
-    """One row a module, stem to head, as plain dicts with the fields of `Row`.
+def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_decay: float = 1.0,
+               tune: str = "full", new: tuple[str, ...] = ()) -> list[dict]:
+    """One row a block, stem to head, as plain dicts with the fields of `Row`.
 
     Args:
         parts: {part: modules}, stem to head.
-        freeze: a preset, a list of names to freeze, or {"train": names}, which freezes the rest.
-        lr_scale: {name: multiplier of lr}; 1 where no rule says otherwise.
+        freeze: a preset, a list of names to freeze, {"train": names}, which freezes the rest, or
+            {"last": k}, which freezes all before the last k stages.
+        lr_scale: {name: multiplier of lr}.
+        lr_decay: where no rule of lr_scale names a block: multiplier a part, counted from the
+            head, which has 1.
+        tune: method of the trainable blocks that are neither the head nor in `new`.
+        new: blocks that start from random numbers besides the head.
 
     Raises:
         UserError: a name that matches nothing, or nothing left to train.
     """
     frozen = _frozen_modules(parts, freeze)
-    scales = dict.fromkeys(_modules(parts), 1.0)
-    # Parts before modules, so that a module's own rule wins.
-    for name in sorted(lr_scale, key=lambda name: name not in parts):
+    scales = {module: lr_decay**depth for depth, modules in enumerate(reversed(parts.values()))
+              for module in modules}
+    # From the vaguest name to the most exact, so that the most exact one wins.
+    for name in sorted(lr_scale, key=lambda name: (name not in parts, len(name))):
         scales |= dict.fromkeys(_lookup(parts, name, "lr_scale"), float(lr_scale[name]))
     rows = [
-        Row(part, module, module not in frozen, 0.0 if module in frozen else scales[module])
+        Row(part, module, module not in frozen,
+            "full" if part == "head" or module in new else tune,
+            0.0 if module in frozen else float(scales[module]))
         for part, modules in parts.items()
         for module in modules
     ]
@@ -50,25 +69,45 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float]) -> list
     return [asdict(row) for row in rows]
 
 
+def stages(parts: Parts) -> list[str]:
+    return [part for part in parts if part.startswith("stage")]
+
+
 def _frozen_modules(parts: Parts, freeze: object) -> set[str]:
+    every = set(_modules(parts))
+    if isinstance(freeze, dict) and "train" in freeze:
+        return every - {m for name in freeze["train"] for m in _lookup(parts, name, "freeze")}
     if isinstance(freeze, dict):
-        trained = {m for name in freeze["train"] for m in _lookup(parts, name, "freeze")}
-        return set(_modules(parts)) - trained
+        return {module for part in _before_last(parts, freeze["last"]) for module in parts[part]}
     if isinstance(freeze, list):
         return {module for name in freeze for module in _lookup(parts, name, "freeze")}
     return {module for part in _preset(parts, freeze) for module in parts[part]}
+
+
+def _before_last(parts: Parts, count: int) -> list[str]:
+    names = stages(parts)
+    if count > len(names):
+        raise UserError(f"freeze: {{'last': {count}}} asks for {count} stages and the model has "
+                        f"{len(names)}; allowed: 0 to {len(names)}, or none")
+    kept = names[len(names) - count:]
+    return list(parts)[:list(parts).index(kept[0] if kept else _after(parts, names[-1]))]
+
+
+def _after(parts: Parts, part: str) -> str:
+    order = list(parts)
+    return order[order.index(part) + 1]
 
 
 def _preset(parts: Parts, preset: str) -> list[str]:
     """`early` is the first half of the stages, `middle` the middle half, as in the published
     freezing study (on a ResNet: layer1 and layer2, layer2 and layer3); the stem, with its
     normalisation, stays trainable under both. `last_only` is all but the head."""
-    stages = [part for part in parts if part not in ("stem", "head")]
-    half, quarter = len(stages) // 2, len(stages) // 4
+    names = stages(parts)
+    half, quarter = len(names) // 2, len(names) // 4
     return {
         "none": [],
-        "early": stages[:half],
-        "middle": stages[quarter:quarter + half],
+        "early": names[:half],
+        "middle": names[quarter:quarter + half],
         "last_only": [part for part in parts if part != "head"],
     }[preset]
 
@@ -80,8 +119,13 @@ def _modules(parts: Parts) -> list[str]:
 def _lookup(parts: Parts, name: str, knob: str) -> tuple[str, ...]:
     if name in parts:
         return parts[name]
-    if name in _modules(parts):
-        return (name,)
-    known = [*parts, *_modules(parts)]
+    found = tuple(m for m in _modules(parts) if m == name or m.startswith(f"{name}."))
+    if found:
+        return found
+    modules = _modules(parts)
+    known = dict.fromkeys(parts) | {
+        ".".join(module.split(".")[:length]): None
+        for module in modules for length in range(1, module.count(".") + 2)}
     raise UserError(f"{knob}: {name!r} matches no part of the model{nearest(name, known)}; "
-                    f"allowed: {', '.join(known)}")
+                    f"allowed: {', '.join(parts)}, or the model's own {modules[0]} ... "
+                    f"{modules[-1]}")

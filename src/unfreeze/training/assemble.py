@@ -1,0 +1,67 @@
+"""From a recipe to its model, as training finds it and as a trained one is loaded into it."""
+
+from pathlib import Path
+
+import torch
+
+from unfreeze import models
+from unfreeze.errors import UserError
+from unfreeze.models import heads, weights
+from unfreeze.training.randomness import counter
+from unfreeze.tuning import batchnorm, groups
+
+
+def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, dict]:
+    """The model of a run: built, pretrained tensors copied in, head and tuning method in place.
+
+    Args:
+        recipe: content of recipes/RUN.yaml.
+        seed: of all that starts from random numbers.
+        folder: weights/.
+
+    Returns:
+        The model, and {name: tensor} of those of its tensors that came from the weights, as they
+        came; empty from scratch.
+
+    Raises:
+        UserError: the weights are missing, damaged, not those of the recipe, or do not fit; or the
+            tuning method has no place in the model.
+    """
+    knobs, classes = recipe["knobs"], len(recipe["classes"])
+    facts = models.facts_of(knobs["model"])
+    torch.manual_seed(counter(seed, "initialisation"))
+    model = models.build(knobs["model"], knobs["stem"], heads.outputs(knobs["head"], classes),
+                         knobs["image_size"])
+    loaded = _load(model, recipe, facts, folder)
+    heads.attach(model, facts, knobs["head"], classes, knobs.get("head_width", 0),
+                 knobs["dropout"])
+    groups.insert(model, [phase["parts"] for phase in recipe["phases"]], facts, knobs)
+    batchnorm.install(model)
+    # By identity: a head or a method may have given a tensor another name.
+    initial = {name: tensor.detach().clone()
+               for name, tensor in model.state_dict(keep_vars=True).items()
+               if id(tensor) in loaded}
+    return model, initial
+
+
+def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> set[int]:
+    """Copy the recipe's weights in; the identities of the model's tensors that they filled."""
+    named = recipe["weights"]
+    if named is None:
+        return set()
+    file = weights.path(folder, named["name"])
+    arrays = weights.read_arrays(file)
+    if weights.tensors_digest(arrays) != named["digest"]:
+        raise UserError(f"{file}: is not what the recipe names (digest "
+                        f"{named['digest'][:12]}...); run `dvc repro`")
+    knobs = recipe["knobs"]
+    tensors = models.fit_weights(
+        knobs["model"], {name: torch.from_numpy(array) for name, array in arrays.items()},
+        knobs["image_size"])
+    fresh = facts.fresh.get(knobs["stem"], ())
+    head = () if knobs["head"] == "append" else (facts.last,)
+    # A user's own checkpoint may bring its head and stem; official ones never have the right head.
+    own = {"fresh": (), "optional": (*head, *fresh)} if named["own"] else {"fresh": (*head, *fresh)}
+    taken = weights.load_into(model, tensors, what=str(file), unused=tuple(named["unused"]), **own)
+    state = model.state_dict(keep_vars=True)
+    return {id(state[name]) for name in taken}

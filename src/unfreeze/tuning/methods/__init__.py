@@ -1,0 +1,43 @@
+"""Ways of tuning the blocks that are not frozen: one file a method, found by its name.
+
+A method's file offers:
+
+    insert(model, modules, facts, knobs)   adds what the method needs to those blocks, in place;
+                                           in eval mode the logits stay bit for bit the same
+    trained(model, modules)                names of the parameters that train in those blocks
+
+What depends on this folder: config.py (names only, without torch), groups.py and training/.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+
+def names() -> list[str]:
+    return sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+
+
+def method(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def source_file(name: str) -> Path:
+    """Where a method's code lies, for the fingerprint of a run."""
+    return Path(__file__).with_name(f"{name}.py")
+
+
+def parameters(model, modules: list[str]) -> Iterator[tuple[str, object, str]]:
+    """(full name, the module that owns it, its name there) of every parameter in some blocks."""
+    for path, owner in model.named_modules():
+        for name, _ in owner.named_parameters(recurse=False):
+            full = f"{path}.{name}" if path else name
+            if lies_in(full, modules):
+                yield full, owner, name
+
+
+def lies_in(name: str, modules: list[str]) -> bool:
+    """Whether a module or parameter is one of some blocks, or lies in one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)

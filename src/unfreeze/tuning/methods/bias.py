@@ -1,0 +1,17 @@
+"""Bias tuning: only additive terms train, those of convolutions, linear layers and normalisation.
+
+BitFit (Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199) for transformers; the bias-only
+baseline of TinyTL (Cai et al. 2020, https://arxiv.org/abs/2007.11622, section 3.2) for
+convolutional networks. No activation before a bias is needed to train it.
+"""
+
+from unfreeze.tuning.methods import parameters
+
+
+def insert(model, modules: list[str], facts, knobs: dict) -> None:
+    """Nothing to add."""
+
+
+def trained(model, modules: list[str]) -> list[str]:
+    # in_proj_bias: the packed query, key and value projections of torch's attention.
+    return [name for name, _, own in parameters(model, modules) if own in ("bias", "in_proj_bias")]

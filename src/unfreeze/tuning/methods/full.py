@@ -1,0 +1,11 @@
+"""Full fine-tuning: every parameter trains."""
+
+from unfreeze.tuning.methods import parameters
+
+
+def insert(model, modules: list[str], facts, knobs: dict) -> None:
+    """Nothing to add."""
+
+
+def trained(model, modules: list[str]) -> list[str]:
+    return [name for name, _, _ in parameters(model, modules)]
