@@ -5,10 +5,11 @@ import pytest
 import torch
 import torchvision.transforms.functional as TF
 from PIL import Image
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, RandAugment, TrivialAugmentWide
 
 from unfreeze.data import batches
 from unfreeze.data.batches import Augmentation, Images
+from unfreeze.errors import UserError
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
@@ -22,10 +23,10 @@ def pixels(n, side=32, seed=0, width=None):
     return np.random.default_rng(seed).integers(0, 256, (n, side, width or side, 3), np.uint8)
 
 
-def images_of(n=10, size=32, side=32, limit=NO_LIMIT, indices=None, mean=MEAN, std=STD):
+def images_of(n=10, size=32, side=32, limit=NO_LIMIT, indices=None, mean=MEAN, std=STD, **more):
     """Images whose label is their index."""
     return Images(pixels(n, side), np.arange(n), list(range(n)) if indices is None else indices,
-                  size, mean, std, CPU, limit)
+                  size, mean, std, CPU, limit, **more)
 
 
 def generator(seed=0):
@@ -70,13 +71,55 @@ def test_resize_makes_a_square_of_any_shape():
 
 def test_resize_to_the_same_size_changes_nothing():
     images = torch.from_numpy(pixels(2))
-    assert torch.equal(batches.resize(images, 32), images)
+    for interpolation in batches.INTERPOLATIONS:
+        assert torch.equal(batches.resize(images, 32, None, interpolation), images)
+        assert torch.equal(batches.resize(images, 32, 32, interpolation), images)
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(30, 4, True)])
-@pytest.mark.parametrize("size", [20, 48])
-def test_resized_before_or_in_each_batch_is_the_same_bit_for_bit(size, augmentation):
-    before, each = (images_of(23, size, limit=limit) for limit in (NO_LIMIT, 0))
+@pytest.mark.parametrize(("interpolation", "levels"), [("bilinear", 1), ("bicubic", 2)])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (37, 50), (45, 31)])
+@pytest.mark.parametrize(("shorter", "size"), [(26, 21), (33, 32), (64, 51), (20, 20)])
+def test_resize_and_cut_is_torchvisions_of_a_pil_image(height, width, shorter, size,
+                                                       interpolation, levels):
+    source = pixels(3, height, width=width)
+    source[1] = np.where(source[1] < 128, 0, 255)  # edges at which bicubic overshoots the most
+    seen = batches.resize(torch.from_numpy(source), size, shorter, interpolation).int().numpy()
+    mode = InterpolationMode(interpolation)
+    expected = np.stack([np.asarray(TF.center_crop(TF.resize(Image.fromarray(image), shorter, mode),
+                                                   size)) for image in source]).astype(int)
+    assert seen.shape == expected.shape == (3, size, size, 3)
+    assert np.abs(seen - expected).max() <= levels
+    assert np.abs(seen - expected).mean() < 0.2
+
+
+def test_images_of_the_final_size_still_lose_their_border():
+    for limit in (NO_LIMIT, 0):
+        images = images_of(3, 32, 32, limit, resize=40, **IDENTITY)
+        (batch, _), = images.batches(3)
+        expected = batches.resize(torch.from_numpy(pixels(3)), 32, 40)
+        assert torch.equal(grey(batch), expected)
+        assert not torch.equal(grey(batch), torch.from_numpy(pixels(3)))
+
+
+def test_interpolations_differ():
+    (one, _), (other, _) = (next(images_of(3, 48, interpolation=name).batches(3))
+                            for name in batches.INTERPOLATIONS)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("knobs", "message"), [
+    ({"resize": 31}, "resize: 31 .* 32"), ({"interpolation": "cubic"}, "did you mean 'bicubic'")])
+def test_resizing_that_cannot_be_done_is_refused(knobs, message):
+    with pytest.raises(UserError, match=message):
+        images_of(3, 32, **knobs)
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(30, 4, True),
+                                          Augmentation(policy="trivial")])
+@pytest.mark.parametrize(("size", "more"), [(20, {}), (48, {}), (32, {
+    "resize": 36, "interpolation": "bicubic"})])
+def test_resized_before_or_in_each_batch_is_the_same_bit_for_bit(size, more, augmentation):
+    before, each = (images_of(23, size, limit=limit, **more) for limit in (NO_LIMIT, 0))
     assert (before.images.shape[1], each.images.shape[1]) == (size, 32)
     for make in (lambda images: images.batches(8),
                  lambda images: images.shuffled(8, augmentation, generator())):
@@ -132,7 +175,7 @@ def test_shuffled_is_every_image_once_with_its_own_label():
 
 
 def test_generator_decides_the_epoch():
-    everything = Augmentation(15, 4, True)
+    everything = Augmentation(15, 4, True, "trivial")
     first, same, other = (epoch(everything, seed=seed) for seed in (1, 1, 2))
     assert list(first) == list(same) != list(other)
     assert all(torch.equal(first[label], same[label]) for label in first)
@@ -140,7 +183,7 @@ def test_generator_decides_the_epoch():
 
 
 def test_batch_size_changes_the_grouping_only():
-    everything = Augmentation(15, 4, True)
+    everything = Augmentation(15, 4, True, "trivial")
     small, large = epoch(everything, size=4), epoch(everything, size=40)
     assert list(small) == list(large)
     assert all(torch.equal(small[label], large[label]) for label in small)
@@ -247,14 +290,62 @@ def test_order_of_augmentation_is_rotation_crop_flip():
 def test_order_of_images_does_not_depend_on_augmentation():
     orders = {tuple(epoch(augmentation)) for augmentation in (
         Augmentation(), Augmentation(flip=True), Augmentation(crop_padding=4),
-        Augmentation(rotation=20), Augmentation(20, 4, True))}
+        Augmentation(rotation=20), Augmentation(policy="rand"),
+        Augmentation(20, 4, True, "trivial"))}
     assert len(orders) == 1
 
 
 def test_augmentation_leaves_the_stored_images_alone():
     images = images_of(20)
     before = images.images.clone()
-    for _ in images.shuffled(8, Augmentation(20, 4, True), generator()):
+    for _ in images.shuffled(8, Augmentation(20, 4, True, "rand"), generator()):
         pass
     list(images.batches(8))
     assert torch.equal(images.images, before)
+
+
+POLICIES = {"trivial": TrivialAugmentWide, "rand": RandAugment}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policy_is_torchvisions_on_each_image_by_itself(policy):
+    source, seeds = torch.from_numpy(pixels(12, 20)), torch.arange(12) + 100
+    changed = batches.apply_policy(source, policy, seeds)
+    for image, seed, seen in zip(source, seeds.tolist(), changed, strict=True):
+        torch.manual_seed(seed)
+        expected = np.asarray(POLICIES[policy]()(Image.fromarray(image.numpy())))
+        assert np.array_equal(seen.numpy(), expected)
+    alone = batches.apply_policy(source[5:6], policy, seeds[5:6])
+    assert torch.equal(alone[0], changed[5])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_image_draws_its_own_policy_operation(policy):
+    same = np.repeat(pixels(1, 16), 60, axis=0)
+    images = Images(same, np.arange(60), list(range(60)), 16, **IDENTITY, device=CPU,
+                    limit=NO_LIMIT)
+    ((batch, _),) = images.shuffled(60, Augmentation(policy=policy), generator())
+    assert len({image.numpy().tobytes() for image in grey(batch)}) > 15
+
+
+def test_policy_leaves_torchs_generator_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(4)
+    torch.manual_seed(7)
+    seen = []
+    for _ in images_of(8).shuffled(2, Augmentation(policy="trivial"), generator()):
+        seen.append(torch.rand(1))  # as dropout draws between two batches
+    assert torch.equal(torch.cat(seen), expected)
+
+
+def test_policy_comes_before_flip_and_changes_nothing_else_drawn():
+    flipped = [not np.array_equal(image.numpy(), pixels(40)[i])
+               for i, image in sorted(epoch(Augmentation(flip=True)).items())]
+    alone, both = (epoch(Augmentation(flip=flip, policy="trivial")) for flip in (False, True))
+    for i, mirrored in enumerate(flipped):
+        assert torch.equal(both[i], alone[i].flip(1) if mirrored else alone[i])
+
+
+def test_policy_of_another_name_is_refused():
+    with pytest.raises(UserError, match="policy: 'trivail' .*did you mean 'trivial'"):
+        Augmentation(policy="trivail")

@@ -2,7 +2,7 @@
 
 Images are resized once, before training, and kept as uint8 when they fit into the limit;
 otherwise each batch is resized when it is used, with the same result. Every image draws its own
-flip, shift and angle.
+flip, shift, angle and policy operation.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from unfreeze.errors import UserError, nearest
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+POLICIES = ("none", "trivial", "rand")
 _RESIZE_CHUNK = 256
 
 
@@ -25,11 +29,21 @@ class Augmentation:
         crop_padding: pixels; each image is padded with black and cropped back to its size at a
             random place.
         flip: each image is mirrored left to right with probability 1/2.
+        policy: before all of these, operations on colours and shape that each image draws for
+            itself: "none"; "trivial", TrivialAugment Wide (Mueller & Hutter 2021); "rand",
+            RandAugment (Cubuk et al. 2020). Both with torchvision's defaults, on the CPU.
+
+    Raises:
+        UserError: an unknown policy.
     """
 
     rotation: float = 0.0
     crop_padding: int = 0
     flip: bool = False
+    policy: str = "none"
+
+    def __post_init__(self) -> None:
+        _one_of("policy", self.policy, POLICIES)
 
 
 class Images:
@@ -43,20 +57,34 @@ class Images:
         mean, std: per channel, in 0..1.
         device: where batches are made.
         limit: bytes up to which the resized images are kept.
+        resize: None to resize straight to a square; else pixels to which the shorter side is
+            resized before the middle square is cut out, at least `size`.
+        interpolation: "bilinear" or "bicubic".
+
+    Raises:
+        UserError: `resize` is less than `size`, or `interpolation` is unknown.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, indices: list[int], size: int,
-                 mean: list[float], std: list[float], device: torch.device, limit: int) -> None:
+                 mean: list[float], std: list[float], device: torch.device, limit: int, *,
+                 resize: int | None = None, interpolation: str = "bilinear") -> None:
+        if resize is not None and resize < size:
+            raise UserError(f"resize: {resize} is less than the image size {size}, which is cut "
+                            f"out of it; choose {size} or more, or null for no cut")
+        _one_of("interpolation", interpolation, INTERPOLATIONS)
         indices = np.asarray(indices, np.int64)
         self.labels = torch.from_numpy(np.asarray(labels[indices], np.int64)).to(device)
         self.images = torch.from_numpy(np.ascontiguousarray(images[indices])).to(device)
-        self.size = size
+        self.size, self.shorter, self.interpolation = size, resize, interpolation
         self.device = device
         self.scale = 1 / (255 * torch.tensor(std, device=device))
         self.shift = -torch.tensor(mean, device=device) / torch.tensor(std, device=device)
+        # The shape cannot tell: an image of the final size may still have to lose its border.
+        self.resized = False
         if len(indices) * size * size * 3 <= limit:
-            chunks = [resize(part, size) for part in self.images.split(_RESIZE_CHUNK)]
+            chunks = [self._resize(part) for part in self.images.split(_RESIZE_CHUNK)]
             self.images = torch.cat(chunks) if chunks else self.images
+            self.resized = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +93,7 @@ class Images:
         """All images in order: ((B, 3, S, S) float in channels_last, (B,) int64)."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield self._normalise(resize(self.images[part], self.size)), self.labels[part]
+            yield self._normalise(self._resize(self.images[part])), self.labels[part]
 
     def shuffled(self, size: int, augmentation: Augmentation,
                  random: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -80,9 +108,12 @@ class Images:
         flips = torch.rand(n, generator=random) < 0.5
         angles = (2 * torch.rand(n, generator=random) - 1) * augmentation.rotation
         shifts = (torch.rand(n, 2, generator=random) * (2 * padding + 1)).long()
+        seeds = torch.randint(2**31, (n,), generator=random)
         for rows in _chunks(order, size):
             there = rows.to(self.device)
-            images = resize(self.images[there], self.size)
+            images = self._resize(self.images[there])
+            if augmentation.policy != "none":
+                images = apply_policy(images, augmentation.policy, seeds[rows])
             if augmentation.rotation:
                 images = rotate(images, angles[rows].to(self.device))
             if padding:
@@ -90,6 +121,11 @@ class Images:
             if augmentation.flip:
                 images = flip(images, flips[rows].to(self.device))
             yield self._normalise(images), self.labels[there]
+
+    def _resize(self, images: torch.Tensor) -> torch.Tensor:
+        if self.resized:
+            return images
+        return resize(images, self.size, self.shorter, self.interpolation)
 
     def _normalise(self, images: torch.Tensor) -> torch.Tensor:
         # (B, H, W, 3) seen as (B, 3, H, W) is channels_last already.
@@ -108,14 +144,66 @@ def _chunks(order: torch.Tensor, size: int) -> list[torch.Tensor]:
     return chunks
 
 
-def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, H, W, 3) uint8 to (B, size, size, 3) uint8: bilinear, antialiased, as torchvision's
-    Resize of a PIL image."""
-    if images.shape[1:3] == (size, size):
-        return images
-    channels_first = images.permute(0, 3, 1, 2).float()
-    resized = F.interpolate(channels_first, (size, size), mode="bilinear", antialias=True)
-    return resized.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"{name}: {value!r} is unknown{nearest(value, allowed)}; allowed are "
+                        f"{', '.join(allowed)}")
+
+
+def resize(images: torch.Tensor, size: int, shorter: int | None = None,
+           interpolation: str = "bilinear") -> torch.Tensor:
+    """(B, H, W, 3) uint8 to (B, size, size, 3) uint8, antialiased, as torchvision's Resize and
+    CenterCrop of a PIL image.
+
+    Bilinear is within 1 level of it; bicubic within 2, unless one side grows while the other
+    shrinks (Pillow then changes the order of its two passes).
+
+    Args:
+        shorter: None to resize straight to the square; else pixels to which the shorter side is
+            resized, keeping the aspect ratio, before the middle square is cut out.
+    """
+    sides = images.shape[1:3]
+    if shorter is None:
+        target = (size, size)
+    else:
+        target = tuple(int(shorter * side / min(sides)) for side in sides)
+    if target != tuple(sides):
+        channels_first = images.permute(0, 3, 1, 2).float()
+        if interpolation == "bicubic":
+            # Bicubic overshoots at edges. Pillow cuts that off after either pass, across first.
+            channels_first = _interpolate(channels_first, (sides[0], target[1]), interpolation)
+        resized = _interpolate(channels_first, target, interpolation)
+        images = resized.to(torch.uint8).permute(0, 2, 3, 1)
+    top, left = (round((side - size) / 2) for side in target)
+    return images[:, top:top + size, left:left + size].contiguous()
+
+
+def _interpolate(images: torch.Tensor, target: tuple[int, int], mode: str) -> torch.Tensor:
+    """Float (B, 3, H, W) to whole levels 0..255 of (B, 3, *target)."""
+    return F.interpolate(images, target, mode=mode, antialias=True).round_().clamp_(0, 255)
+
+
+def apply_policy(images: torch.Tensor, policy: str, seeds: torch.Tensor) -> torch.Tensor:
+    """Apply "trivial" or "rand" to each image of (B, S, S, 3) uint8 by itself.
+
+    On PIL images, so the same on every device: for tensors on a GPU, torchvision equalises with
+    torch.histc, which is not deterministic there.
+
+    Args:
+        seeds: (B,) integer on the CPU; an image and its seed determine the outcome.
+    """
+    from PIL import Image
+    from torchvision import transforms
+
+    change = {"trivial": transforms.TrivialAugmentWide, "rand": transforms.RandAugment}[policy]()
+    source = images.cpu().numpy()
+    changed = np.empty_like(source)
+    # torchvision draws from torch's global generator, which others (dropout) draw from too.
+    with torch.random.fork_rng(devices=[]):
+        for i, seed in enumerate(seeds.tolist()):
+            torch.default_generator.manual_seed(seed)
+            changed[i] = change(Image.fromarray(source[i]))
+    return torch.from_numpy(changed).to(images.device)
 
 
 def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
