@@ -1,0 +1,278 @@
+"""Every model with every tuning method that fits it: what holds for all of them."""
+
+import copy
+
+import pytest
+import torch
+
+from unfreeze import models
+from unfreeze.errors import UserError
+from unfreeze.models import heads
+from unfreeze.training import loop, saved
+from unfreeze.training.devices import Device
+from unfreeze.tuning import batchnorm, groups, methods, rules
+from unfreeze.tuning.methods import lora, tinytl
+
+CPU = Device(torch.device("cpu"), False, "test")
+# The smallest image at which no BatchNorm in training is left with one pixel of one image.
+SIZES = {"alexnet": 64, "cnn": 32, "mobilenet_v2": 64, "resnet18": 64, "resnet50": 64,
+         "vgg16": 32, "vit_b_16": 32}
+KNOBS = {"lora_rank": 2, "lora_alpha": 4, "lora_layers": "all", "tinytl_groups": 2}
+CLASSES = 5
+
+
+def fits(name: str, method: str) -> bool:
+    has_norm = name not in ("alexnet", "vgg16", "cnn")
+    return {"tinytl": bool(models.facts_of(name).residual_blocks),
+            "norm": has_norm}.get(method, True)
+
+
+PAIRS = [(name, method) for name in SIZES for method in methods.names() if fits(name, method)]
+
+
+@pytest.fixture(scope="module")
+def built():
+    """A function from a model's name to it, built once and only while its tests run."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            kept.clear()
+            torch.manual_seed(0)
+            kept[name] = models.build(name, "original", CLASSES, SIZES[name])
+        return copy.deepcopy(kept[name])
+
+    return get
+
+
+def insert(model, name, method, freeze="early", **knobs):
+    facts = models.facts_of(name)
+    rows = rules.part_table(facts.parts, freeze, {}, tune=method)
+    groups.insert(model, [rows], facts, KNOBS | {"image_size": SIZES[name]} | knobs)
+    batchnorm.install(model)
+    groups.freeze(model, rows)
+    return rows
+
+
+def logits(model, images):
+    with torch.inference_mode():
+        return model.eval()(images)
+
+
+def moved(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize(("name", "method"), PAIRS)
+def test_every_model_with_every_method(built, name, method):
+    images = torch.randn(4, 3, SIZES[name], SIZES[name],
+                         generator=torch.Generator().manual_seed(1))
+    model = built(name)
+    plain = logits(model, images)
+    own = {parameter for parameter, _ in model.named_parameters()}
+
+    rows = insert(model, name, method)
+    assert torch.equal(logits(model, images), plain)  # the method starts as the identity
+
+    assigned = groups.assign(model, rows)  # raises unless each parameter lies in one block
+    table = groups.table(model, rows, 0.1, 0.0)
+    assert sum(row[-2] for row in table) == sum(p.numel() for p in model.parameters())
+    trainable = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert sum(row[-1] for row in table) == sum(
+        p.numel() for p in model.parameters() if p.requires_grad)
+    assert all(assigned[n]["trainable"] for n in trainable)
+    head = [row["module"] for row in rows if row["part"] == "head"]
+    expected = {
+        "full": lambda n: True,
+        "bias": lambda n: n.endswith("bias"),
+        "norm": lambda n: "bn" in n or "norm" in n or ".ln" in n or n.endswith("ln.weight")
+        or n.endswith("ln.bias") or is_batchnorm(model, n),
+        "lora": lambda n: n not in own and "original" not in n,
+        "tinytl": lambda n: (".lite." in n and not n.endswith("norm2.bias")) or (
+            n in own and n.endswith("bias")),
+    }[method]
+    assert trainable == {
+        n for n, row in assigned.items()
+        if row["trainable"] and (methods.lies_in(n, head) or expected(n))}
+
+    initial = {n: t.clone() for n, t in model.state_dict().items()}
+    optimizer = torch.optim.SGD(groups.parameter_groups(model, rows, 0.05, 0.01), momentum=0.9)
+    loop.set_training_mode(model, "eval")
+    for _ in range(2):
+        loop.train_epoch(model, optimizer, [(images, torch.arange(4) % CLASSES)], CPU,
+                         loop.Step(), lambda: None)
+    after = model.state_dict()
+    changed = moved(initial, after)
+    parameters = {n for n, _ in model.named_parameters()}
+    assert changed & parameters == trainable
+    # Under the policy eval, statistics move only where the weight beside them trains.
+    for buffer in initial.keys() - parameters:
+        owner, _, kind = buffer.rpartition(".")
+        if kind in ("running_mean", "running_var"):
+            assert (buffer in changed) == (f"{owner}.weight" in trainable), buffer
+
+    stored = saved.changed(after, initial)
+    assert trainable <= stored.keys()
+    other = built(name)
+    insert(other, name, method)
+    other.load_state_dict(initial | stored)
+    assert torch.equal(logits(other, images), logits(model, images))
+
+
+def is_batchnorm(model, parameter):
+    owner = model.get_submodule(parameter.rpartition(".")[0])
+    return isinstance(owner, torch.nn.modules.batchnorm._BatchNorm)
+
+
+@pytest.mark.parametrize(("layer", "shape"), [
+    (torch.nn.Linear(6, 5), (4, 6)),
+    (torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False), (2, 4, 9, 9))], ids=["linear", "conv"])
+def test_lora_agrees_with_peft(layer, shape):
+    peft = pytest.importorskip("peft")
+    theirs = peft.get_peft_model(
+        torch.nn.Sequential(copy.deepcopy(layer)),
+        peft.LoraConfig(r=2, lora_alpha=8, target_modules=["0"], lora_dropout=0.0))
+    ours = lora.LowRank(layer, rank=2, alpha=8)
+    with torch.no_grad():
+        ours.up.weight.normal_()
+        pair = theirs.base_model.model[0]
+        pair.lora_A["default"].weight.copy_(ours.down.weight)
+        pair.lora_B["default"].weight.copy_(ours.up.weight)
+    x = torch.randn(*shape)
+    torch.testing.assert_close(layer(x) + ours(x), theirs(x))
+    torch.testing.assert_close(ours.weight(), pair.get_delta_weight("default"))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_16"])
+def test_lora_merges_into_the_weights(built, name):
+    model = built(name)
+    names = set(model.state_dict())
+    insert(model, name, "lora", "none")
+    with torch.no_grad():
+        for n, parameter in model.named_parameters():
+            if n not in names and "original" not in n:
+                parameter.normal_(std=0.02)
+    images = torch.randn(2, 3, SIZES[name], SIZES[name])
+    tuned = logits(model, images)
+    lora.merge(model)
+    assert set(model.state_dict()) == names
+    merged = logits(model, images)
+    assert (merged - tuned).abs().max() < 1e-5
+    assert (merged - logits(built(name), images)).abs().max() > 1e-3
+
+
+def test_lora_layers_are_those_named(built):
+    model = built("resnet18")
+    rows = insert(model, "resnet18", "lora", "none", lora_layers=["layer4.*", "*.conv2"])
+    found = {n.split(".lora")[0] for n, p in model.named_parameters()
+             if p.requires_grad and ".lora." in n}
+    assert rows and found == {f"layer4.{i}.conv{j}" for i in (0, 1) for j in (1, 2)} | {
+        "layer4.0.downsample.0", *(f"layer{i}.{j}.conv2" for i in (1, 2, 3) for j in (0, 1))}
+
+
+@pytest.mark.parametrize(("name", "knobs", "words"), [
+    ("resnet18", {"lora_layers": ["nosuch*"]}, ["lora_layers", "nosuch*", "matches no"]),
+    ("resnet18", {"lora_rank": 100}, ["lora_rank: 100", "larger than layer1", "64 or less"]),
+    ("vit_b_16", {"lora_rank": 800}, ["lora_rank: 800", "768 or less"])])
+def test_lora_without_a_place_is_refused(built, name, knobs, words):
+    with pytest.raises(UserError) as caught:
+        insert(built(name), name, "lora", "none", **knobs)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_method_that_finds_nothing_is_refused(built):
+    with pytest.raises(UserError, match="tune: norm finds nothing to train"):
+        insert(built("cnn"), "cnn", "norm")
+
+
+def test_tinytl_groups_must_divide_the_channels(built):
+    with pytest.raises(UserError, match="tinytl_groups: 5 does not divide the 64 channels"):
+        insert(built("resnet18"), "resnet18", "tinytl", "none", tinytl_groups=5)
+
+
+def test_tinytl_branch_is_the_papers():
+    # 24 channels at 32 x 32 pixels, halved by pooling, then by the stride.
+    branch = tinytl.LiteResidual(24, 40, stride=2, side=32, groups=2)
+    assert branch.conv1.weight.shape == (24, 12, 5, 5) and branch.conv1.stride == (2, 2)
+    assert branch.conv2.weight.shape == (40, 24, 1, 1)
+    branch.norm2.weight.data.fill_(1)
+    assert branch(torch.randn(2, 24, 32, 32), (16, 16)).shape == (2, 40, 16, 16)
+    kernels = [tinytl.LiteResidual(8, 8, 1, side, 2).conv1.kernel_size[0]
+               for side in (2, 4, 6, 8, 10, 14)]
+    assert kernels == [1, 1, 3, 3, 5, 5]  # no larger than what is left after pooling
+
+
+def test_tinytl_joins_the_residual_sum_before_its_relu(built):
+    model = built("resnet18")
+    insert(model, "resnet18", "tinytl", "none")
+    block = model.layer1[0]
+    torch.nn.init.ones_(block.lite.norm2.weight)
+    x = torch.randn(2, 64, 16, 16)
+    with torch.no_grad():
+        model.eval()
+        main = block.bn2._forward_hooks.popitem()
+        inner = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x)))))
+        expected = torch.relu(inner + block.lite(x, (16, 16)) + x)
+        block.bn2._forward_hooks[main[0]] = main[1]
+        torch.testing.assert_close(block(x), expected)
+
+
+def test_copy_of_a_model_uses_its_own_branches(built):
+    model = built("mobilenet_v2")
+    insert(model, "mobilenet_v2", "tinytl", "none")
+    twin = copy.deepcopy(model)
+    images = torch.randn(2, 3, 64, 64)
+    before = logits(model, images)
+    torch.nn.init.ones_(twin.features[5].lite.norm2.weight)
+    assert not torch.equal(logits(twin, images), before)
+    assert torch.equal(logits(model, images), before)
+
+
+def test_frozen_batchnorm_trains_as_torchs_and_keeps_less():
+    torch.manual_seed(0)
+    plain = torch.nn.BatchNorm2d(6).eval()
+    torch.nn.init.uniform_(plain.weight)
+    torch.nn.init.uniform_(plain.running_var, 0.5, 2)
+    plain.weight.requires_grad_(False)
+    lean = copy.deepcopy(plain)
+    batchnorm.install(torch.nn.Sequential(lean))
+    x = torch.randn(3, 6, 5, 5)
+    kept, outputs = [], []
+    for module in (plain, lean):
+        source, bytes_kept = x.clone().requires_grad_(), []
+        with torch.autograd.graph.saved_tensors_hooks(
+                lambda t, to=bytes_kept: (to.append(t.nbytes), t)[1], lambda t: t):
+            y = module(source)
+        (y ** 2).sum().backward()
+        kept.append(sum(bytes_kept))
+        outputs.append((y, source.grad, module.bias.grad))
+    for one, other in zip(*outputs, strict=True):
+        torch.testing.assert_close(one, other)
+    assert kept[1] < x.nbytes <= kept[0]
+    assert lean.training is False and lean.weight.grad is None
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vit_b_16"])
+@pytest.mark.parametrize("head", heads.KINDS)
+@pytest.mark.parametrize("dropout", ["model", 0.3])
+def test_heads(name, head, dropout):
+    facts = models.facts_of(name)
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        model = models.build(name, "original", heads.outputs(head, CLASSES), SIZES[name])
+        heads.attach(model, facts, head, CLASSES, 16, dropout)
+        assert model(torch.empty(2, 3, SIZES[name], SIZES[name])).shape == (2, CLASSES)
+    rows = rules.part_table(heads.parts(facts, head), "last_only", {})
+    groups.freeze(model, rows)
+    trained = {n: tuple(p.shape) for n, p in model.named_parameters() if p.requires_grad}
+    features = {"resnet18": 512, "mobilenet_v2": 1280, "vit_b_16": 768}[name]
+    assert sorted(trained.values()) == sorted({
+        "replace": [(CLASSES, features), (CLASSES,)],
+        "append": [(CLASSES, 1000), (CLASSES,)],
+        "mlp": [(16, features), (16,), (CLASSES, 16), (CLASSES,)]}[head])
+    drops = [m.p for n, m in model.named_modules()
+             if isinstance(m, torch.nn.Dropout) and methods.lies_in(n, ["fc", "classifier", "heads"])]
+    if dropout != "model":
+        assert 0.3 in drops
+    else:
+        assert drops == ([0.2] if name == "mobilenet_v2" else [])
