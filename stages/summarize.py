@@ -1,4 +1,4 @@
-"""runs/ of the planned runs -> metrics/ and plots/*.csv."""
+"""runs/ of the planned runs, compared/ of the planned pairs -> metrics/ and plots/*.csv."""
 
 import shutil
 from pathlib import Path
@@ -18,6 +18,9 @@ def main() -> None:
     for folder in Path("runs").iterdir():
         if folder.name not in {run.name for run in runs}:
             shutil.rmtree(folder)
+    pairs = files.read_yaml(tables.PAIRS)
+    for file in set(tables.PAIRS.parent.glob("*.csv")) - set(map(tables.pair_file, pairs)):
+        file.unlink()
     base = next(run for run in runs if run.name == tables.base(each.name for each in runs))
     with files.whole_folder(Path("metrics")) as folder:
         files.write_json(folder / "accuracy.json",
@@ -29,6 +32,8 @@ def main() -> None:
     files.write_csv(PLOTS / "learning_curves.csv", tables.CURVES, tables.curve_rows(runs))
     files.write_csv(PLOTS / "confusion.csv", tables.CONFUSION, tables.confusion_rows(base))
     files.write_csv(PLOTS / "costs.csv", tables.COSTS, tables.cost_rows(runs))
+    files.write_csv(PLOTS / "similarity.csv", tables.SIMILARITY, tables.similarity_rows(
+        {pair: files.read_csv(tables.pair_file(pair)) for pair in pairs}))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,23 @@ def cost_rows(runs: list[Run]) -> list[tuple]:
     ]
 
 
+PAIRS = Path("compared/pairs.yaml")  # {pair: [run, run]}, the planned pairs
+
+
+def pair_file(pair: str) -> Path:
+    """Where the stage compare leaves what it measured."""
+    return PAIRS.with_name(f"{pair}.csv")
+
+
+SIMILARITY = ("pair", "seed", "measure", "part", "kind", "tensor", "shape", "run", "value")
+
+
+def similarity_rows(compared: dict[str, list[dict[str, str]]]) -> list[tuple]:
+    """The rows of every pair's compared/PAIR.csv, under the pair's name."""
+    return [(pair, *(row[field] for field in SIMILARITY[1:]))
+            for pair, rows in compared.items() for row in rows]
+
+
 def run_metrics(run: Run) -> dict:
     """A run in one line: means over seeds, and the spread of the accuracy."""
     return {

@@ -1,0 +1,106 @@
+"""How alike two trained models are. NumPy in float64; no model, no torch.
+
+A model's tensors come as {part: {tensor's name: array}}, stem to head, and its activations as
+{part: (N, D)}. What depends on it: training/compare.py.
+"""
+
+import numpy as np
+
+Tensors = dict[str, dict[str, np.ndarray]]
+
+HEADER = ("seed", "measure", "part", "kind", "tensor", "shape", "run", "value")
+DECIMALS = 6
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Cosine of the angle between two tensors of equal shape, seen as vectors; None where one is
+    all zeros and so has no direction."""
+    one, other = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    return _ratio(one @ other, np.linalg.norm(one) * np.linalg.norm(other))
+
+
+def distance(now: list[np.ndarray],
+             before: list[np.ndarray]) -> tuple[float, float | None]:
+    """How far some tensors have moved: the L2 norm of the difference over all of them together,
+    and that divided by the norm of where they were (None where that is zero)."""
+    moved = np.sqrt(sum(_squares(new.astype(np.float64) - old)
+                        for new, old in zip(now, before, strict=True)))
+    return float(moved), _ratio(moved, np.sqrt(sum(_squares(old) for old in before)))
+
+
+def linear_cka(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Linear centred kernel alignment of two sets of activations of the same N images: HSIC with
+    linear kernels, normalised, in feature space (Kornblith et al. 2019,
+    https://arxiv.org/abs/1905.00414, section 3):
+
+        |Y'X|^2 / (|X'X| |Y'Y|), Frobenius norms, each column of X and Y centred
+
+    Args:
+        one, other: (N, D) and (N, E).
+
+    Returns:
+        0 (unrelated) to 1 (equal up to rotation, shift and scale); None where all images have the
+        same activations.
+    """
+    one, other = (each - each.mean(axis=0) for each in
+                  (one.astype(np.float64), other.astype(np.float64)))
+    return _ratio(_squares(other.T @ one),
+                  np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other))
+
+
+def cosine_rows(seed: int, first: Tensors, second: Tensors) -> list[tuple]:
+    """A row for every tensor that both models have with equal shape."""
+    return [
+        (seed, "cosine", part, kind(name), name, "x".join(map(str, one.shape)), "",
+         _rounded(cosine(one, second[part][name])))
+        for part, tensors in first.items()
+        for name, one in tensors.items()
+        if name in second.get(part, {}) and second[part][name].shape == one.shape
+    ]
+
+
+def kind(name: str) -> str:
+    """`bias` or `weight`, by the last word of a tensor's name (attention has `in_proj_bias`)."""
+    return "bias" if name.endswith("bias") else "weight"
+
+
+def distance_rows(seed: int, run: str, now: Tensors,
+                  before: dict[str, np.ndarray]) -> list[tuple]:
+    """Two rows (distance, relative distance) for every part with pretrained tensors.
+
+    Args:
+        seed, run: whose model it is.
+        now: its tensors.
+        before: {tensor's name: as pretrained}; tensors that are not in it started anew and do not
+            count.
+    """
+    rows = []
+    for part, tensors in now.items():
+        started = [name for name in tensors if name in before]
+        if started:
+            values = distance([tensors[name] for name in started],
+                              [before[name] for name in started])
+            rows += [(seed, measure, part, "", "", "", run, _rounded(value))
+                     for measure, value in zip(("distance", "relative_distance"), values,
+                                               strict=True)]
+    return rows
+
+
+def cka_rows(seed: int, first: dict[str, np.ndarray],
+             second: dict[str, np.ndarray]) -> list[tuple]:
+    """A row for every part whose activations both models have."""
+    return [(seed, "cka", part, "", "", "", "", _rounded(linear_cka(one, second[part])))
+            for part, one in first.items() if part in second]
+
+
+def _squares(values: np.ndarray) -> float:
+    return float(np.sum(np.square(values, dtype=np.float64)))
+
+
+def _ratio(value: float, norm: float) -> float | None:
+    return float(value / norm) if norm > 0 else None
+
+
+def _rounded(value: float | None) -> float | None:
+    # Rounded so that a repetition gives the same text; + 0.0 turns -0.0 into 0.0.
+    return None if value is None else round(value, DECIMALS) + 0.0

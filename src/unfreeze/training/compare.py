@@ -1,0 +1,147 @@
+"""Two runs of one model side by side: their tensors, and what their parts put out.
+
+What depends on it: the stage compare. `load` is the only place that knows how a trained model
+comes back and where a recipe keeps its parts.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils import parametrize
+
+from unfreeze import environment, files, models
+from unfreeze.data import arrays
+from unfreeze.data.batches import Images
+from unfreeze.errors import UserError
+from unfreeze.scoring import similarity
+from unfreeze.training import saved
+from unfreeze.training.devices import Device
+
+IMAGES = 500
+BATCH_SIZE = 100
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        model: in eval mode.
+        modules: {module's name: its part}, stem to head.
+        initial: {parameter's name: as pretrained}, without those that started anew.
+    """
+
+    model: torch.nn.Module
+    modules: dict[str, str]
+    initial: dict[str, torch.Tensor]
+
+
+def load(run: str, recipe: dict, seed: int, root: Path) -> Trained:
+    """The model that a run left behind."""
+    knobs = recipe["knobs"]
+    facts = models.family(knobs["model"]).MODELS[knobs["model"]]
+    fresh = (*facts.parts["head"], *facts.fresh.get(knobs["stem"], ()))
+    return Trained(
+        model=saved.load(run, seed, root),
+        modules={row["module"]: row["part"] for row in recipe["parts"]},
+        initial={name: tensor for name, tensor in saved.pretrained(recipe, root / "weights").items()
+                 if not any(name.startswith(f"{module}.") for module in fresh)},
+    )
+
+
+def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> list[tuple]:
+    """All measures of two runs, for every seed that both have.
+
+    Args:
+        first, second: runs of the same model in the project at `root`, reproduced.
+        device: where the models look at the images, in fp32.
+
+    Returns:
+        Rows with the fields of similarity.HEADER.
+
+    Raises:
+        UserError: the runs share no seed, or something is missing or damaged.
+    """
+    recipes = {run: files.read_yaml(root / "recipes" / f"{run}.yaml") for run in (first, second)}
+    seeds = [seed for seed in recipes[first]["seeds"] if seed in recipes[second]["seeds"]]
+    if not seeds:
+        own = " and ".join(str(list(recipe["seeds"])) for recipe in recipes.values())
+        raise UserError(f"compare: {first} and {second} have no seed in common ({own}); give them "
+                        "one in params.yaml")
+    rows = []
+    for seed in seeds:
+        tensors, outputs, distances = {}, {}, []
+        for run, recipe in recipes.items():
+            trained = load(run, recipe, seed, root)
+            tensors[run] = parameters(trained)
+            distances += similarity.distance_rows(
+                seed, run, tensors[run], {name: t.numpy() for name, t in trained.initial.items()})
+            images = _images(recipes[first], recipe, seed, device, root)
+            outputs[run] = activations(trained, images, device)
+        rows += similarity.cosine_rows(seed, tensors[first], tensors[second])
+        rows += similarity.cka_rows(seed, outputs[first], outputs[second])
+        rows += distances
+    return rows
+
+
+def parameters(trained: Trained) -> similarity.Tensors:
+    """{part: {name: array}}, stem to head. A parametrised tensor counts as what the forward pass
+    sees of it; parameters outside the model's parts, which a method added, do not count."""
+    tensors: similarity.Tensors = {part: {} for part in trained.modules.values()}
+    for place, module in trained.model.named_modules():
+        if "parametrizations" in place.split("."):
+            continue
+        own = dict(module.named_parameters(prefix=place, recurse=False))
+        if parametrize.is_parametrized(module):
+            own |= {f"{place}.{name}": getattr(module, name) for name in module.parametrizations}
+        for name, tensor in own.items():
+            for part in (part for above, part in trained.modules.items()
+                         if f"{name}.".startswith(f"{above}.")):
+                tensors[part][name] = tensor.detach().cpu().numpy()
+    return tensors
+
+
+@torch.inference_mode()
+def activations(trained: Trained, images: Images, device: Device) -> dict[str, np.ndarray]:
+    """{part: (N, D)}: what the last module of each part puts out, averaged over space or tokens."""
+    found = dict(trained.model.named_modules())
+    last = {part: found[name] for name, part in trained.modules.items() if name in found}
+    outputs: dict[str, list[np.ndarray]] = {part: [] for part in last}
+
+    def keep(part: str, module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        # Averaged at once: the next module may overwrite its input (ReLU in place).
+        outputs[part].append(_pooled(output).cpu().numpy())
+
+    hooks = [module.register_forward_hook(partial(keep, part)) for part, module in last.items()]
+    try:
+        model = trained.model.to(device.torch, memory_format=torch.channels_last)
+        for batch, _ in images.batches(BATCH_SIZE):
+            model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {part: np.concatenate(batches) for part, batches in outputs.items() if batches}
+
+
+def _pooled(output: torch.Tensor) -> torch.Tensor:
+    """(N, D) of (N, D), (N, tokens, D), (N, D, S, S), or (N, S, S, D) as Swin has it."""
+    if output.ndim == 4:
+        channels_last = output.shape[1] == output.shape[2] != output.shape[3]
+        return output.mean((1, 2) if channels_last else (2, 3))
+    return output.mean(1) if output.ndim == 3 else output
+
+
+def _images(chooser: dict, recipe: dict, seed: int, device: Device, root: Path) -> Images:
+    """The first IMAGES test images of one recipe's subset, prepared as another recipe says."""
+    subset = chooser["seeds"][seed]
+    file = root / "subsets" / subset["subset"]
+    if not file.is_file() or files.file_digest(file) != subset["digest"]:
+        raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
+                        f"{subset['digest'][:12]}...); run `dvc repro`")
+    dataset = arrays.load(root / "data" / chooser["dataset"]["name"])
+    return Images(dataset.test_images, dataset.test_labels, files.read_json(file)["test"][:IMAGES],
+                  recipe["knobs"]["image_size"], **recipe["normalization"], device=device.torch,
+                  limit=environment.resized_limit(device.memory))

@@ -1,0 +1,20 @@
+"""runs/ of two runs -> compared/PAIR.csv. Usage: compare.py PAIR FIRST SECOND"""
+
+import sys
+from pathlib import Path
+
+import _source  # noqa: F401
+from unfreeze import files
+from unfreeze.errors import run_stage
+from unfreeze.scoring import similarity
+from unfreeze.training import compare, devices
+
+
+def main() -> None:
+    pair, first, second = sys.argv[1:]
+    rows = compare.compare(first, second, devices.pick())
+    files.write_csv(Path("compared") / f"{pair}.csv", similarity.HEADER, rows)
+
+
+if __name__ == "__main__":
+    run_stage(main)
