@@ -25,7 +25,6 @@ from unfreeze.models import heads
 from unfreeze.models.facts import Model, Weights
 from unfreeze.tuning import rules
 
-
 SECTIONS = ("runs", "compare")
 _CHECKPOINTS = (".safetensors", ".pth", ".pt")
 

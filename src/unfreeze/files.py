@@ -60,8 +60,14 @@ class _Dumper(yaml.SafeDumper):
         node = super().represent_sequence(tag, sequence, flow_style)
         node.flow_style = all(isinstance(item, yaml.ScalarNode) for item in node.value)
         for item in node.value:
-            item.flow_style = True
+            item.flow_style = not _has_rows(item)
         return node
+
+
+def _has_rows(node: yaml.Node) -> bool:
+    """Whether a mapping holds a list that takes a line for each row."""
+    return isinstance(node, yaml.MappingNode) and any(
+        isinstance(value, yaml.SequenceNode) and not value.flow_style for _, value in node.value)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -30,7 +30,9 @@ Runs closer to each other than their spread are not to be told apart from this t
 
 {tables.results_markdown(changes, metrics, costs)}
 ± is the standard deviation over seeds (each with its own subset, initialisation, order and \
-augmentation). Training time is for one seed, without validation and testing.
+augmentation). Stored: what one seed's model adds to the pretrained weights. Activations: what \
+autograd keeps for the backward pass of a batch, counted in float32 (`training/cost.py`). Training \
+time is for one seed, without validation and testing.
 
 ![Accuracy of all runs](plots/accuracy.svg)
 

@@ -94,15 +94,20 @@ def confusion_rows(run: Run) -> list[tuple]:
     ]
 
 
-COSTS = ("run", "accuracy", "std", "parameters_total", "parameters_trainable",
+COSTS = ("run", "accuracy", "std", "parameters_total", "parameters_trainable", "stored_mb",
+         "activation_mb_1", "activation_mb", "gflops_forward", "gflops_backward",
          "seconds_per_replicate", "images_per_second", "peak_memory_mb", "device", "precision")
 
 
 def cost_rows(runs: list[Run]) -> list[tuple]:
-    """A row a run: what it reached and what it cost. Seconds and memory are this machine's."""
+    """A row a run: what it reached and what it cost. Seconds and peak memory are this machine's;
+    parameters, operations (per image) and activation memory are not."""
     return [
         (run.name, run.metrics["accuracy"]["mean"], run.metrics["accuracy"]["std"],
          run.cost["parameters_total"], run.cost["parameters_trainable"],
+         *(round(run.cost[key] / 1e6, 2)
+           for key in ("stored_bytes", "activation_bytes_1", "activation_bytes")),
+         *(round(run.cost[key] / 1e9, 4) for key in ("flops_forward", "flops_backward")),
          round(run.cost["seconds_per_replicate"], 1), round(run.cost["images_per_second"], 1),
          round(run.cost["peak_memory_bytes"] / 1e6), run.cost["device"], run.cost["precision"])
         for run in runs
@@ -156,8 +161,8 @@ def results_markdown(changes: dict[str, dict], metrics: dict[str, dict],
     """
     lines = [
         "| run | what it changes | accuracy (%) | cross-entropy | seeds | trained parameters "
-        "| training time (s) |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| stored (MB) | activations (MB) | training time (s) |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for run in sorted(metrics, key=lambda run: (-metrics[run]["accuracy"]["mean"], run)):
         own, cost = metrics[run], costs[run]
@@ -166,6 +171,7 @@ def results_markdown(changes: dict[str, dict], metrics: dict[str, dict],
             f"| {run} | {changes_text(shown)} | {spread_text(own['accuracy'], 1)} "
             f"| {spread_text(own['cross_entropy'], 2)} | {own['accuracy']['n']} "
             f"| {int(cost['parameters_trainable']):,} "
+            f"| {float(cost['stored_mb']):.1f} | {float(cost['activation_mb']):.0f} "
             f"| {float(cost['seconds_per_replicate']):.0f} |"
         )
     return "\n".join(lines) + "\n"

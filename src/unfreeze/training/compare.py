@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from unfreeze import environment, files, models
+from unfreeze import environment, files
 from unfreeze.data import arrays
 from unfreeze.data.batches import Images
 from unfreeze.errors import UserError
@@ -41,14 +41,13 @@ class Trained:
 
 def load(run: str, recipe: dict, seed: int, root: Path) -> Trained:
     """The model that a run left behind."""
-    knobs = recipe["knobs"]
-    facts = models.family(knobs["model"]).MODELS[knobs["model"]]
-    fresh = (*facts.parts["head"], *facts.fresh.get(knobs["stem"], ()))
+    model, initial = saved.load_with_initial(run, seed, root)
+    parameters = {name for name, _ in model.named_parameters()}
     return Trained(
-        model=saved.load(run, seed, root),
-        modules={row["module"]: row["part"] for row in recipe["parts"]},
-        initial={name: tensor for name, tensor in saved.pretrained(recipe, root / "weights").items()
-                 if not any(name.startswith(f"{module}.") for module in fresh)},
+        model=model,
+        modules={row["module"]: row["part"] for row in recipe["phases"][0]["parts"]},
+        initial={name.replace(".parametrizations", "").removesuffix(".original"): tensor
+                 for name, tensor in initial.items() if name in parameters},
     )
 
 
@@ -143,5 +142,6 @@ def _images(chooser: dict, recipe: dict, seed: int, device: Device, root: Path) 
                         f"{subset['digest'][:12]}...); run `dvc repro`")
     dataset = arrays.load(root / "data" / chooser["dataset"]["name"])
     return Images(dataset.test_images, dataset.test_labels, files.read_json(file)["test"][:IMAGES],
-                  recipe["knobs"]["image_size"], **recipe["normalization"], device=device.torch,
+                  recipe["knobs"]["image_size"], **recipe["normalization"],
+                  **recipe["transform"], device=device.torch,
                   limit=environment.resized_limit(device.memory))

@@ -4,7 +4,7 @@ A property of the model and the knobs, not of the machine: the step is run on fa
 have shapes and storages but no numbers, so it allocates nothing and takes about a second. Unlike
 tensors on the meta device they pass for tensors on the CPU, so an operator with several
 implementations (attention) chooses the one that trains.
-What depends on it: training/replicate.py and benchmarks/memory.py.
+What depends on it: the stage train and benchmarks/memory.py.
 """
 
 import copy
@@ -18,6 +18,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+
+from unfreeze.training import loop
 
 
 @dataclass(frozen=True)
@@ -162,3 +164,25 @@ def _convolution_backward_flops(grad_out_shape, x_shape, w_shape, _bias, _stride
     """
     forward = conv_flop_count(x_shape, w_shape, grad_out_shape, transposed)
     return forward * sum(output_mask[:2])
+
+
+def of_phase(model: nn.Module, recipe: dict) -> dict[str, int]:
+    """`count` of a model whose parts are frozen as in a phase of a recipe."""
+    knobs = recipe["knobs"]
+    policy = knobs.get("frozen_batchnorm", "eval")
+    return count(model, knobs["image_size"], knobs["batch_size"], len(recipe["classes"]),
+                 lambda fake: loop.set_training_mode(fake, policy))
+
+
+def of_phases(counts: list[dict[str, int]], phases: list[dict]) -> dict[str, int]:
+    """The cost of a run: memory and trained parameters of the phase that needs most, operations of
+    the backward pass as the mean over all planned epochs.
+
+    Args:
+        counts: of `count`, one for each phase.
+        phases: of a recipe.
+    """
+    epochs = [phase["epochs"] for phase in phases]
+    mean = sum(e * c["flops_backward"] for e, c in zip(epochs, counts, strict=True)) / sum(epochs)
+    return {key: max(count[key] for count in counts) for key in counts[0]} | {
+        "flops_backward": round(mean)}

@@ -1,4 +1,4 @@
-"""What acts on the weights besides the gradient: their average over steps, a pull to their start."""
+"""What acts on weights besides the gradient: an average over steps, a pull to where they began."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -272,7 +272,8 @@ def _load_images(recipe: dict, seed: int, device: Device, inputs: Inputs) -> dic
             *((dataset.test_images, dataset.test_labels) if split == "test"
               else (dataset.train_images, dataset.train_labels)),
             indices[split], recipe["knobs"]["image_size"], **recipe["normalization"],
-            **recipe["transform"], device=device.torch, limit=environment.resized_limit(device.memory),
+            **recipe["transform"], device=device.torch,
+            limit=environment.resized_limit(device.memory),
         )
         for split in ("train", "validation", "test")
     }
