@@ -5,26 +5,37 @@ from pathlib import Path
 import _source  # noqa: F401
 from unfreeze import files, models
 from unfreeze.data import sources
-from unfreeze.errors import UserError, run_stage
-from unfreeze.models import official, weights
+from unfreeze.errors import run_stage
+from unfreeze.models import official, own, weights
 
 
 def main() -> None:
     folder = Path("weights")
     folder.mkdir(exist_ok=True)
-    for name, model in files.read_yaml(Path("plan/weights.yaml")).items():
-        fetch(weights.path(folder, name), models.family(model).MODELS[model].weights)
+    for name, entry in files.read_yaml(Path("plan/weights.yaml")).items():
+        if "path" in entry:
+            take_over(weights.path(folder, name), **entry)
+        else:
+            fetch(weights.path(folder, name),
+                  models.facts_of(entry["model"]).weights[entry["weights"]])
 
 
 def fetch(file: Path, facts) -> None:
-    try:
-        if weights.tensors_digest(weights.read_arrays(file)) == facts.digest:
-            print(f"{facts.name}: already there, digest checked")
-            return
-    except UserError:
-        pass  # missing or damaged: fetched below
+    """Official weights."""
+    if official.is_there(file, facts):
+        print(f"{facts.name}: already there, digest checked")
+        return
     content = sources.obtain(facts.asset, lambda source: official.read(source, facts))
     files.write_bytes(file, content)
+
+
+def take_over(file: Path, model: str, stem: str, image_size: int, path: str, digest: str) -> None:
+    """A checkpoint of the user's own. It is opened even if it was taken over before: whether it
+    fits depends on the model too, and it is at hand."""
+    content, notes = own.read(Path(path), digest, model, stem, image_size)
+    files.write_bytes(file, content)
+    for line in [f"{path}: fits {model}", *notes]:
+        print(line)
 
 
 if __name__ == "__main__":

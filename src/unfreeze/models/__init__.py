@@ -1,20 +1,30 @@
-"""The models: one file a family, found by the model's name.
+"""The models: one file a family, found by the model's name; torchvision's others by theirs.
 
 A family file offers, without importing torch, so that `plan` can check knobs in no time:
 
-    MODELS   {model name: facts}: its parts, its official weights
-    build(name, stem, classes) -> torch.nn.Module, freshly initialised from torch's global seed
+    MODELS   {model name: facts.Model}
+    build(name, stem, classes, image_size) -> torch.nn.Module, freshly initialised from torch's
+        global seed, with a head for `classes`
+    fit_weights(name, tensors, image_size) -> tensors, where official tensors need adapting
 
-What depends on this folder: config.py (facts), training/ (build), recipe.py (fingerprint).
+Every other classification model of torchvision goes by its name there: torchvision_zoo.py builds
+it, with_torch/divide.py finds its facts. What needs torch at import lies in with_torch/.
+
+What depends on this folder: config.py (facts), training/ (build), recipe.py (fingerprint), the
+stage fetch-weights.
 """
 
+import functools
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 from unfreeze.errors import UserError, nearest
+from unfreeze.models.facts import Model
 
 
+@functools.cache
 def families() -> dict[str, ModuleType]:
     """{model name: the module of its family}, over every file of this folder that has MODELS."""
     found = {}
@@ -25,14 +35,81 @@ def families() -> dict[str, ModuleType]:
     return found
 
 
-def family(model: str) -> ModuleType:
-    """The module that builds `model`.
+def names() -> list[str]:
+    """All models there are. Imports torch."""
+    return sorted({*families(), *_module("torchvision_zoo").names()})
+
+
+def facts_of(name: str) -> Model:
+    """What is known of a model. Imports torch where it is none of `families`.
+
+    Raises:
+        UserError: no such model, or one that cannot be divided into parts.
+    """
+    if name in families():
+        return families()[name].MODELS[name]
+    _check(name)
+    return _module("with_torch.divide").facts(name)
+
+
+def build(name: str, stem: str, classes: int, image_size: int):
+    """A model with a new head, initialised as torchvision does from torch's global seed.
+
+    Args:
+        name: of `names`.
+        stem: one of the `strides` of its facts.
+        classes: outputs of the head.
+        image_size: side of the images, in pixels; decides the shape of a ViT's position embeddings.
+
+    Returns:
+        torch.nn.Module: (N, 3, image_size, image_size) float images to (N, classes) logits.
 
     Raises:
         UserError: no such model.
     """
-    known = families()
-    if model not in known:
-        names = ", ".join(sorted(known))
-        raise UserError(f"{model!r} is no model; allowed: {names}{nearest(model, known)}")
-    return known[model]
+    return _builder(name).build(name, stem, classes, image_size)
+
+
+def fit_weights(name: str, tensors: dict, image_size: int) -> dict:
+    """Pretrained tensors as this model names and shapes them at another image size.
+
+    Args:
+        name: of `names`.
+        tensors: {name: torch.Tensor} as the official file holds them; left as they are.
+        image_size: side of the images, in pixels.
+
+    Returns:
+        {name: torch.Tensor}; the same tensors where nothing needs adapting.
+
+    Raises:
+        UserError: no such model.
+    """
+    fit = getattr(_builder(name), "fit_weights", None)
+    return fit(name, tensors, image_size) if fit else tensors
+
+
+def source_files(name: str) -> list[Path]:
+    """Where the code that builds a model starts, for its fingerprint.
+
+    Raises:
+        UserError: no such model.
+    """
+    return [Path(_builder(name).__file__)]
+
+
+def _builder(name: str) -> ModuleType:
+    if name in families():
+        return families()[name]
+    _check(name)
+    return _module("torchvision_zoo")
+
+
+def _check(name: str) -> None:
+    known = names()
+    if name not in known:
+        raise UserError(f"{name!r} is no model{nearest(name, known)}; allowed: {', '.join(known)}")
+
+
+def _module(name: str) -> ModuleType:
+    # By name at run time, so that the code fingerprint of a family does not reach them.
+    return importlib.import_module(f"{__name__}.{name}")

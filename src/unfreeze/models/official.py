@@ -7,20 +7,33 @@ import hashlib
 import io
 import pickle
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 from unfreeze import files
 from unfreeze.data.sources import Source, wrong_bytes
 from unfreeze.errors import UserError
+from unfreeze.models import weights as stored
 from unfreeze.models.facts import Weights
-from unfreeze.models.weights import tensors_digest
+
+
+def is_there(file: Path, weights: Weights) -> bool:
+    """Whether a safetensors file holds these weights, every tensor as it was put in."""
+    if weights.digest is None:
+        sha256 = stored.origin(file)
+        return bool(sha256) and sha256.startswith(weights.sha256_prefix)
+    try:
+        return stored.tensors_digest(stored.read_arrays(file)) == weights.digest
+    except UserError:  # missing or damaged
+        return False
 
 
 def read(source: Source, weights: Weights) -> bytes:
     """Open what a source serves and check it.
 
     Returns:
-        The content of a safetensors file.
+        The content of a safetensors file. Where no digest over the tensors is pinned, it carries
+        the one that was found, beside the official file's.
 
     Raises:
         UserError: it cannot be opened safely, or is not the weights.
@@ -34,9 +47,9 @@ def read(source: Source, weights: Weights) -> bytes:
     else:
         name = weights.asset.file
         content = source.path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if not found.startswith(weights.sha256_prefix):
-            raise wrong_bytes(source.label, "SHA-256", f"{weights.sha256_prefix}...", found)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if not sha256.startswith(weights.sha256_prefix):
+            raise wrong_bytes(source.label, "SHA-256", f"{weights.sha256_prefix}...", sha256)
     try:
         if name.endswith(".pkl"):
             state = _TensorUnpickler(io.BytesIO(content)).load()
@@ -46,7 +59,10 @@ def read(source: Source, weights: Weights) -> bytes:
     except files.UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{source.label}: no readable weights ({reason})") from None
-    found = tensors_digest({key: tensor.numpy() for key, tensor in state.items()})
+    arrays = {key: tensor.numpy() for key, tensor in state.items()}
+    if weights.digest is None:
+        return save(state, stored.metadata(arrays, sha256))
+    found = stored.tensors_digest(arrays)
     if found != weights.digest:
         raise wrong_bytes(source.label, "SHA-256 over the tensors", weights.digest, found)
     return save(state)

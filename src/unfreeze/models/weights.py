@@ -7,10 +7,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from unfreeze.errors import UserError
+from unfreeze.models.facts import is_within
 
 
 def path(folder: Path, name: str) -> Path:
@@ -52,7 +53,29 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
                         "`dvc repro`") from None
 
 
-def load_into(model, tensors: dict, fresh: tuple[str, ...], what: str) -> None:
+def metadata(tensors: dict[str, np.ndarray], sha256: str) -> dict[str, str]:
+    """What a safetensors file says of where it comes from, where no digest is pinned.
+
+    Args:
+        tensors: its content.
+        sha256: of the file that they were read from.
+    """
+    return {"origin": f"{sha256} {tensors_digest(tensors)}"}
+
+
+def origin(file: Path) -> str:
+    """SHA-256 of the file that a safetensors file was made from; "" where it does not say so, or
+    its tensors are not the ones that were put in, or it is missing or damaged."""
+    try:
+        with safe_open(file, "numpy") as opened:
+            sha256, _, digest = (opened.metadata() or {}).get("origin", "").partition(" ")
+        return sha256 if digest == tensors_digest(read_arrays(file)) else ""
+    except (OSError, SafetensorError, UserError):
+        return ""
+
+
+def load_into(model, tensors: dict, fresh: tuple[str, ...], what: str,
+              unused: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> list[str]:
     """Copy pretrained tensors into a model, all but those of the modules that start anew.
 
     Args:
@@ -60,23 +83,64 @@ def load_into(model, tensors: dict, fresh: tuple[str, ...], what: str) -> None:
         tensors: {name: torch.Tensor}.
         fresh: modules whose tensors are not taken over.
         what: names the file, for messages.
+        unused: modules of the file that the model does not have.
+        optional: modules that are taken over where all of their tensors are there and of the right
+            shape, and start anew otherwise.
+
+    Returns:
+        Names of the tensors that were taken over, in the model's order.
 
     Raises:
         UserError: tensors that are missing, left over or of another shape, by name.
     """
-    def taken(name: str) -> bool:
-        return not is_counter(name) and not any(name.startswith(f"{part}.") for part in fresh)
+    state = model.state_dict()
+    anew = misfits(state, tensors, optional)
+    taken, problems = compare(state, tensors, (*fresh, *anew), unused)
+    if problems:
+        raise UserError(f"{what}: does not fit the model: {in_short(problems)}; "
+                        "delete it and run `dvc repro`, or choose the model it belongs to")
+    # One by one, since some models' load_state_dict wants to know the version of the file.
+    for name in taken:
+        state[name].copy_(tensors[name])
+    return taken
 
-    state = {name: tensor for name, tensor in model.state_dict().items() if taken(name)}
-    offered = {name: tensor for name, tensor in tensors.items() if taken(name)}
-    problems = [f"missing {name}" for name in state if name not in offered]
+
+def compare(state: dict, tensors: dict, fresh: tuple[str, ...],
+            unused: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
+    """What a model may take over from a file.
+
+    Args:
+        state: {name: torch.Tensor} of the model.
+        tensors: {name: torch.Tensor} of the file.
+        fresh: modules that count neither in the model nor in the file.
+        unused: modules that do not count in the file.
+
+    Returns:
+        Names of the tensors that fit, and a line for each that is missing, left over or of another
+        shape.
+    """
+    wanted = [name for name in state if not is_counter(name) and not is_within(name, fresh)]
+    offered = [name for name in tensors
+               if not is_counter(name) and not is_within(name, (*fresh, *unused))]
+    problems = [f"missing {name}" for name in wanted if name not in tensors]
     problems += [f"unexpected {name}" for name in offered if name not in state]
     problems += [
-        f"{name} is {tuple(offered[name].shape)}, not {tuple(state[name].shape)}"
-        for name in state if name in offered and offered[name].shape != state[name].shape
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(state[name].shape)}"
+        for name in wanted if name in tensors and tensors[name].shape != state[name].shape
     ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"{what}: does not fit the model: {', '.join(problems[:3])}{more}; "
-                        "delete it and run `dvc repro`, or choose the model it belongs to")
-    model.load_state_dict(offered, strict=False)
+    return wanted, problems
+
+
+def misfits(state: dict, tensors: dict, modules: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of some modules that cannot be taken over whole."""
+    return tuple(
+        module for module in modules
+        if compare({name: tensor for name, tensor in state.items() if is_within(name, (module,))},
+                   {name: tensor for name, tensor in tensors.items() if is_within(name, (module,))},
+                   ())[1])
+
+
+def in_short(problems: list[str]) -> str:
+    """The first of them, for a line."""
+    more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return f"{', '.join(problems[:3])}{more}"

@@ -1,0 +1,101 @@
+"""Checkpoints of the user's own, opened safely and checked against the model they are meant for.
+
+What depends on it: the stage fetch-weights.
+"""
+
+import hashlib
+import io
+from pathlib import Path
+
+from unfreeze import files, models
+from unfreeze.errors import UserError
+from unfreeze.models import weights
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+KEYS = ("state_dict", "model")  # under which training scripts keep the tensors
+
+
+def read(path: Path, digest: str, model: str, stem: str,
+         image_size: int) -> tuple[bytes, list[str]]:
+    """Open a checkpoint and check it.
+
+    Args:
+        path: a .safetensors file, or a .pth or .pt file with a state dict, plain or under one of
+            KEYS. A leading "module." (of DataParallel) is taken off the names.
+        digest: SHA-256 that the file had when `plan` ran.
+        model, stem, image_size: what it is meant for. All but the head and what the stem
+            initialises anew must fit.
+
+    Returns:
+        The content of a safetensors file, in float32, and a line for each module that is not taken
+        over as a matter of course.
+
+    Raises:
+        UserError: it is missing, changed, unreadable, holds no tensors, or does not fit.
+    """
+    from safetensors.torch import save
+
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path}: {path.suffix or 'no suffix'} is no kind of checkpoint; allowed: "
+                        f"{', '.join(SUFFIXES)}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); `init` in params.yaml names "
+                        "it") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise UserError(f"{path}: has changed since plan ran (SHA-256 was {digest[:12]}..., is "
+                        f"{found[:12]}...); run `dvc repro -f plan`, then `dvc repro`")
+    tensors = _open(path, content)
+    notes = _check(path, tensors, model, stem, image_size)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    return save(tensors, weights.metadata(arrays, digest)), notes
+
+
+def _open(path: Path, content: bytes) -> dict:
+    """{name: torch.Tensor}, contiguous, floating point numbers in float32."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state = (load(content) if path.suffix == ".safetensors" else
+                 torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except (SafetensorError, *files.UNREADABLE) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: no readable checkpoint ({reason}); save a model's state_dict() "
+                        "with torch.save, or as safetensors") from None
+    for key in KEYS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state or not all(
+            isinstance(name, str) and isinstance(tensor, torch.Tensor)
+            for name, tensor in state.items()):
+        raise UserError(f"{path}: holds no state dict; it must be a mapping of names to tensors, "
+                        f"or have one under {' or '.join(KEYS)}")
+    return {name.removeprefix("module."):
+            (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+            for name, tensor in state.items()}
+
+
+def _check(path: Path, tensors: dict, model: str, stem: str, image_size: int) -> list[str]:
+    from unfreeze.models.with_torch.outline import outline
+
+    facts = models.facts_of(model)
+    unused = tuple(sorted({module for official in facts.weights.values()
+                           for module in official.unused}))
+    state = outline(model, stem, 1000, image_size).state_dict()
+    fitted = models.fit_weights(model, tensors, image_size)
+    free = (facts.last, *facts.fresh.get(stem, ()))
+    _, problems = weights.compare(state, fitted, free, unused)
+    if problems:
+        raise UserError(f"{path}: is no checkpoint of {model}: {weights.in_short(problems)}; "
+                        "set `model` to the one it belongs to")
+    notes = [f"{module}: new, the checkpoint's is of another shape"
+             for module in weights.misfits(state, fitted, free[1:])]
+    head = fitted.get(f"{facts.last}.weight")
+    if head is None:
+        return [*notes, "head: new, the checkpoint has none"]
+    return [*notes, f"head: the checkpoint has {len(head)} outputs; new, except for as many "
+                    "classes"]
