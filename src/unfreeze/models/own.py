@@ -92,7 +92,7 @@ def _check(path: Path, tensors: dict, model: str, stem: str, image_size: int) ->
     if problems:
         raise UserError(f"{path}: is no checkpoint of {model}: {weights.in_short(problems)}; "
                         "set `model` to the one it belongs to")
-    notes = [f"{module}: new, the checkpoint's is of another shape"
+    notes = [f"{module}: new, the checkpoint's does not fit"
              for module in weights.misfits(state, fitted, free[1:])]
     head = fitted.get(f"{facts.last}.weight")
     if head is None:
