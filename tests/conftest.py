@@ -49,13 +49,15 @@ MODELS = {{
         parts={{"stem": ("stem",), "stage1": ("stage1",), "stage2": ("stage2",),
                 "head": ("head",)}},
         strides={{"original": 2}},
-        weights=Weights(name="{name}", digest="{digest}", sha256_prefix="{prefix}",
-                        asset=Asset(title="{name}", url="http://127.0.0.1:9/{name}.pth")),
+        last="head",
+        weights={{"TINY": Weights(
+            name="{name}", digest="{digest}", sha256_prefix="{prefix}",
+            asset=Asset(title="{name}", url="http://127.0.0.1:9/{name}.pth"))}},
     ),
 }}
 
 
-def build(name, stem, classes):
+def build(name, stem, classes, image_size):
     from torch import nn
 
     class Tiny(nn.Module):
@@ -169,7 +171,7 @@ def mirror(tmp_path_factory) -> Path:
         scope: dict = {}
         exec(MODEL.format(name=name, digest="", prefix=""), scope)
         torch.manual_seed(len(name))
-        torch.save(scope["build"](name, "original", 5).state_dict(), folder / f"{name}.pth")
+        torch.save(scope["build"](name, "original", 5, SIDE).state_dict(), folder / f"{name}.pth")
     return folder
 
 

@@ -147,6 +147,63 @@ def test_tensors_that_do_not_fit_are_named_and_nothing_is_loaded(state, words):
     assert all(torch.equal(before[name], model.state_dict()[name]) for name in before)
 
 
+@pytest.mark.parametrize("classes", [5, 2])
+def test_names_of_what_was_taken_are_returned(classes):
+    taken = weights.load_into(Net(classes), pretrained(), ("fc",), "net")
+    assert taken == ["conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var",
+                     "fc10.weight", "fc10.bias"]
+
+
+def test_unused_modules_of_the_file_are_passed_over():
+    state = pretrained(aux__weight=torch.zeros(3), aux1__weight=torch.zeros(3))
+    with pytest.raises(UserError, match="unexpected aux1.weight; "):
+        weights.load_into(Net(), state, ("fc",), "net", unused=("aux",))
+    assert weights.load_into(Net(), state, ("fc",), "net", unused=("aux", "aux1"))
+
+
+def test_unused_module_of_the_file_is_still_wanted_by_a_model_that_has_it():
+    with pytest.raises(UserError, match="missing conv.weight"):
+        weights.load_into(Net(), pretrained(conv__weight=None), (), "net", unused=("conv",))
+
+
+@pytest.mark.parametrize(("changes", "classes", "taken"), [
+    ({}, 5, True), ({}, 2, False), ({"fc__bias": None}, 5, False),
+    ({"fc__bias": None, "fc__weight": None}, 5, False),
+    ({"fc__bias": torch.zeros(4)}, 5, False), ({"fc__extra": torch.zeros(4)}, 5, False),
+])
+def test_optional_module_is_taken_whole_or_not_at_all(changes, classes, taken):
+    model, state = Net(classes), pretrained(**changes)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    names = weights.load_into(model, state, (), "net", optional=("fc",))
+    assert ("fc.weight" in names, "fc.bias" in names) == (taken, taken)
+    assert "conv.weight" in names
+    source = state if taken else before
+    assert torch.equal(model.fc.weight, source["fc.weight"])
+
+
+def test_bare_parameter_can_be_fresh():
+    class Bare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = torch.nn.Parameter(torch.zeros(2))
+            self.token2 = torch.nn.Parameter(torch.zeros(2))
+
+    model = Bare()
+    state = {"token": torch.ones(2), "token2": torch.ones(2)}
+    assert weights.load_into(model, state, ("token",), "net") == ["token2"]
+    assert model.token.sum() == 0 and model.token2.sum() == 2
+
+
+def test_model_that_wants_to_know_the_version_of_a_file_loads():
+    from unfreeze import models
+
+    other = models.build("mnasnet0_5", "original", 3, 32)
+    model = models.build("mnasnet0_5", "original", 3, 32)
+    weights.load_into(model, other.state_dict(), (), "net")
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), other.parameters(),
+                                                  strict=True))
+
+
 def test_head_of_another_shape_needs_fresh():
     with pytest.raises(UserError, match=r"fc.weight is \(5, 4\), not \(2, 4\)"):
         load(pretrained(), fresh=(), classes=2)
@@ -210,6 +267,65 @@ def test_tensors_of_any_layout_are_read(tmp_path):
     state["fc.weight"] = STATE["fc.weight"].t().contiguous().t()
     assert not state["fc.weight"].is_contiguous()
     assert_is_state(from_file(tmp_path, saved(state)))
+
+
+NOT_PINNED = replace(FACTS, digest=None, asset=replace(FACTS.asset, registry=None))
+
+
+def official_file(tmp_path, content, **facts):
+    """weights/net.safetensors made from an official file whose tensors nobody has pinned."""
+    path = tmp_path / FACTS.asset.file
+    path.write_bytes(content)
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(official.read(Source("official", FACTS.asset.url, path),
+                                   replace(NOT_PINNED, **facts)))
+    return file
+
+
+def test_official_file_without_a_pinned_digest_is_known_by_its_sha256(tmp_path):
+    content = saved(STATE)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = official_file(tmp_path, content, sha256_prefix=sha256[:8])
+    assert_is_state(file.read_bytes())
+    assert weights.origin(file) == sha256
+    assert official.is_there(file, replace(NOT_PINNED, sha256_prefix=sha256[:8]))
+    assert not official.is_there(file, replace(NOT_PINNED, sha256_prefix="01234567"))
+
+
+def test_official_file_without_a_pinned_digest_is_still_checked(tmp_path):
+    with pytest.raises(UserError, match="wrong bytes.*expected 0123abcd"):
+        official_file(tmp_path, saved(STATE), sha256_prefix="0123abcd")
+
+
+def test_file_made_from_an_official_one_is_the_same_every_time(tmp_path):
+    assert len({official_file(tmp_path, saved(STATE)).read_bytes() for _ in range(8)}) == 1
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda file: file.unlink(),
+    lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\x01"),
+    lambda file: save_file(tensors(), file),
+    lambda file: save_file(tensors(), file, {"origin": "nonsense"}),
+], ids=["missing", "cut", "a byte", "without origin", "nonsense"])
+def test_spoilt_file_is_not_taken_for_there(tmp_path, spoil):
+    file = official_file(tmp_path, saved(STATE))
+    assert official.is_there(file, NOT_PINNED)
+    spoil(file)
+    assert not official.is_there(file, NOT_PINNED)
+
+
+def test_pinned_weights_are_there_by_their_tensors(tmp_path):
+    file = tmp_path / "net.safetensors"
+    assert not official.is_there(file, FACTS)
+    save_file(tensors(), file)
+    assert official.is_there(file, FACTS)
+    assert not official.is_there(file, replace(FACTS, digest="0" * 64))
+
+
+def test_registry_needs_a_pinned_digest():
+    with pytest.raises(ValueError, match="net: .* digest"):
+        replace(FACTS, digest=None)
 
 
 def test_wrong_sha256_names_expected_and_found(tmp_path):

@@ -39,6 +39,10 @@ class Weights:
     interpolation: str = "bilinear"
     unused: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.asset.registry is not None and self.digest is None:
+            raise ValueError(f"{self.name}: what a registry serves is known by a digest only")
+
 
 @dataclass(frozen=True)
 class Model:

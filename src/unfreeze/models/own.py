@@ -15,7 +15,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 KEYS = ("state_dict", "model")  # under which training scripts keep the tensors
 
 
-def read(path: Path, digest: str, model: str, stem: str, image_size: int) -> tuple[bytes, list[str]]:
+def read(path: Path, digest: str, model: str, stem: str,
+         image_size: int) -> tuple[bytes, list[str]]:
     """Open a checkpoint and check it.
 
     Args:
@@ -84,14 +85,14 @@ def _check(path: Path, tensors: dict, model: str, stem: str, image_size: int) ->
     facts = models.facts_of(model)
     unused = tuple(sorted({module for official in facts.weights.values()
                            for module in official.unused}))
-    state = outline(model, stem, 1000, image_size).state_dict()
+    state = outline(model, stem, 1, image_size).state_dict()  # whatever the head, it is free
     fitted = models.fit_weights(model, tensors, image_size)
     free = (facts.last, *facts.fresh.get(stem, ()))
     _, problems = weights.compare(state, fitted, free, unused)
     if problems:
         raise UserError(f"{path}: is no checkpoint of {model}: {weights.in_short(problems)}; "
                         "set `model` to the one it belongs to")
-    notes = [f"{module}: new, the checkpoint's is of another shape"
+    notes = [f"{module}: new, the checkpoint's does not fit"
              for module in weights.misfits(state, fitted, free[1:])]
     head = fitted.get(f"{facts.last}.weight")
     if head is None:

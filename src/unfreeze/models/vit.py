@@ -2,7 +2,6 @@
 builds them."""
 
 import math
-import re
 
 from unfreeze.models.facts import Model, torchvision_weights
 
@@ -75,11 +74,13 @@ def fit_weights(name: str, tensors: dict, image_size: int) -> dict:
     """
     from torchvision.models.vision_transformer import interpolate_embeddings
 
-    fitted = {re.sub(r"\.mlp\.linear_([12])\.", lambda found: f".mlp.{3 * int(found[1]) - 3}.", key):
-              tensor for key, tensor in tensors.items()}
-    positions, patches = (fitted.get(key) for key in ("encoder.pos_embedding", "conv_proj.weight"))
-    if (positions is None or patches is None or positions.ndim != 3 or patches.ndim != 4
-            or positions.shape[0] != 1 or math.isqrt(positions.shape[1] - 1) ** 2
-            != positions.shape[1] - 1):
+    fitted = {name.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3."): tensor
+              for name, tensor in tensors.items()}
+    positions, patches = (fitted.get(name)
+                          for name in ("encoder.pos_embedding", "conv_proj.weight"))
+    if positions is None or patches is None or positions.ndim != 3 or patches.ndim != 4:
+        return fitted
+    one, length, _ = positions.shape
+    if one != 1 or length < 2 or math.isqrt(length - 1) ** 2 != length - 1:
         return fitted
     return interpolate_embeddings(image_size, patches.shape[-1], fitted)

@@ -120,11 +120,11 @@ def _divide(name: str, model: nn.Module, blocks: dict[str, nn.Module | None],
                 if levels and level < levels[-1]:
                     raise UserError(f"{name}: cannot be divided into parts: its resolution rises "
                                     f"again at {block}; choose another model")
-                # In a VGG a block's pool comes after it and not before.
-                doubled = level if not levels or levels[0] else level + 1
-                if levels and (part != "stem" or doubled > 1) and (
-                        part == "stem" or level > levels[-1]):
-                    part = f"stage{len(parts)}"
+                if levels:
+                    # In a VGG a block's pool comes after it and not before: all strides double.
+                    halvings = level + (levels[0] == 0)
+                    if level > levels[-1] or (part == "stem" and halvings > 1):
+                        part = f"stage{len(parts)}"
                 levels.append(level)
         parts.setdefault(part, []).append(block)
     if levels[0] == levels[-1]:
@@ -142,7 +142,7 @@ def _quarter(parts: dict[str, list[str]], blocks: dict[str, nn.Module | None]) -
     split, seen = {}, 0
     for name in names:
         seen += not isinstance(blocks[name], NORMS)
-        stage = 1 + (seen - 1) * STAGES_OF_ONE_RESOLUTION // count
+        stage = 1 + (seen - 1) * min(STAGES_OF_ONE_RESOLUTION, count) // count
         split.setdefault(f"stage{stage}", []).append(name)
     return {"stem": parts.pop("stem"), **split, **parts}
 

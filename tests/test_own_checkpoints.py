@@ -1,0 +1,207 @@
+"""Checkpoints of the user's own: what is taken, and every way to hand in a wrong one."""
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+
+from helpers import ROOT
+from unfreeze import models
+from unfreeze.errors import UserError
+from unfreeze.models import own, weights
+from unfreeze.models.with_torch.outline import outline
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def state():
+    torch.manual_seed(0)
+    return models.build("cnn", "original", 7, 32).state_dict()
+
+
+def save(path, content):
+    """A file, and its digest."""
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(content, path)
+    else:
+        torch.save(content, path)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read(path, digest=None, model="cnn", stem="original"):
+    digest = digest or hashlib.sha256(path.read_bytes()).hexdigest()
+    content, notes = own.read(path, digest, model, stem, 32)
+    return safetensors.torch.load(content), notes
+
+
+@pytest.mark.parametrize(("name", "wrap"), [
+    ("model.pth", lambda state: state),
+    ("model.pt", dict),
+    ("model.safetensors", dict),
+    ("model.pth", lambda state: {"state_dict": state, "epoch": 3}),
+    ("model.pth", lambda state: {"model": state, "optimizer": {"lr": 0.1}}),
+    ("model.pth", lambda state: OrderedDict((f"module.{key}", state[key]) for key in state)),
+    ("model.pth", lambda state: {key: state[key].double() for key in state}),
+])
+def test_state_dict_is_read_in_every_form(tmp_path, state, name, wrap):
+    tensors, notes = read(*save(tmp_path / name, wrap(state)))
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[key], state[key]) for key in state)
+    assert notes == ["head: the checkpoint has 7 outputs; new, except for as many classes"]
+
+
+def test_half_precision_comes_as_float32(tmp_path, state):
+    half = {key: tensor.bfloat16() for key, tensor in state.items()}
+    tensors, _ = read(*save(tmp_path / "model.safetensors", half))
+    assert all(torch.equal(tensors[key], half[key].float()) for key in half)
+
+
+def test_file_says_where_its_tensors_come_from(tmp_path, state):
+    path, digest = save(tmp_path / "model.pth", state)
+    contents = {own.read(path, digest, "cnn", "original", 32)[0] for _ in range(4)}
+    assert len(contents) == 1
+    (tmp_path / "taken.safetensors").write_bytes(contents.pop())
+    assert weights.origin(tmp_path / "taken.safetensors") == digest
+
+
+def test_checkpoint_without_head_fits(tmp_path, state):
+    headless = {key: state[key] for key in state if not key.startswith("classifier.12.")}
+    _, notes = read(*save(tmp_path / "model.pth", headless))
+    assert notes == ["head: new, the checkpoint has none"]
+
+
+@pytest.mark.parametrize(("made_with", "wanted", "notes"), [
+    ("original", "cifar", ["conv1: new, the checkpoint's does not fit"]),
+    ("cifar", "cifar", []),
+])
+def test_stem_of_another_shape_is_new(made_with, wanted, notes):
+    tensors = outline("resnet18", made_with, 3, 32).state_dict()
+    found = own._check(Path("my.pth"), tensors, "resnet18", wanted, 32)
+    assert found[:-1] == notes and found[-1].startswith("head: the checkpoint has 3 outputs")
+
+
+def test_stem_of_another_shape_is_an_error_where_the_model_keeps_its_own():
+    tensors = outline("resnet18", "cifar", 3, 32).state_dict()
+    with pytest.raises(UserError, match=r"no checkpoint of resnet18: conv1.weight is \(64, 3, 3"):
+        own._check(Path("my.pth"), tensors, "resnet18", "original", 32)
+
+
+def test_vit_of_another_image_size_fits():
+    tensors = outline("vit_b_16", "original", 3, 64).state_dict()
+    assert own._check(Path("my.pth"), tensors, "vit_b_16", "original", 32)
+
+
+def test_auxiliary_classifiers_are_passed_over():
+    tensors = outline("googlenet", "original", 3, 64).state_dict()
+    tensors["aux1.fc1.weight"] = torch.zeros(1)
+    assert own._check(Path("my.pth"), tensors, "googlenet", "original", 64)
+
+
+def test_checkpoint_of_another_architecture_names_the_first_tensors(tmp_path, state):
+    path, digest = save(tmp_path / "model.pth", state)
+    with pytest.raises(UserError) as caught:
+        own.read(path, digest, "resnet18", "original", 32)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: is no checkpoint of resnet18: missing conv1.weight, ")
+    assert text.endswith(" more; set `model` to the one it belongs to") and "\n" not in text
+
+
+class Evil:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.mark.parametrize("wrap", [lambda evil: evil, lambda evil: {"state_dict": {"a": evil}}])
+def test_checkpoint_that_names_a_command_is_refused(tmp_path, wrap):
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        read(*save(tmp_path / "model.pth", wrap(Evil(tmp_path / "ran"))))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_whole_model_in_a_pickle_is_refused_with_advice(tmp_path):
+    with pytest.raises(UserError, match=r"no readable checkpoint.*save a model's state_dict\(\)"):
+        read(*save(tmp_path / "model.pth", torch.nn.Linear(1, 1)))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("content", [b"", b"<html>", bytes(1000), pickle.dumps({"a": 1})[:-3]])
+@pytest.mark.parametrize("name", ["model.pth", "model.pt", "model.safetensors"])
+def test_garbage_is_a_clear_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name}: no readable checkpoint") as caught:
+        read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [
+    {}, [torch.zeros(1)], torch.zeros(1), 5, {"weights": {"a": torch.zeros(1)}}, {"a": 1},
+    {1: torch.zeros(1)}, {"state_dict": {}}, {"model": {"a": torch.zeros(1), "b": "text"}},
+])
+def test_what_holds_no_state_dict_is_a_clear_error(tmp_path, content):
+    with pytest.raises(UserError, match="holds no state dict; .* under state_dict or model"):
+        read(*save(tmp_path / "model.pth", content))
+
+
+def test_changed_file_says_what_to_run(tmp_path, state):
+    path, _ = save(tmp_path / "model.pth", state)
+    with pytest.raises(UserError, match="has changed since plan ran .*`dvc repro -f plan`"):
+        read(path, "0" * 64)
+
+
+def test_missing_file_and_folder_are_clear_errors(tmp_path):
+    (tmp_path / "folder.pth").mkdir()
+    for name in ("nothing.pth", "folder.pth"):
+        with pytest.raises(UserError, match=rf"{name}: cannot be read \(.*`init` in params.yaml"):
+            read(tmp_path / name, "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model"])
+def test_other_kinds_of_file_are_told_the_allowed_ones(tmp_path, name):
+    with pytest.raises(UserError, match="is no kind of checkpoint; allowed: .safetensors, .pth"):
+        read(tmp_path / name, "0" * 64)
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """Runs the stage on a plan; gives its exit status and what it printed."""
+    def run(entries):
+        (tmp_path / "plan").mkdir(exist_ok=True)
+        (tmp_path / "plan" / "weights.yaml").write_text(yaml.safe_dump(entries))
+        done = subprocess.run(
+            [sys.executable, ROOT / "stages" / "fetch_weights.py"], cwd=tmp_path, text=True,
+            capture_output=True, env={"PATH": os.environ["PATH"], "UNFREEZE_SCRATCH": "scratch"})
+        return done.returncode, done.stdout + done.stderr
+    return run
+
+
+def test_stage_takes_over_a_checkpoint(tmp_path, state, stage):
+    path, digest = save(tmp_path / "my.pth", state)
+    entry = {"model": "cnn", "stem": "original", "image_size": 32, "path": "my.pth",
+             "digest": digest}
+    assert stage({"mine": entry}) == (0, "my.pth: fits cnn\n"
+                                         "head: the checkpoint has 7 outputs; new, except for as "
+                                         "many classes\n")
+    tensors = safetensors.torch.load_file(tmp_path / "weights" / "mine.safetensors")
+    assert all(torch.equal(tensors[key], state[key]) for key in state)
+
+
+def test_stage_knows_official_weights_that_are_there(tmp_path, stage):
+    source = ROOT / "weights" / "mobilenet_v2-imagenet1k_v1.safetensors"
+    if not source.is_file():
+        pytest.skip("the official weights are not fetched here")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / source.name).symlink_to(source)
+    entries = {source.stem: {"model": "mobilenet_v2", "weights": "IMAGENET1K_V1"}}
+    assert stage(entries) == (0, "mobilenet_v2-imagenet1k_v1: already there, digest checked\n")
