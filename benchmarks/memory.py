@@ -1,9 +1,9 @@
 """Activation memory of fine-tuning strategies beside the published training memory.
 
 Ours is what autograd keeps for the backward pass (training/cost.py), counted, not measured: the
-same on every machine. The published numbers are a GPU's memory in training and hold more: weights,
-gradients, optimizer, the library's workspaces and context. So compare how rows stand to `full`,
-and what a larger batch adds, rather than the numbers themselves.
+same on every machine. The published numbers are of training as a whole, measured in a way that is
+not stated, and hold more: at least weights, gradients and the optimizer's state. So compare how
+rows stand to `full`, and what a larger batch adds, rather than the numbers themselves.
 
 Usage: python benchmarks/memory.py [--image-size 224]
 """
