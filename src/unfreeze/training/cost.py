@@ -1,7 +1,7 @@
 """What a training step costs, counted from shapes: parameters, operations, activation memory.
 
 A property of the model and the knobs, not of the machine: the step is run on fake tensors, which
-have shapes and storages but no numbers, so it allocates nothing and takes about a second. Unlike
+have shapes and storages but no numbers, so it takes no memory to speak of, and seconds. Unlike
 tensors on the meta device they pass for tensors on the CPU, so an operator with several
 implementations (attention) chooses the one that trains.
 What depends on it: the stage train and benchmarks/memory.py.
