@@ -13,12 +13,13 @@ PLOTS = Path("plots")
 
 def main() -> None:
     runs = tables.read_runs(Path("plan"), Path("runs"))
-    # What runs of an earlier params.yaml left behind would be part of this stage's dependency
-    # `runs`, so that a clone, which lacks it, would never be up to date. DVC's cache keeps it.
+    pairs = files.read_yaml(tables.PAIRS)
+    # What runs and pairs of an earlier params.yaml left behind would be part of this stage's
+    # dependencies `runs` and `compared`, so that a clone, which lacks it, would never be up to
+    # date. DVC's cache keeps it.
     for folder in Path("runs").iterdir():
         if folder.name not in {run.name for run in runs}:
             shutil.rmtree(folder)
-    pairs = files.read_yaml(tables.PAIRS)
     for file in set(tables.PAIRS.parent.glob("*.csv")) - set(map(tables.pair_file, pairs)):
         file.unlink()
     base = next(run for run in runs if run.name == tables.base(each.name for each in runs))
