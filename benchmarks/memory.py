@@ -1,43 +1,41 @@
 """Activation memory of fine-tuning strategies beside the published training memory.
 
 Ours is what autograd keeps for the backward pass (training/cost.py), counted, not measured: the
-same on every machine. The published numbers are of training as a whole, measured in a way that is
-not stated, and hold more: at least weights, gradients and the optimizer's state. So compare how
-rows stand to `full`, and what a larger batch adds, rather than the numbers themselves.
+same on every machine; beside it the same model in torch's own layers, which keep more than what
+trains needs (tuning/frozen.py). The published numbers are of training as a whole, measured in a
+way that is not stated, and hold more: at least weights, gradients and the optimizer's state. So
+compare how rows stand to `full`, and what a larger batch adds, rather than the numbers themselves.
 
 Usage: python benchmarks/memory.py [--image-size 224]
 """
 
 import argparse
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-import torch  # noqa: E402
-from torchvision.models import mobilenet_v2  # noqa: E402
-
+from unfreeze import models  # noqa: E402
 from unfreeze.errors import run_stage  # noqa: E402
 from unfreeze.training import cost, loop  # noqa: E402
+from unfreeze.tuning import frozen, groups, rules  # noqa: E402
 
-CLASSES, BATCH = 10, 64  # beside batch 1
+MODEL, CLASSES, BATCH = "mobilenet_v2", 10, 64  # beside batch 1
+KNOBS = {"lora_rank": 8, "lora_alpha": 8, "lora_layers": "all", "tinytl_groups": 2}
 
-
-def full(model: torch.nn.Module) -> None:
-    """Trains everything."""
-
-
-def last(model: torch.nn.Module) -> None:
-    """Trains the classifier."""
-    model.requires_grad_(False)
-    model.classifier.requires_grad_(True)
-
-
-# Each makes of a whole network the one that is trained: inserts its method, freezes the rest.
-STRATEGIES: dict[str, Callable[[torch.nn.Module], None]] = {"full": full, "last": last}
+# {name: what `tune` and `freeze` are}
+STRATEGIES = {
+    "full": ("full", "none"),
+    "norm": ("norm", "none"),
+    "lora": ("lora", "none"),
+    "tinytl": ("tinytl", "none"),
+    "bias": ("bias", "none"),
+    "last stage": ("full", {"last": 1}),
+    "last": ("full", "last_only"),
+}
 
 # Training memory of MobileNetV2 in MB at batch 1 and 64, as the published study of strategies
 # states it. (TinyTL: Cai et al. 2020, https://arxiv.org/abs/2007.11622.)
@@ -51,26 +49,33 @@ def main() -> None:
 
 
 def table(image_size: int) -> str:
-    """A markdown table, a row for each strategy that is ours or published."""
+    """A markdown table, a row for each strategy."""
     lines = [f"| strategy | trained parameters | activations, batch 1 (MB) | batch {BATCH} (MB) | "
-             f"published, batch 1 (MB) | batch {BATCH} (MB) |",
-             "|---|---:|---:|---:|---:|---:|"]
-    for name in dict.fromkeys((*STRATEGIES, *PUBLISHED)):
-        ours = _count(name, image_size) if name in STRATEGIES else ["-"] * 3
-        published = [f"{megabytes:,}" for megabytes in PUBLISHED[name]] if name in PUBLISHED else (
-            ["-"] * 2)
-        lines.append(f"| {' | '.join([name, *ours, *published])} |")
+             f"batch {BATCH} in torch's own layers (MB) | published, batch 1 (MB) | batch {BATCH} "
+             "(MB) |",
+             "|---|---:|---:|---:|---:|---:|---:|"]
+    for name in STRATEGIES:
+        ours = _count(name, image_size)
+        with mock.patch.multiple(frozen, LEAN={}, MASKED={}):
+            plain = _count(name, image_size)
+        cells = [f"{ours['parameters_trainable']:,}", f"{ours['activation_bytes_1'] / 1e6:,.2f}",
+                 f"{ours['activation_bytes'] / 1e6:,.1f}",
+                 f"{plain['activation_bytes'] / 1e6:,.1f}",
+                 *(f"{megabytes:,}" for megabytes in PUBLISHED.get(name, ()))]
+        lines.append(f"| {' | '.join([name, *cells, *['-'] * (6 - len(cells))])} |")
     return "\n".join(lines)
 
 
-def _count(strategy: str, image_size: int) -> list[str]:
-    """Trained parameters, and activation memory at both batch sizes."""
-    model = mobilenet_v2(num_classes=CLASSES)
-    STRATEGIES[strategy](model)
+def _count(strategy: str, image_size: int) -> dict[str, int]:
+    tune, freeze = STRATEGIES[strategy]
+    facts = models.facts_of(MODEL)
+    model = models.build(MODEL, "original", CLASSES, image_size)
+    rows = rules.part_table(facts.parts, freeze, {}, tune=tune)
+    groups.insert(model, [rows], facts, KNOBS | {"image_size": image_size})
+    frozen.install(model)
+    groups.freeze(model, rows)
     prepare = partial(loop.set_training_mode, frozen_batchnorm="eval")
-    found = cost.count(model, image_size, BATCH, CLASSES, prepare)
-    return [f"{found['parameters_trainable']:,}", f"{found['activation_bytes_1'] / 1e6:,.3f}",
-            f"{found['activation_bytes'] / 1e6:,.3f}"]
+    return cost.count(model, image_size, BATCH, CLASSES, prepare)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from unfreeze.errors import UserError
 from unfreeze.models import heads
 from unfreeze.training import loop, saved
 from unfreeze.training.devices import Device
-from unfreeze.tuning import batchnorm, groups, methods, rules
+from unfreeze.tuning import frozen, groups, methods, rules
 from unfreeze.tuning.methods import lora, tinytl
 
 CPU = Device(torch.device("cpu"), False, "test")
@@ -40,6 +40,9 @@ def built():
             kept.clear()
             torch.manual_seed(0)
             kept[name] = models.build(name, "original", CLASSES, SIZES[name])
+            # ViT's head starts at zero, behind which nothing would show.
+            last = kept[name].get_submodule(models.facts_of(name).last)
+            torch.nn.init.normal_(last.weight, std=0.05)
         return copy.deepcopy(kept[name])
 
     return get
@@ -49,7 +52,7 @@ def insert(model, name, method, freeze="early", **knobs):
     facts = models.facts_of(name)
     rows = rules.part_table(facts.parts, freeze, {}, tune=method)
     groups.insert(model, [rows], facts, KNOBS | {"image_size": SIZES[name]} | knobs)
-    batchnorm.install(model)
+    frozen.install(model)
     groups.freeze(model, rows)
     return rows
 
@@ -125,24 +128,39 @@ def is_batchnorm(model, parameter):
     return isinstance(owner, torch.nn.modules.batchnorm._BatchNorm)
 
 
-@pytest.mark.parametrize(("layer", "shape"), [
-    (torch.nn.Linear(6, 5), (4, 6)),
-    (torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False), (2, 4, 9, 9))],
-    ids=["linear", "conv"])
-def test_lora_agrees_with_peft(layer, shape):
-    peft = pytest.importorskip("peft")
-    theirs = peft.get_peft_model(
-        torch.nn.Sequential(copy.deepcopy(layer)),
-        peft.LoraConfig(r=2, lora_alpha=8, target_modules=["0"], lora_dropout=0.0))
-    ours = lora.LowRank(layer, rank=2, alpha=8)
-    with torch.no_grad():
-        ours.up.weight.normal_()
-        pair = theirs.base_model.model[0]
-        pair.lora_A["default"].weight.copy_(ours.down.weight)
-        pair.lora_B["default"].weight.copy_(ours.up.weight)
-    x = torch.randn(*shape)
-    torch.testing.assert_close(layer(x) + ours(x), theirs(x))
-    torch.testing.assert_close(ours.weight(), pair.get_delta_weight("default"))
+def ramp(*shape):
+    """Numbers that are easily made again."""
+    count = torch.Size(shape).numel()
+    return (torch.arange(count, dtype=torch.float64) * 0.7).sin().reshape(shape).float()
+
+
+# Output and weight update (its first twelve numbers) of peft 0.21.2: LoraConfig(r=2, lora_alpha=6)
+# on the same layer, input and matrices.
+PEFT = [
+    (torch.nn.Linear(4, 3), (2, 4),
+     [-1.54079, 0.97084, 6.24272, 1.702, 1.13696, -4.5637],
+     [0.51969, -0.78074, -1.67951, -1.75393, 1.1011, 1.25467, 1.02255, 0.51391, -0.67826, 0.71576,
+      1.71448, 1.84819]),
+    (torch.nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False), (1, 2, 4, 4),
+     [-3.1787, 1.29589, -1.54803, -7.15633, -9.68667, 4.37958, -4.49839, -22.04418, 0.38555,
+      -0.38483, 0.05751, 1.01078],
+     [0.11807, 0.57904, 0.80213, 0.68243, 0.27622, -0.22543, -0.58661, -0.63743, -0.35401, 0.13037,
+      0.58789, 0.80338]),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "output", "update"), PEFT, ids=["linear", "conv"])
+@torch.no_grad()
+def test_lora_agrees_with_peft(layer, shape, output, update):
+    for parameter in layer.parameters():
+        parameter.copy_(ramp(*parameter.shape))
+    ours = lora.LowRank(layer, rank=2, alpha=6)
+    ours.down.weight.copy_(ramp(*ours.down.weight.shape) + 0.1)
+    ours.up.weight.copy_(ramp(*ours.up.weight.shape) - 0.2)
+    x = ramp(*shape)
+    close = {"rtol": 1e-5, "atol": 2e-5}
+    torch.testing.assert_close((layer(x) + ours(x)).flatten(), torch.tensor(output), **close)
+    torch.testing.assert_close(ours.weight().flatten()[:12], torch.tensor(update), **close)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_16"])
@@ -174,7 +192,7 @@ def test_lora_layers_are_those_named(built):
 
 @pytest.mark.parametrize(("name", "knobs", "words"), [
     ("resnet18", {"lora_layers": ["nosuch*"]}, ["lora_layers", "nosuch*", "matches no"]),
-    ("resnet18", {"lora_rank": 100}, ["lora_rank: 100", "larger than layer1", "64 or less"]),
+    ("resnet18", {"lora_rank": 100}, ["lora_rank: 100", "larger than conv1", "64 or less"]),
     ("vit_b_16", {"lora_rank": 800}, ["lora_rank: 800", "768 or less"])])
 def test_lora_without_a_place_is_refused(built, name, knobs, words):
     with pytest.raises(UserError) as caught:
@@ -230,28 +248,57 @@ def test_copy_of_a_model_uses_its_own_branches(built):
     assert torch.equal(logits(model, images), before)
 
 
-def test_frozen_batchnorm_trains_as_torchs_and_keeps_less():
+def frozen_batchnorm():
+    layer = torch.nn.BatchNorm2d(6).eval()
+    torch.nn.init.uniform_(layer.weight)
+    torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    return layer
+
+
+@pytest.mark.parametrize(("make", "share"), [
+    (frozen_batchnorm, 0.1),
+    (lambda: torch.nn.Conv2d(6, 4, 3, stride=2, padding=1), 0.1),
+    (lambda: torch.nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6, bias=False), 0.1),
+    (torch.nn.ReLU, 0.25), (lambda: torch.nn.ReLU6(inplace=True), 0.25)],
+    ids=["batchnorm", "conv", "depthwise", "relu", "relu6"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_frozen_layers_train_as_torchs_and_keep_less(make, share, layout):
     torch.manual_seed(0)
-    plain = torch.nn.BatchNorm2d(6).eval()
-    torch.nn.init.uniform_(plain.weight)
-    torch.nn.init.uniform_(plain.running_var, 0.5, 2)
-    plain.weight.requires_grad_(False)
+    plain = make()
+    if hasattr(plain, "weight"):
+        plain.weight.requires_grad_(False)
     lean = copy.deepcopy(plain)
-    batchnorm.install(torch.nn.Sequential(lean))
-    x = torch.randn(3, 6, 5, 5)
+    frozen.install(torch.nn.Sequential(lean))
+    frozen.mask_activations(torch.nn.Sequential(lean), ["0"])
+    assert type(lean) is not type(plain)
+    x = (4 * torch.randn(8, 6, 16, 16)).to(memory_format=layout)
     kept, outputs = [], []
     for module in (plain, lean):
-        source, bytes_kept = x.clone().requires_grad_(), []
+        source, tensors = x.clone().requires_grad_(), []
         with torch.autograd.graph.saved_tensors_hooks(
-                lambda t, to=bytes_kept: (to.append(t.nbytes), t)[1], lambda t: t):
-            y = module(source)
+                lambda t, to=tensors: (to.append(t), t)[1], lambda t: t):
+            y = module(source * 1.0)
         (y ** 2).sum().backward()
-        kept.append(sum(bytes_kept))
-        outputs.append((y, source.grad, module.bias.grad))
+        state = {p.untyped_storage()._cdata for p in module.state_dict().values()}
+        kept.append(sum(t.nbytes for t in tensors
+                        if t.untyped_storage()._cdata not in state))
+        own = [p.grad for p in module.parameters() if p.requires_grad]
+        outputs.append((y, source.grad, *own))
     for one, other in zip(*outputs, strict=True):
         torch.testing.assert_close(one, other)
-    assert kept[1] < x.nbytes <= kept[0]
-    assert lean.training is False and lean.weight.grad is None
+    assert kept[1] <= share * x.nbytes < x.nbytes <= kept[0]
+
+
+def test_unfrozen_layers_are_torchs_own():
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    lean = copy.deepcopy(plain)
+    frozen.install(lean)
+    x = torch.randn(2, 3, 8, 8)
+    for model in (plain, lean):
+        (model(x) ** 2).sum().backward()
+    for one, other in zip(plain.parameters(), lean.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vit_b_16"])

@@ -8,7 +8,7 @@ from unfreeze import models
 from unfreeze.errors import UserError
 from unfreeze.models import heads, weights
 from unfreeze.training.randomness import counter
-from unfreeze.tuning import batchnorm, groups
+from unfreeze.tuning import frozen, groups
 
 
 def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, dict]:
@@ -36,7 +36,7 @@ def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, di
     heads.attach(model, facts, knobs["head"], classes, knobs.get("head_width", 0),
                  knobs["dropout"])
     groups.insert(model, [phase["parts"] for phase in recipe["phases"]], facts, knobs)
-    batchnorm.install(model)
+    frozen.install(model)
     # By identity: a head or a method may have given a tensor another name.
     initial = {name: tensor.detach().clone()
                for name, tensor in model.state_dict(keep_vars=True).items()

@@ -5,11 +5,13 @@ baseline of TinyTL (Cai et al. 2020, https://arxiv.org/abs/2007.11622, section 3
 convolutional networks. No activation before a bias is needed to train it.
 """
 
+from unfreeze.tuning import frozen
 from unfreeze.tuning.methods import parameters
 
 
 def insert(model, modules: list[str], facts, knobs: dict) -> None:
-    """Nothing to add."""
+    """Nothing to add; activations keep only what the way back through them needs."""
+    frozen.mask_activations(model, modules)
 
 
 def trained(model, modules: list[str]) -> list[str]:

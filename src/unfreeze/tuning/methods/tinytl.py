@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from unfreeze.errors import UserError
+from unfreeze.tuning import frozen
 from unfreeze.tuning.methods import bias, lies_in, parameters
 
 KERNEL = 5
@@ -72,6 +73,7 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
     Raises:
         UserError: the channels of a block do not divide into the groups.
     """
+    frozen.mask_activations(model, modules)
     groups = knobs["tinytl_groups"]
     blocks = [block for block in facts.residual_blocks if lies_in(block, modules)]
     sides = _sides(model, blocks, knobs["image_size"])
