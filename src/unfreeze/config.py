@@ -275,6 +275,9 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
                                 f"allowed: {', '.join(PHASE_KNOBS)}")
             check(f"{where}: {key}", key, value)
         own = {key: phase.get(key, run[key]) for key in PHASE_KNOBS}
+        if "gamma" in phase and own["schedule"] != "exponential":
+            raise UserError(f"{where}: gamma: has no effect with schedule: {own['schedule']}; "
+                            "leave it out, or set schedule: exponential")
         if own["warmup_epochs"] >= own["epochs"] and own["warmup_epochs"]:
             source = where if phase.keys() & {"warmup_epochs", "epochs"} else place("warmup_epochs")
             raise UserError(f"{source}: warmup_epochs: {own['warmup_epochs']} leaves none of "
@@ -320,6 +323,8 @@ def _numbers(value: Any) -> Any:
     own spelling, 1e-05, which YAML takes for text as long as it has no dot."""
     if isinstance(value, dict):
         return {key: _numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_numbers(each) for each in value]
     if isinstance(value, str) and re.fullmatch(r"\de[-+]\d+", value):
         number = float(value)
         return number if repr(number) == value else value
