@@ -2,25 +2,81 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
+
+from unfreeze import config
+from unfreeze.data.assets import Asset
+from unfreeze.models.facts import Model, Weights
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # Every knob whose value a test relies on, pinned: the defaults in params.yaml may change.
 PINNED = {
     "dataset": "cifar10", "fraction": 0.05, "validation": 0.1, "test_fraction": 0.2,
-    "image_size": 64, "normalize": "dataset", "seeds": [42, 43],
-    "model": "mobilenet_v2", "init": "pretrained", "stem": "original",
-    "freeze": "none", "frozen_batchnorm": "eval",
-    "epochs": 3, "batch_size": 64, "optimizer": "adam", "lr": 0.001, "lr_scale": {},
-    "momentum": 0.9, "weight_decay": 0.0, "schedule": "cosine", "gamma": 0.9,
-    "label_smoothing": 0.0, "flip": True, "crop_padding": 0, "rotation": 0,
+    "image_size": 64, "resize": "square", "normalize": "dataset", "seeds": [42, 43],
+    "model": "mobilenet_v2", "init": "pretrained", "stem": "original", "head": "replace",
+    "head_width": 256, "dropout": "model",
+    "freeze": "none", "frozen_batchnorm": "eval", "tune": "full", "lora_rank": 8, "lora_alpha": 8,
+    "lora_layers": "all", "tinytl_groups": 2, "l2_sp": 0.0,
+    "phases": [], "epochs": 3, "batch_size": 64, "accumulate": 1, "optimizer": "adam", "lr": 0.001,
+    "lr_scale": {}, "lr_decay": 1.0, "momentum": 0.9, "weight_decay": 0.0,
+    "decay_biases_and_norms": True, "schedule": "cosine", "gamma": 0.9, "warmup_epochs": 0,
+    "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0, "select": "last", "patience": 0,
+    "augment": "none", "flip": True, "crop_padding": 0, "rotation": 0, "mixup": 0.0, "cutmix": 0.0,
 }
 
 
 def params(runs: dict | None = None, **knobs) -> dict:
-    """The project's params.yaml with pinned knobs, then `knobs`, and with `runs` as its runs."""
+    """The project's params.yaml with pinned knobs, then `knobs`, and with `runs` as its runs; no
+    pair of runs is compared unless `compare` says so."""
     real = yaml.safe_load((ROOT / "params.yaml").read_text())
-    return copy.deepcopy(
-        real | PINNED | knobs | {"runs": {"base": {}} if runs is None else runs})
+    return copy.deepcopy(real | PINNED | {"compare": {}} | knobs
+                         | {"runs": {"base": {}} if runs is None else runs})
+
+
+def _build_tiny(name, stem, classes, image_size):
+    from torch import nn
+
+    class Tiny(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU())
+            self.stage1 = nn.Sequential(nn.Conv2d(6, 6, 3, 1, 1), nn.BatchNorm2d(6), nn.ReLU())
+            self.stage2 = nn.Sequential(nn.Conv2d(6, 8, 3, 1, 1), nn.Dropout(0.1), nn.ReLU())
+            self.head = nn.Linear(8, classes)
+
+        def forward(self, x):
+            return self.head(self.stage2(self.stage1(self.stem(x))).mean((2, 3)))
+
+    return Tiny()
+
+
+# A family as a file of models/ would offer it, for
+# monkeypatch.setitem(models.families(), "tiny", TINY).
+TINY = SimpleNamespace(
+    MODELS={"tiny": Model(
+        parts={"stem": ("stem",), "stage1": ("stage1",), "stage2": ("stage2",),
+               "head": ("head",)},
+        strides={"original": 2}, last="head",
+        weights={"V1": Weights(name="tiny-v1", digest="", sha256_prefix="",
+                               asset=Asset(title="tiny", url="http://127.0.0.1:9/tiny.pth"))})},
+    build=_build_tiny,
+)
+
+
+def tiny_recipe(digest: str | None = None, **knobs) -> dict:
+    """What the stage pin makes of a run of that family, in three classes and from scratch unless
+    the digest of its weights is given."""
+    start = {"model": "tiny", "image_size": 8, "batch_size": 8, "seeds": [1],
+             "init": "pretrained" if digest else "scratch"}
+    run = config.resolve(params(**(start | knobs))).runs["base"]
+    return {
+        "knobs": config.training_knobs(run), "phases": run["training"],
+        "normalization": run["normalization"], "transform": run["transform"],
+        "dataset": {"name": "none", "digest": "none"},
+        "weights": digest and {"name": "tiny-v1", "digest": digest, "own": False, "unused": []},
+        "classes": ["a", "b", "c"],
+        "seeds": {seed: {"subset": "none.json", "digest": "none"} for seed in run["seeds"]},
+    }

@@ -1,11 +1,13 @@
 import copy
+import hashlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from helpers import PINNED, ROOT, params
@@ -15,33 +17,52 @@ from unfreeze.errors import UserError
 from unfreeze.models import families
 from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
 
-# Allowed values of each knob, all different from one another, that go together in any combination
-# (`momentum` and `gamma` aside, which only some runs may name).
+# Allowed values of each knob, all different from one another. What cannot go together is left to
+# `goes_together` and to CONDITIONAL.
 VALUES = {
     "fraction": [0.01, 0.05, 1.0], "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
     "seeds": [[0], [42, 43], [2**31 - 1]], "image_size": [32, 64, 224],
+    "resize": ["square", "weights", 256],
     "normalize": ["dataset", "weights"], "model": ["mobilenet_v2", "resnet18"],
-    "init": ["pretrained", "scratch"], "stem": ["original", "cifar"],
-    "freeze": ["none", "early", "middle", "last_only", [], ["stem", "stage1"], {"train": ["head"]}],
-    "frozen_batchnorm": ["eval", "train"], "epochs": [1, 3, 90], "batch_size": [2, 64],
+    "init": ["pretrained", "IMAGENET1K_V1", "scratch"], "stem": ["original", "cifar"],
+    "head": ["replace", "append", "mlp"], "head_width": [1, 256], "dropout": ["model", 0, 0.5],
+    "freeze": ["none", "early", "middle", "last_only", [], ["stem", "stage1"], {"train": ["head"]},
+               {"last": 0}, {"last": 4}],
+    "frozen_batchnorm": ["eval", "train"], "tune": ["full", "bias", "norm", "lora", "tinytl"],
+    "lora_rank": [1, 8], "lora_alpha": [0.5, 16], "lora_layers": ["all", ["*.conv1", "layer4.*"]],
+    "tinytl_groups": [1, 2], "l2_sp": [0, 0.01],
+    "phases": [[], [{}], [{"freeze": "last_only", "epochs": 9}, {"lr": 0.1, "lr_decay": 0.5}]],
+    "epochs": [1, 3, 90], "batch_size": [2, 64], "accumulate": [1, 4],
     "optimizer": ["sgd", "adam", "adamw"], "lr": [1e-5, 0.001, 1],
-    "lr_scale": [{}, {"stage2": 0.1}], "momentum": [0, 0.9], "weight_decay": [0, 5e-4],
-    "schedule": ["constant", "cosine", "exponential"],
-    "gamma": [0.5, 1], "label_smoothing": [0, 0.1], "flip": [True, False], "crop_padding": [0, 4],
-    "rotation": [0, 15.5, 180],
+    "lr_scale": [{}, {"stage2": 0.1}], "lr_decay": [0.65, 1], "momentum": [0, 0.9],
+    "weight_decay": [0, 5e-4], "decay_biases_and_norms": [True, False],
+    "schedule": ["constant", "cosine", "exponential"], "warmup_epochs": [0, 2],
+    "gamma": [0.5, 1], "label_smoothing": [0, 0.1], "clip_norm": [0, 1.5], "ema": [0, 0.99],
+    "select": ["last", "best"], "patience": [0, 3], "augment": ["none", "trivial", "rand"],
+    "flip": [True, False], "crop_padding": [0, 4],
+    "rotation": [0, 15.5, 180], "mixup": [0, 0.2], "cutmix": [0, 1],
 }
 CONDITIONAL = set(config.READ_ONLY_WITH)
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def goes_together(knobs):
+    return not (
+        (knobs["init"] == "scratch" and (knobs["l2_sp"] or knobs["head"] == "append"))
+        or (not knobs["validation"] and (knobs["select"] == "best" or knobs["patience"]))
+        or knobs["warmup_epochs"] >= knobs["epochs"])
 
 
 def some_knobs(keys):
-    return st.fixed_dictionaries({}, optional={key: st.sampled_from(VALUES[key])
-                                               for key in sorted(keys)})
+    return st.fixed_dictionaries({}, optional={
+        key: st.sampled_from(VALUES[key]) for key in sorted(keys)
+    }).filter(lambda own: goes_together(PINNED | own))
 
 
 @QUICK
 @given(some_knobs(VALUES), some_knobs(VALUES))
 def test_override_wins_over_top_level_and_every_knob_is_settled(top, own):
+    assume(goes_together(PINNED | top | own))
     for key, (other, needed) in config.READ_ONLY_WITH.items():
         if (PINNED | top | own)[other] != needed:
             own.pop(key, None)
@@ -49,16 +70,19 @@ def test_override_wins_over_top_level_and_every_knob_is_settled(top, own):
     runs = config.resolve(given_params).runs
     assert list(runs) == ["base", "other"]
     for name, overrides in given_params["runs"].items():
-        wanted = {key: value for key, value in given_params.items() if key != "runs"} | overrides
+        wanted = {key: value for key, value in given_params.items()
+                  if key in config.KNOBS} | overrides
         assert {key: runs[name][key] for key in config.KNOBS} == wanted
+        assert runs[name]["changes"] == overrides
 
 
 @QUICK
-@given(st.lists(some_knobs(set(VALUES) - CONDITIONAL), min_size=1, max_size=4), st.data())
+@given(st.lists(some_knobs(set(VALUES) - CONDITIONAL), min_size=1, max_size=3), st.data())
 def test_top_level_change_reaches_exactly_the_runs_that_inherit_it(overrides, data):
     runs = {f"run{i}": own for i, own in enumerate(overrides)}
     key = data.draw(st.sampled_from(sorted(VALUES)))
     value = data.draw(st.sampled_from([v for v in VALUES[key] if v != PINNED[key]]))
+    assume(all(goes_together(PINNED | {key: value} | own) for own in overrides))
     before, after = (config.resolve(p).runs for p in (params(runs), params(runs, **{key: value})))
     assert {name for name in runs if before[name] != after[name]} == {
         name for name, own in runs.items() if key not in own}
@@ -94,7 +118,8 @@ def test_plan_lists_each_input_once_and_only_what_is_needed():
         "a": {}, "b": {"freeze": "early"}, "c": {"model": "resnet18", "fraction": 0.1,
                                                  "seeds": [7], "init": "scratch"}}))
     assert plan.datasets == ["cifar10"]
-    assert plan.weights == {"mobilenet_v2-imagenet1k_v1": "mobilenet_v2"}
+    assert plan.weights == {"mobilenet_v2-imagenet1k_v1": {"model": "mobilenet_v2",
+                                                           "weights": "IMAGENET1K_V1"}}
     same = {"dataset": "cifar10", "validation": 0.1, "test_fraction": 0.2}
     assert list(plan.subsets.values()) == [same | {"fraction": 0.05, "seed": 42},
                                            same | {"fraction": 0.05, "seed": 43},
@@ -116,25 +141,33 @@ def test_normalisation_follows_its_knob():
 
 
 def test_training_knobs_leave_out_what_is_not_read():
-    runs = config.resolve(params({"plain": {}, "all": {
-        "optimizer": "sgd", "momentum": 0.5, "schedule": "exponential", "gamma": 0.5,
-        "freeze": "early"}})).runs
-    plain, everything = (config.training_knobs(runs[name]) for name in ("plain", "all"))
-    assert set(everything) - set(plain) == {"momentum", "gamma", "frozen_batchnorm"}
-    assert (everything["momentum"], everything["gamma"]) == (0.5, 0.5)
-    # They reach training through the parts, the subset, the normalisation and the weights.
-    assert set(config.KNOBS) - set(everything) == {
-        "dataset", "fraction", "validation", "test_fraction", "seeds", "normalize", "freeze",
-        "lr_scale"}
+    plans = config.resolve(params({
+        "plain": {}, "sgd": {"optimizer": "sgd", "momentum": 0.5}, "frozen": {"freeze": "early"},
+        "bias": {"tune": "bias"}, "mlp": {"head": "mlp"}, "lora": {"tune": "lora"},
+        "tinytl": {"tune": "tinytl"}, "later": {"phases": [{}, {"freeze": "middle"}]}})).runs
+    read = {name: set(config.training_knobs(run)) for name, run in plans.items()}
+    assert {name: keys - read["plain"] for name, keys in read.items()} == {
+        "plain": set(), "sgd": {"momentum"}, "frozen": {"frozen_batchnorm"},
+        "bias": {"frozen_batchnorm"}, "mlp": {"head_width"},
+        "lora": {"lora_rank", "lora_alpha", "lora_layers", "frozen_batchnorm"},
+        "tinytl": {"tinytl_groups", "frozen_batchnorm"}, "later": {"frozen_batchnorm"}}
+    assert config.training_knobs(plans["sgd"])["momentum"] == 0.5
+    # They reach training through the phases, the subset, the transform and the weights.
+    assert set(config.KNOBS) - set().union(*read.values()) == {
+        "dataset", "fraction", "validation", "test_fraction", "seeds", "init", "resize",
+        "normalize", "tune", "phases", *config.PHASE_KNOBS}
 
 
 def test_smallest_image_is_the_stride():
     for model, family in families().items():
-        for stem, stride in family.MODELS[model].strides.items():
-            own = {"model": model, "stem": stem}
+        facts = family.MODELS[model]
+        for stem, stride in facts.strides.items():
+            own = {"model": model, "stem": stem, "init": "scratch"}
             config.resolve(params({"a": own | {"image_size": stride}}))
-            with pytest.raises(UserError, match=f"too small.*{stride} or more"):
-                config.resolve(params({"a": own | {"image_size": stride - 1}}))
+            smaller = stride - facts.multiple
+            if smaller > 0:
+                message(params({"a": own | {"image_size": smaller}}),
+                        "too small", f"{stride} or more")
 
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -146,6 +179,62 @@ BAD_VALUES = [
     ({"model": "resnet81"}, ["'resnet81'", "did you mean 'resnet18'", "mobilenet_v2"]),
     ({"model": None}, ["None"]),
     ({"init": "pretrianed"}, ["'pretrianed'", "did you mean 'pretrained'", "scratch"]),
+    ({"init": "IMAGENET1K_V3"}, ["'IMAGENET1K_V3'", "did you mean 'IMAGENET1K_V", "IMAGENET1K_V2",
+                                 "path of a checkpoint"]),
+    ({"init": None}, ["None is not allowed", "IMAGENET1K_V1"]),
+    ({"head": "repalce"}, ["did you mean 'replace'", "append, mlp"]),
+    ({"head_width": 0}, ["1 or more"]),
+    ({"dropout": 1}, ["1 is not allowed", "model, or a number from 0 up to but not including 1"]),
+    ({"dropout": "modle"}, ["did you mean 'model'"]),
+    ({"dropout": "0.5"}, ["is text", "write 0.5"]),
+    ({"tune": "biass"}, ["did you mean 'bias'", "full, lora, norm, tinytl"]),
+    ({"lora_rank": 0}, ["1 or more"]),
+    ({"lora_rank": 1.5}, ["1.5", "whole number"]),
+    ({"lora_alpha": 0}, ["above 0"]),
+    ({"lora_layers": []}, ["[] is not allowed", "all, or a list of names"]),
+    ({"lora_layers": "layer4.*"}, ["'layer4.*' is not allowed", "list"]),
+    ({"lora_layers": [4]}, ["[4]"]),
+    ({"tinytl_groups": 0}, ["1 or more"]),
+    ({"l2_sp": -0.01}, ["0 or more"]),
+    ({"phases": {"epochs": 1}}, ["{'epochs': 1} is not allowed", "list of phases"]),
+    ({"phases": None}, ["None is not allowed", "list of phases"]),
+    ({"phases": ["last_only"]}, [" 1: 'last_only' is not allowed", "mapping", "freeze, epochs"]),
+    ({"phases": [{}, None]}, [" 2: None is not allowed", "mapping"]),
+    ({"phases": [{"epochs": 1}, {"frezee": "none"}]},
+     [" 2: frezee: no knob of a phase", "did you mean 'freeze'", "warmup_epochs"]),
+    ({"phases": [{"batch_size": 8}]}, [" 1: batch_size: no knob of a phase"]),
+    ({"phases": [{"lr": 0}]}, [" 1: lr: 0 is not allowed", "above 0"]),
+    ({"phases": [{"lr": "1e-3"}]}, [" 1: lr: '1e-3' is text", "write 0.001"]),
+    ({"phases": [{"freeze": {"train": []}}]}, [" 1: freeze:", "nothing is left to train"]),
+    ({"phases": [{}, {"freeze": ["stagee1"]}]}, [" 2: freeze: 'stagee1'", "'stage1'"]),
+    ({"phases": [{"lr_scale": {"heda": 2}}]}, [" 1: lr_scale: 'heda'", "did you mean 'head'"]),
+    ({"phases": [{"warmup_epochs": 3}]}, [" 1: warmup_epochs: 3 leaves none of epochs: 3"]),
+    ({"phases": [{"gamma": 0.5}]}, [" 1: gamma: has no effect", "schedule: cosine"]),
+    ({"warmup_epochs": 3}, ["3 leaves none of epochs: 3", "less than epochs"]),
+    ({"warmup_epochs": -1}, ["0 or more"]),
+    ({"accumulate": 0}, ["1 or more"]),
+    ({"lr_decay": 0}, ["above 0"]),
+    ({"lr_decay": 1.1}, ["at most 1"]),
+    ({"decay_biases_and_norms": 0}, ["0 is not allowed", "true, false"]),
+    ({"clip_norm": -1}, ["0 or more"]),
+    ({"ema": 1}, ["not including 1"]),
+    ({"select": "bets"}, ["did you mean 'best'", "last"]),
+    ({"patience": -1}, ["0 or more"]),
+    ({"augment": "trivail"}, ["did you mean 'trivial'", "none", "rand"]),
+    ({"augment": None}, ["None is not allowed"]),
+    ({"mixup": -0.2}, ["0 or more"]),
+    ({"cutmix": INFINITY}, ["inf is not allowed"]),
+    ({"image_size": "weight"}, ["did you mean 'weights'"]),
+    ({"image_size": [64]}, ["[64] is not allowed", "weights, or a whole number"]),
+    ({"resize": "squaer"}, ["did you mean 'square'", "weights"]),
+    ({"resize": 0}, ["0 is not allowed"]),
+    ({"resize": True}, ["True is not allowed"]),
+    ({"resize": 63}, ["63 is smaller than image_size: 64", "64 or more, or square"]),
+    ({"freeze": {"last": 5}}, ["asks for 5 stages and the model has 4", "0 to 4"]),
+    ({"freeze": {"last": -1}}, ["{'last': -1} is not allowed", "{last:"]),
+    ({"freeze": {"last": True}}, ["{'last': True} is not allowed"]),
+    ({"freeze": {"last": 1, "train": ["stem"]}}, ["is not allowed"]),
+    ({"freeze": {}}, ["{} is not allowed"]),
     ({"stem": "cifar10"}, ["'cifar10'", "did you mean 'cifar'", "original"]),
     ({"normalize": "weight"}, ["did you mean 'weights'"]),
     ({"frozen_batchnorm": "evel"}, ["did you mean 'eval'", "train"]),
@@ -239,6 +328,16 @@ BAD_SHAPES = [
      ["runs.mine.momentum", "optimizer: adam", "optimizer: sgd"]),
     (params({"mine": {"momentum": 0.5}}), ["runs.mine.momentum", "no effect"]),
     (params({"mine": {"gamma": 0.5}}), ["runs.mine.gamma", "schedule: cosine", "exponential"]),
+    *((params({"mine": {key: value}}), [f"runs.mine.{key}", "has no effect", f"{other}: {needed}"])
+      for key, value, other, needed in [
+          ("head_width", 8, "head", "mlp"), ("lora_rank", 2, "tune", "lora"),
+          ("lora_alpha", 2, "tune", "lora"), ("lora_layers", "all", "tune", "lora"),
+          ("tinytl_groups", 1, "tune", "tinytl")]),
+    *((params({"mine": {"phases": [{key: value}, {key: value}], key: value}}),
+       [f"runs.mine.{key}", "has no effect", "every phase sets"])
+      for key, value in [("freeze", "none"), ("epochs", 2), ("lr", 0.1), ("lr_scale", {}),
+                         ("lr_decay", 0.5), ("weight_decay", 0.1), ("schedule", "constant"),
+                         ("warmup_epochs", 0)]),
     (params({"mine": "early"}), ["runs.mine", "'early' is not allowed", "mapping"]),
     (params({"mine": ["early"]}), ["runs.mine", "mapping"]),
     (params({}), ["runs", "at least one run"]),
@@ -259,11 +358,144 @@ def test_bad_shape_is_named(wrong, words):
     message(wrong, *words)
 
 
+# What each knob allows by itself but not beside another, whoever sets which.
+TOGETHER = [
+    ({"init": "scratch", "head": "append"}, "head", ["append", "init: scratch", "replace or mlp"]),
+    ({"init": "scratch", "l2_sp": 0.1}, "l2_sp", ["0.1", "init: scratch", "l2_sp: 0"]),
+    ({"validation": 0, "select": "best"}, "select", ["best", "validation: 0", "select: last"]),
+    ({"validation": 0, "patience": 2}, "patience", ["2", "validation: 0", "patience: 0"]),
+    ({"warmup_epochs": 1, "epochs": 1}, "warmup_epochs", ["1 leaves none of epochs: 1"]),
+    ({"resize": 200, "image_size": "weights"}, "resize", ["200 is smaller than image_size: 224"]),
+    ({"resize": "weights", "image_size": 257}, "resize", ["256 is smaller than image_size: 257"]),
+    ({"model": "vit_b_16", "image_size": 72}, "image_size", ["72", "vit_b_16", "multiples of 16"]),
+    ({"model": "vit_b_16", "stem": "cifar"}, "stem", ["cifar is not made", "original"]),
+    ({"model": "vit_b_16", "tune": "tinytl"}, "tune", ["tinytl", "vit_b_16", "norm or lora"]),
+    ({"model": "cnn", "init": "pretrained"}, "init", ["no pretrained weights of cnn", "scratch"]),
+    ({"model": "cnn", "init": "IMAGENET1K_V1"}, "init", ["'IMAGENET1K_V1' is not allowed"]),
+    *(({"model": "cnn", "init": "scratch", key: "weights"}, key, ["no official weights of cnn"])
+      for key in ("normalize", "image_size", "resize")),
+    ({"init": "none/such.pth"}, "init", ["'none/such.pth' is no file", ".safetensors"]),
+    ({"init": "such.safetensors"}, "init", ["'such.safetensors' is no file"]),
+    ({"init": "tests/helpers.py"}, "init", ["'tests/helpers.py' is no file", ".pth"]),
+]
+
+
+@pytest.mark.parametrize(("knobs", "key", "words"), TOGETHER, ids=lambda part: str(part)[:50])
+def test_what_cannot_go_together_is_refused_whoever_sets_it(knobs, key, words):
+    message(params(**knobs), f"params.yaml: {key} (of runs.base): ", *words)
+    message(params({"mine": knobs}), f"params.yaml: runs.mine.{key}: ", *words)
+    rest = {name: value for name, value in knobs.items() if name != key}
+    message(params({"mine": rest}, **{key: knobs[key]}), f"params.yaml: {key} (of runs.mine): ",
+            *words)
+
+
+@pytest.mark.parametrize(("compare", "words"), [
+    ({"pair": ["base", "bsae"]}, ["compare.pair", "'bsae' is no run", "did you mean 'base'"]),
+    ({"pair": ["base", "base"]}, ["compare.pair", "list of two runs"]),
+    ({"pair": ["base"]}, ["compare.pair", "list of two runs"]),
+    ({"pair": "base"}, ["compare.pair", "'base' is not allowed"]),
+    ({"pair": ["base", 5]}, ["compare.pair", "list of two runs"]),
+    ({"pair": ["base", "resnet"]}, ["compare.pair", "base is a mobilenet_v2", "resnet a resnet18"]),
+    ({"a/b": ["base", "early"]}, ["compare", "'a/b'", "letters"]),
+    (["base", "early"], ["compare", "mapping", "or {}"]), (None, ["compare", "mapping"])])
+def test_pairs_that_cannot_be_compared_are_refused(compare, words):
+    runs = {"base": {}, "early": {"freeze": "early"}, "resnet": {"model": "resnet18"}}
+    message(params(runs, compare=compare), *words)
+
+
+def test_pairs_are_kept():
+    runs = {"base": {}, "early": {"freeze": "early"}}
+    compare = {"a-1": ["base", "early"], "b": ["early", "base"]}
+    assert config.resolve(params(runs, compare=compare)).compare == compare
+
+
+def test_init_names_weights():
+    plan = config.resolve(params({
+        "first": {}, "named": {"init": "IMAGENET1K_V1"}, "second": {"init": "IMAGENET1K_V2"},
+        "none": {"init": "scratch"}}))
+    assert [run["weights"] for run in plan.runs.values()] == [
+        "mobilenet_v2-imagenet1k_v1"] * 2 + ["mobilenet_v2-imagenet1k_v2", None]
+    assert plan.weights["mobilenet_v2-imagenet1k_v2"] == {
+        "model": "mobilenet_v2", "weights": "IMAGENET1K_V2"}
+    assert len(plan.weights) == 2 and plan.runs["none"]["source"] is None
+
+
+@pytest.mark.parametrize("name", ["mine.pth", "./deep/mine.safetensors"])
+def test_checkpoint_of_ones_own_is_named_by_its_content(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    names = []
+    for content in (b"one", b"two"):
+        (tmp_path / name).write_bytes(content)
+        plan = config.resolve(params({"base": {"init": name, "stem": "cifar"}}))
+        ((weights, source),) = plan.weights.items()
+        digest = hashlib.sha256(content).hexdigest()
+        assert weights == plan.runs["base"]["weights"] == f"own-mobilenet_v2-cifar-{digest[:12]}"
+        assert source == {"model": "mobilenet_v2", "stem": "cifar", "image_size": 64,
+                          "path": str(Path(name)), "digest": digest}
+        names.append(weights)
+    assert names[0] != names[1]
+
+
+def test_sizes_may_follow_the_weights():
+    def sizes(**knobs):
+        run = config.resolve(params(**knobs)).runs["base"]
+        return (run["image_size"], *run["transform"].values())
+
+    assert sizes() == (64, None, "bilinear")
+    assert sizes(resize=80) == (64, 80, "bilinear")
+    both = {"image_size": "weights", "resize": "weights"}
+    assert sizes(**both) == (224, 256, "bilinear")
+    assert sizes(init="IMAGENET1K_V2", **both) == (224, 232, "bilinear")
+    assert sizes(init="scratch", **both) == (224, 256, "bilinear")  # as the first ones
+    assert sizes(model="vit_b_16", init="IMAGENET1K_SWAG_E2E_V1", **both) == (384, 384, "bicubic")
+    # An image of our own size has nothing to do with the weights' interpolation.
+    assert sizes(model="vit_b_16", init="IMAGENET1K_SWAG_E2E_V1") == (64, None, "bilinear")
+
+
+def test_phase_takes_from_the_run_what_it_does_not_set():
+    run = config.resolve(params(
+        phases=[{"freeze": "last_only", "epochs": 1, "lr": 0.1},
+                {"schedule": "exponential", "gamma": 0.5, "lr_scale": {"stem": 0.5},
+                 "weight_decay": 0.2, "warmup_epochs": 1}, {}],
+        epochs=4, weight_decay=0.1)).runs["base"]
+    first, second, third = run["training"]
+    parts = [phase.pop("parts") for phase in (first, second, third)]
+    plain = {"epochs": 4, "lr": 0.001, "weight_decay": 0.1, "schedule": "cosine",
+             "warmup_epochs": 0}
+    assert first == plain | {"epochs": 1, "lr": 0.1}
+    assert second == plain | {"schedule": "exponential", "gamma": 0.5, "weight_decay": 0.2,
+                              "warmup_epochs": 1}
+    assert third == plain
+    assert [{row["lr_scale"] for row in rows if row["part"] == "stem"} for rows in parts] == [
+        {0.0}, {0.5}, {1.0}]
+    assert [{row["trainable"] for row in rows if row["part"] != "head"} for rows in parts] == [
+        {False}, {True}, {True}]
+
+
+def test_run_without_phases_is_one_phase():
+    plain, named = (config.resolve(params(phases=phases, freeze="early", lr=0.1)).runs["base"]
+                    for phases in ([], [{}]))
+    assert plain["training"] == named["training"] and len(plain["training"]) == 1
+
+
+def test_what_starts_anew_is_tuned_in_full():
+    runs = config.resolve(params({
+        "original": {"model": "resnet18"}, "cifar": {"model": "resnet18", "stem": "cifar"},
+        "append": {"head": "append"}}, tune="bias")).runs
+    full = {name: [row["module"] for row in run["training"][0]["parts"] if row["tune"] == "full"]
+            for name, run in runs.items()}
+    assert full == {"original": ["fc"], "cifar": ["conv1", "fc"], "append": ["classifier.1.new"]}
+
+
 @pytest.mark.parametrize("key", [k for k, knob in config.KNOBS.items() if knob.number])
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
     good, text = 1e-5, "1e-5"
-    if key in ("epochs", "batch_size", "image_size", "crop_padding"):
+    if key in ("epochs", "batch_size", "image_size", "crop_padding", "resize", "head_width",
+               "lora_rank", "tinytl_groups", "accumulate", "patience"):
         good, text = 64, "64"
+    elif key == "warmup_epochs":
+        good, text = 2, "2"
     elif key in ("fraction", "test_fraction"):
         good, text = 0.05, "5e-2"
     advice = re.search(r"write (\S+)$", message(params(**{key: text}), "is text"))[1]
@@ -272,8 +504,10 @@ def test_number_written_as_text_is_told_a_spelling_that_works(key):
 
 def test_a_number_as_dvc_writes_it_is_a_number():
     # `dvc exp run -S lr=0.00001` writes 1e-05, which YAML takes for text.
-    plan = config.resolve(params(lr="1e-05", lr_scale={"stem": "2e-05"}))
+    plan = config.resolve(params(lr="1e-05", lr_scale={"stem": "2e-05"},
+                                 phases=[{"lr": "3e-05"}, {}]))
     assert plan.runs["base"]["lr"] == 1e-5
+    assert [phase["lr"] for phase in plan.runs["base"]["training"]] == [3e-5, 1e-5]
     assert plan.runs["base"]["lr_scale"] == {"stem": 2e-5}
 
 

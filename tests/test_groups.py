@@ -18,9 +18,9 @@ BN = torch.nn.modules.batchnorm._BatchNorm
 @pytest.fixture(scope="module", params=["mobilenet_v2", "resnet18"])
 def built(request):
     """(parts, a model to copy)."""
-    family = models.family(request.param)
     torch.manual_seed(0)
-    return family.MODELS[request.param].parts, family.build(request.param, "original", 3)
+    return (models.facts_of(request.param).parts,
+            models.build(request.param, "original", 3, 32))
 
 
 def train(model, rows, policy, optimizer="adam", epochs=2):
@@ -32,7 +32,8 @@ def train(model, rows, policy, optimizer="adam", epochs=2):
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     for _ in range(epochs):
         loop.set_training_mode(model, policy)
-        loop.train_epoch(model, steps, [(images, torch.arange(8) % 3)], CPU, 0.0, lambda: None)
+        loop.train_epoch(model, steps, [(images, torch.arange(8) % 3)], CPU, loop.Step(),
+                         lambda: None)
     return before, model.state_dict()
 
 
@@ -85,6 +86,7 @@ def test_each_parameter_has_the_rate_of_its_row(built):
     parts, model = built
     last = next(reversed(parts["stage4"]))
     rows = rules.part_table(parts, ["stage1"], {"head": 10, "stage4": 0.5, last: 0.25})
+    groups.freeze(model, rows)
     made = groups.parameter_groups(model, rows, 0.2, 0.3)
     rates = {id(p): group["lr"] for group in made for p in group["params"]}
     assert sum(len(group["params"]) for group in made) == len(rates)  # none twice
@@ -95,6 +97,63 @@ def test_each_parameter_has_the_rate_of_its_row(built):
     assert {group["lr"] for group in made} == ({0.2, 2.0, 0.05, 0.1} if len(parts["stage4"]) > 1
                                                else {0.2, 2.0, 0.05})
     assert all(group["base_lr"] == group["lr"] and group["weight_decay"] == 0.3 for group in made)
+
+
+def decays(model, rows, **options):
+    """{parameter: weight decay} of what trains."""
+    groups.freeze(model, rows)
+    found = {id(parameter): group["weight_decay"]
+             for group in groups.parameter_groups(model, rows, 0.1, 0.3, **options)
+             for parameter in group["params"]}
+    return {name: found[id(p)] for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_weight_decay_may_spare_biases_and_norms(built):
+    parts, model = built
+    rows = rules.part_table(parts, "early", {"head": 10})
+    assert set(decays(model, rows).values()) == {0.3}
+    weights = {name for name, value in decays(model, rows, decay_biases_and_norms=False).items()
+               if value == 0.3}
+    # Of convolutional networks, weights of convolutions and linear layers have two or more axes.
+    assert weights == {n for n, p in model.named_parameters() if p.requires_grad and p.ndim > 1}
+
+
+def test_weight_decay_spares_what_is_named(built):
+    parts, model = built
+    rows = rules.part_table(parts, "none", {})
+    named = [name for name, _ in model.named_parameters()][3:7]
+    assert [name for name, value in decays(model, rows, undecayed=named).items()
+            if not value] == named
+
+
+def test_method_decides_what_trains_and_the_head_trains_in_full(built):
+    parts, model = built
+    rows = rules.part_table(parts, {"train": ["stage1", "head"]}, {}, tune="bias")
+    groups.freeze(model, rows)
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert trained == {n for n, p in model.named_parameters()
+                       if n.startswith(parts["head"][0])
+                       or (n.startswith(parts["stage1"]) and n.endswith(".bias"))}
+
+
+def test_phases_forget_one_another(built):
+    parts, model = built
+    for freeze in ("last_only", "none", "early", "last_only"):
+        rows = rules.part_table(parts, freeze, {})
+        groups.freeze(model, rows)
+        assigned = groups.assign(model, rows)
+        assert all(p.requires_grad == assigned[n]["trainable"]
+                   for n, p in model.named_parameters())
+
+
+def test_method_goes_into_every_block_that_trains_in_some_phase(built):
+    parts, model = built[0], copy.deepcopy(built[1])
+    phases = [rules.part_table(parts, {"train": ["head", stage]}, {}, tune="lora")
+              for stage in ("stage2", "stage4")]
+    groups.insert(model, phases, None, {"lora_rank": 1, "lora_alpha": 1, "lora_layers": "all"})
+    blocks = {row["module"] for name, _ in model.named_parameters() if ".lora." in name
+              for row in phases[0] if name.startswith(f"{row['module']}.")}
+    assert blocks == {*parts["stage2"], *parts["stage4"]}
 
 
 def test_larger_scale_moves_further(built):
@@ -122,21 +181,24 @@ def test_family_file_with_a_mistake_is_refused(built, change, words):
 
 def test_module_name_is_no_prefix_of_another():
     # features.1 does not own features.14.
-    family = models.family("mobilenet_v2")
-    rows = rules.part_table(family.MODELS["mobilenet_v2"].parts, "none", {})
-    assigned = groups.assign(family.build("mobilenet_v2", "original", 2), rows)
+    rows = rules.part_table(models.facts_of("mobilenet_v2").parts, "none", {})
+    with torch.device("meta"):
+        assigned = groups.assign(models.build("mobilenet_v2", "original", 2, 32), rows)
     assert assigned["features.14.conv.3.weight"]["module"] == "features.14"
 
 
 def test_table_counts_every_parameter_once(built):
     parts, model = built
     rows = rules.part_table(parts, "early", {"head": 10, parts["stage4"][-1]: 2})
+    groups.freeze(model, rows)
     lines = [dict(zip(groups.HEADER, line, strict=True))
              for line in groups.table(model, rows, 0.1, 0.2)]
     assert sum(line["parameters"] for line in lines) == sum(p.numel() for p in model.parameters())
     assert list(dict.fromkeys(line["part"] for line in lines)) == list(parts)
     head, stage1 = lines[-1], next(line for line in lines if line["part"] == "stage1")
-    assert (head["trainable"], head["lr"], head["weight_decay"]) == (True, 1.0, 0.2)
-    assert (stage1["trainable"], stage1["lr"], stage1["weight_decay"]) == (False, 0.0, 0.0)
+    assert (head["tune"], head["lr"], head["weight_decay"]) == ("full", 1.0, 0.2)
+    assert head["trained"] == head["parameters"] > 0
+    assert (stage1["tune"], stage1["lr"], stage1["weight_decay"]) == ("frozen", 0.0, 0.0)
+    assert stage1["trained"] == 0 < stage1["parameters"]
     text = groups.as_text(groups.table(model, rows, 0.1, 0.2)).splitlines()
     assert len(text) == len(lines) + 1 and "frozen" in text[2] and "1" in text[-1]

@@ -8,8 +8,11 @@ from unfreeze.training import loop
 from unfreeze.training.devices import Device
 from unfreeze.training.randomness import counter, generator
 
+torch.set_num_threads(1)  # on tiny tensors more threads only wait for one another
+
 CPU = Device(torch.device("cpu"), False, "test")
-KNOBS = {"lr": 0.1, "momentum": 0.9, "gamma": 0.8, "epochs": 7, "optimizer": "sgd"}
+KNOBS = {"lr": 0.1, "momentum": 0.9, "optimizer": "sgd"}
+PHASE = {"gamma": 0.8, "epochs": 7, "warmup_epochs": 0}
 
 
 def rates(make, epochs):
@@ -30,9 +33,33 @@ def rates(make, epochs):
     ("constant", lambda o, n: torch.optim.lr_scheduler.ConstantLR(o, 1.0)),
 ])
 def test_schedule_is_torchs(name, make, epochs):
-    knobs = KNOBS | {"schedule": name, "epochs": epochs}
+    phase = PHASE | {"schedule": name, "epochs": epochs}
     expected = rates(lambda optimizer: make(optimizer, epochs), epochs)
-    assert [loop.schedule(knobs, epoch) for epoch in range(epochs)] == pytest.approx(expected)
+    assert [loop.schedule(phase, epoch) for epoch in range(epochs)] == pytest.approx(expected)
+
+
+def full_rates(phase, steps):
+    return [loop.schedule(phase, epoch) * loop.warmup(phase, epoch, step, steps)
+            for epoch in range(phase["epochs"]) for step in range(steps)]
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(1, 1), (1, 5), (3, 4)])
+def test_warmup_is_torchs_step_by_step(warmup, steps):
+    total = warmup * steps
+    expected = rates(lambda optimizer: torch.optim.lr_scheduler.LinearLR(
+        optimizer, start_factor=1 / total, total_iters=total - 1), total)
+    phase = PHASE | {"schedule": "constant", "epochs": 5, "warmup_epochs": warmup}
+    found = full_rates(phase, steps)
+    assert found[:total] == pytest.approx(expected)
+    assert found[0] == 1 / total and set(found[total - 1:]) == {1.0}
+
+
+@pytest.mark.parametrize("name", ["cosine", "exponential", "constant"])
+def test_schedule_starts_when_warmup_ends(name):
+    phase = PHASE | {"schedule": name, "epochs": 6, "warmup_epochs": 2}
+    rest = PHASE | {"schedule": name, "epochs": 4}
+    assert full_rates(phase, 3)[6:] == full_rates(rest, 3)
+    assert full_rates(rest, 3)[0] == 1.0  # without warm-up, from the first step
 
 
 @pytest.mark.parametrize(("name", "kind", "momentum"), [
@@ -60,6 +87,85 @@ def batches(sizes=(4, 4, 5)):
             for n in sizes]
 
 
+def epoch(model, given=None, lr=0.5, **step):
+    """An epoch of plain SGD; the loss and the accuracy."""
+    return loop.train_epoch(model, torch.optim.SGD(model.parameters(), lr=lr),
+                            batches() if given is None else given, CPU, loop.Step(**step),
+                            lambda: None)
+
+
+def linear(bias=True):
+    torch.manual_seed(0)
+    return torch.nn.Linear(6, 3, bias=bias)
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4, 4), (4, 4, 5), (4, 4, 4, 4, 2), (3, 8, 2)])
+def test_accumulated_batches_are_one_large_batch(sizes):
+    small, ticks = batches(sizes), []
+    joined = [tuple(map(torch.cat, zip(*small[i:i + 2], strict=True)))
+              for i in range(0, len(small), 2)]
+    one, other = linear(), linear()
+    steps = [[], []]
+    first = epoch(one, small, accumulate=2, label_smoothing=0.1, rate=steps[0].append,
+                  after=lambda: ticks.append(1))
+    second = epoch(other, joined, label_smoothing=0.1, rate=steps[1].append)
+    assert first == pytest.approx(second)
+    assert steps[0] == steps[1] == list(range(len(joined))) and len(ticks) == len(joined)
+    torch.testing.assert_close(one.weight, other.weight)
+    torch.testing.assert_close(one.bias, other.bias)
+    assert not torch.equal(one.weight, linear().weight)
+
+
+@pytest.mark.parametrize("norm", [0.01, 0.1, 1000])
+def test_gradient_is_cut_down_to_its_largest_norm(norm):
+    before, after, plain = linear(), linear(), linear()
+    given = batches((4,))
+    epoch(after, given, lr=1.0, clip_norm=norm)
+    epoch(plain, given, lr=1.0)
+
+    def change(model):  # one step of SGD at rate 1 is the gradient
+        return torch.cat([(p - q).flatten().detach() for p, q in
+                          zip(model.parameters(), before.parameters(), strict=True)])
+
+    whole = change(plain).norm()
+    assert change(after).norm().item() == pytest.approx(min(norm, whole.item()), rel=1e-4)
+    torch.testing.assert_close(change(after) / change(after).norm(), change(plain) / whole)
+
+
+def test_what_happens_at_a_step_has_its_order():
+    model, seen = linear(), []
+
+    def look(name):
+        seen.append((name, model.weight.grad is not None, model.weight.sum().item()))
+
+    start = model.weight.sum().item()
+    epoch(model, batches((4, 4)), accumulate=2, rate=lambda step: look(f"rate {step}"),
+          mix=lambda images, labels: (look("mix"), (images, labels))[1],
+          pull=lambda: look("pull"), after=lambda: look("after"))
+    names, has_gradient, sums = zip(*seen, strict=True)
+    assert names == ("rate 0", "mix", "mix", "pull", "after")
+    assert has_gradient == (False, False, True, True, False)
+    assert set(sums[:-1]) == {start} and sums[-1] != start
+
+
+def test_pull_comes_before_clipping():
+    model = linear()
+    before = model.weight.detach().clone()
+    epoch(model, batches((4,)), lr=1.0, clip_norm=0.5,
+          pull=lambda: [p.grad.fill_(100.0) for p in model.parameters()])
+    size = 0.5 / (model.weight.numel() + model.bias.numel()) ** 0.5
+    torch.testing.assert_close(model.weight, before - size, rtol=1e-4, atol=1e-6)
+
+
+def test_mixed_targets_reach_the_loss_and_accuracy_counts_the_first_label():
+    model, (given,) = linear(), batches((6,))
+    targets = torch.rand(6, 3, generator=torch.Generator().manual_seed(1)).softmax(1)
+    loss, accuracy = epoch(copy.deepcopy(model), [given], mix=lambda x, y: (2 * x, targets))
+    logits = model(2 * given[0])
+    assert loss == pytest.approx(-(targets * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+    assert accuracy == (logits.argmax(1) == given[1]).double().mean().item()
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_epoch_reports_and_steps_as_a_plain_loop(smoothing):
     torch.manual_seed(0)
@@ -67,7 +173,8 @@ def test_epoch_reports_and_steps_as_a_plain_loop(smoothing):
     other = copy.deepcopy(model)
     ticks = []
     loss, accuracy = loop.train_epoch(model, torch.optim.SGD(model.parameters(), lr=0.5),
-                                      batches(), CPU, smoothing, lambda: ticks.append(1))
+                                      batches(), CPU, loop.Step(label_smoothing=smoothing),
+                                      lambda: ticks.append(1))
     losses, hits = [], []
     for images, labels in batches():
         logits = other(images)
@@ -87,8 +194,7 @@ def test_epoch_reports_and_steps_as_a_plain_loop(smoothing):
 
 def test_epoch_starts_from_no_gradient_and_leaves_none():
     model = torch.nn.Linear(6, 3)
-    loop.train_epoch(model, torch.optim.SGD(model.parameters(), lr=0.5), batches(), CPU, 0.0,
-                     lambda: None)
+    epoch(model)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

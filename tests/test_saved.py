@@ -4,62 +4,63 @@ import pytest
 import safetensors.torch
 import torch
 
+from helpers import TINY, tiny_recipe
 from unfreeze import files, models
 from unfreeze.errors import UserError
 from unfreeze.models import weights
-from unfreeze.training import loop, replicate, saved
+from unfreeze.training import loop, saved
+from unfreeze.training.assemble import assemble
 from unfreeze.training.devices import Device
-from unfreeze.tuning import groups, rules
+from unfreeze.tuning import groups
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
 CPU = Device(torch.device("cpu"), False, "test")
-NAME = "mobilenet_v2"
-FAMILY = models.family(NAME)
 SEEDS = (42, 7)
-
-
-def make_recipe(freeze, digest):
-    return {
-        "knobs": {"model": NAME, "stem": "original", "init": "pretrained" if digest else "scratch"},
-        "parts": rules.part_table(FAMILY.MODELS[NAME].parts, freeze, {}),
-        "weights": {"name": "madeup", "digest": digest} if digest else None,
-        "classes": ["a", "b", "c"],
-        "seeds": {seed: {"subset": "none.json", "digest": "none"} for seed in SEEDS},
-    }
+RUNS = {"tuned": {"freeze": "last_only"}, "scratch": {},
+        "lora": {"tune": "lora", "lora_rank": 2, "head": "mlp", "head_width": 4}}
 
 
 def train_a_little(model, recipe, seed):
-    optimizer = loop.make_optimizer(groups.parameter_groups(model, recipe["parts"], 0.01, 0.0),
-                                    {"optimizer": "adam", "lr": 0.01})
+    (phase,) = recipe["phases"]
+    groups.freeze(model, phase["parts"])
+    optimizer = loop.make_optimizer(groups.parameter_groups(model, phase["parts"], 0.01, 0.0),
+                                    {"optimizer": "adam"})
     loop.set_training_mode(model, "eval")
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-    loop.train_epoch(model, optimizer, [(images, torch.arange(4) % 3)], CPU, 0.0, lambda: None)
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    loop.train_epoch(model, optimizer, [(images, torch.arange(4) % 3)], CPU, loop.Step(),
+                     lambda: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.families(), "tiny", TINY)
+        yield
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A project with two trained runs, each with two seeds, and the models as training left them:
+def root(tmp_path_factory, tiny):
+    """A project with trained runs, each with two seeds, and the models as training left them:
     (folder, {(run, seed): state dict})."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "weights").mkdir()
     torch.manual_seed(5)
-    official = FAMILY.build(NAME, "original", 1000).state_dict()
+    official = TINY.build("tiny", "original", 1000, 8).state_dict()
     official = {name: tensor for name, tensor in official.items() if not weights.is_counter(name)}
-    file = weights.path(folder / "weights", "madeup")
+    file = weights.path(folder / "weights", "tiny-v1")
     safetensors.torch.save_file(official, file)
     digest = weights.tensors_digest(weights.read_arrays(file))
     left = {}
-    for run, freeze, own in (("tuned", "last_only", digest), ("scratch", "none", None)):
-        recipe = make_recipe(freeze, own)
+    for run, knobs in RUNS.items():
+        recipe = tiny_recipe(None if run == "scratch" else digest, seeds=list(SEEDS), **knobs)
         files.write_yaml(folder / "recipes" / f"{run}.yaml", recipe)
         changed = {}
         for seed in SEEDS:
-            model = replicate.build_model(recipe, seed, replicate.Inputs(
-                weights=folder / "weights")).to(memory_format=torch.channels_last)
+            model, initial = assemble(recipe, seed, folder / "weights")
+            model = model.to(memory_format=torch.channels_last)
             train_a_little(model, recipe, seed)
-            changed[seed] = saved.changed(model.state_dict(),
-                                          saved.pretrained(recipe, folder / "weights"))
+            changed[seed] = saved.changed(model.state_dict(), initial)
             left[run, seed] = {name: t.clone() for name, t in model.state_dict().items()}
         files.write_bytes(folder / "runs" / run / "model.safetensors", saved.serialise(changed))
     return folder, left
@@ -71,7 +72,7 @@ def copy(root, tmp_path):
     return shutil.copytree(root[0], tmp_path / "project")
 
 
-@pytest.mark.parametrize("run", ["tuned", "scratch"])
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_model_comes_back_bit_for_bit(root, run, seed):
     folder, left = root
@@ -85,13 +86,23 @@ def test_model_comes_back_bit_for_bit(root, run, seed):
 def test_model_comes_back_in_eval_mode_and_predicts(root):
     model = saved.load("tuned", root=root[0])
     assert not any(module.training for module in model.modules())
-    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+
+
+def test_pretrained_tensors_come_as_they_were(root):
+    folder, _ = root
+    official = safetensors.torch.load_file(weights.path(folder / "weights", "tiny-v1"))
+    for run in RUNS:
+        _, initial = saved.load_with_initial(run, 7, folder)
+        assert initial.keys() == ({name for name in official if not name.startswith("head.")}
+                                  if run != "scratch" else set())
+        assert all(torch.equal(tensor, official[name]) for name, tensor in initial.items())
 
 
 def test_first_seed_is_the_default(root):
     folder, left = root
-    first, other = (left["scratch", seed]["classifier.1.weight"] for seed in SEEDS)
-    found = saved.load("scratch", root=folder).state_dict()["classifier.1.weight"]
+    first, other = (left["scratch", seed]["head.weight"] for seed in SEEDS)
+    found = saved.load("scratch", root=folder).state_dict()["head.weight"]
     assert torch.equal(found, first) and not torch.equal(found, other)
 
 
@@ -99,8 +110,12 @@ def test_only_what_training_changed_is_stored(root):
     folder, left = root
     tuned = safetensors.torch.load_file(folder / "runs/tuned/model.safetensors")
     learned = {name for name in tuned if "num_batches_tracked" not in name}
-    assert learned == {f"{seed}/classifier.1.{kind}" for seed in SEEDS
+    assert learned == {f"{seed}/head.{kind}" for seed in SEEDS
                        for kind in ("weight", "bias")}
+    lora = safetensors.torch.load_file(folder / "runs/lora/model.safetensors")
+    learned = {name for name in lora if "num_batches_tracked" not in name}
+    assert learned == {f"{seed}/{name}" for seed in SEEDS for name in left["lora", seed]
+                       if ".lora." in name or name.startswith("head.")}
     scratch = safetensors.torch.load_file(folder / "runs/scratch/model.safetensors")
     assert scratch.keys() == {f"{seed}/{name}" for seed in SEEDS for name in left["scratch", seed]}
 
@@ -125,16 +140,16 @@ def refused(folder, *words, run="tuned", seed=None):
 
 
 def test_other_weights_are_refused(copy):
-    file = weights.path(copy / "weights", "madeup")
+    file = weights.path(copy / "weights", "tiny-v1")
     tensors = safetensors.torch.load_file(file)
-    tensors["features.0.0.weight"] += 1
+    tensors["stem.0.weight"] += 1
     safetensors.torch.save_file(tensors, file)
-    refused(copy, "madeup.safetensors", "is not what the recipe names")
+    refused(copy, "tiny-v1.safetensors", "is not what the recipe names")
 
 
 def test_missing_weights_are_named(copy):
-    weights.path(copy / "weights", "madeup").unlink()
-    refused(copy, "madeup.safetensors: missing")
+    weights.path(copy / "weights", "tiny-v1").unlink()
+    refused(copy, "tiny-v1.safetensors: missing")
     saved.load("scratch", root=copy)  # which needs none
 
 

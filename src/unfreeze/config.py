@@ -122,6 +122,10 @@ def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]
         if one != other:
             raise UserError(f"{where}: {pair[0]} is a {one} and {pair[1]} a {other}; only runs of "
                             "one model can be compared layer by layer")
+        one, other = (runs[run]["seeds"] for run in pair)
+        if not set(one) & set(other):
+            raise UserError(f"{where}: {pair[0]} has the seeds {one} and {pair[1]} {other}; they "
+                            "need one in common")
     return pairs
 
 
@@ -228,7 +232,7 @@ def _check_sizes(run: dict, facts: Model, images: Weights | None, place: Callabl
     smallest = facts.strides[stem]
     if size < smallest:
         raise UserError(f"{place('image_size')}: {size} is too small for {model} with stem: "
-                        f"{stem}, which divides it by {smallest}; allowed: {smallest} or more")
+                        f"{stem}; allowed: {smallest} or more")
     if size % facts.multiple:
         raise UserError(f"{place('image_size')}: {size} does not fit {model}, which cuts images "
                         f"into squares; allowed: multiples of {facts.multiple}")
@@ -248,13 +252,6 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
     if run["tune"] == "tinytl" and not facts.residual_blocks:
         raise UserError(f"{place('tune')}: tinytl has no place in {run['model']}: its branches sit "
                         "beside residual blocks with BatchNorm; choose bias, norm or lora")
-    if run["init"] == "scratch":
-        if run["l2_sp"]:
-            raise UserError(f"{place('l2_sp')}: {run['l2_sp']} pulls towards pretrained weights, "
-                            "and init: scratch has none; set l2_sp: 0")
-        if run["head"] == "append":
-            raise UserError(f"{place('head')}: append keeps the 1000-way classifier of pretrained "
-                            "weights, and init: scratch has none; choose replace or mlp")
     for key, off in (("select", "last"), ("patience", 0)):
         if run[key] != off and not run["validation"]:
             raise UserError(f"{place(key)}: {run[key]} looks at validation images, and validation: "
@@ -275,6 +272,9 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
                                 f"allowed: {', '.join(PHASE_KNOBS)}")
             check(f"{where}: {key}", key, value)
         own = {key: phase.get(key, run[key]) for key in PHASE_KNOBS}
+        if "gamma" in phase and own["schedule"] != "exponential":
+            raise UserError(f"{where}: gamma: has no effect with schedule: {own['schedule']}; "
+                            "leave it out, or set schedule: exponential")
         if own["warmup_epochs"] >= own["epochs"] and own["warmup_epochs"]:
             source = where if phase.keys() & {"warmup_epochs", "epochs"} else place("warmup_epochs")
             raise UserError(f"{source}: warmup_epochs: {own['warmup_epochs']} leaves none of "
@@ -302,6 +302,9 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
         if key in overrides and not used:
             raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
                             f"leave it out, or set {other}: {needed}")
+    if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
+        raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and init: "
+                        "scratch has none; leave it out")
     for key in PHASE_KNOBS:
         if key in overrides and run["phases"] and all(key in phase for phase in run["phases"]):
             raise UserError(f"{where}.{key}: has no effect, because every phase sets {key}; leave "
@@ -320,6 +323,8 @@ def _numbers(value: Any) -> Any:
     own spelling, 1e-05, which YAML takes for text as long as it has no dot."""
     if isinstance(value, dict):
         return {key: _numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_numbers(each) for each in value]
     if isinstance(value, str) and re.fullmatch(r"\de[-+]\d+", value):
         number = float(value)
         return number if repr(number) == value else value
@@ -332,6 +337,8 @@ def training_knobs(run: dict) -> dict:
     for key, (other, needed) in READ_ONLY_WITH.items():
         if key in knobs and run[other] != needed:
             del knobs[key]
+    if run["init"] == "scratch":
+        knobs["l2_sp"] = 0.0  # nothing to pull to
     rows = [row for phase in run["training"] for row in phase["parts"]]
     if all(row["trainable"] and row["tune"] == "full" for row in rows):
         del knobs["frozen_batchnorm"]

@@ -124,7 +124,7 @@ KNOBS: dict[str, Knob] = {
     "image_size": _or("weights", _integer(1)),
     "resize": Knob("square, weights, or a whole number, 1 or more",
                    lambda value: value in ("square", "weights") or (
-                       is_integer(value) and value >= 1)),
+                       is_integer(value) and value >= 1), number=True),
     "normalize": _choice("dataset", "weights"),
     "augment": _choice("none", "trivial", "rand"),
     "flip": _SWITCH,

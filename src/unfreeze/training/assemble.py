@@ -37,18 +37,20 @@ def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, di
                  knobs["dropout"])
     groups.insert(model, [phase["parts"] for phase in recipe["phases"]], facts, knobs)
     frozen.install(model)
-    # By identity: a head or a method may have given a tensor another name.
+    # By identity: a head or a method may have given a tensor another name. Those that a head threw
+    # out are held until here, or a new tensor could take their identity.
+    identities = set(map(id, loaded))
     initial = {name: tensor.detach().clone()
                for name, tensor in model.state_dict(keep_vars=True).items()
-               if id(tensor) in loaded}
+               if id(tensor) in identities}
     return model, initial
 
 
-def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> set[int]:
-    """Copy the recipe's weights in; the identities of the model's tensors that they filled."""
+def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> list[torch.Tensor]:
+    """Copy the recipe's weights in; the tensors of the model that they filled."""
     named = recipe["weights"]
     if named is None:
-        return set()
+        return []
     file = weights.path(folder, named["name"])
     arrays = weights.read_arrays(file)
     if weights.tensors_digest(arrays) != named["digest"]:
@@ -64,4 +66,4 @@ def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> set[int]
     own = {"fresh": (), "optional": (*head, *fresh)} if named["own"] else {"fresh": (*head, *fresh)}
     taken = weights.load_into(model, tensors, what=str(file), unused=tuple(named["unused"]), **own)
     state = model.state_dict(keep_vars=True)
-    return {id(state[name]) for name in taken}
+    return [state[name] for name in taken]

@@ -210,9 +210,9 @@ class Training:
     def result(self) -> torch.nn.Module:
         """The trained model: of the best epoch or of the last, averaged where `ema` says so."""
         if self._best is not None:
-            self._model.load_state_dict(self._best)
+            saved.put(self._model, self._best)
         elif averaged := self._average.state_dict():
-            self._model.load_state_dict(averaged, strict=False)
+            saved.put(self._model, averaged)
         return self._model
 
     def state_dict(self) -> dict:
@@ -227,7 +227,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        self._model.load_state_dict(state["model"])
+        saved.put(self._model, state["model"])
         self._average.load_state_dict(state["average"])
         self._best, self.history = state["best"], state["history"]
         (self._phase, self._epoch, self._waited, self._best_score, self._phase_score) = (

@@ -71,5 +71,14 @@ def load_with_initial(run: str, seed: int | None = None, root: Path = Path("."),
         if name not in tensors or tensors[name].shape != tensor.shape:
             raise UserError(f"{path}: does not hold seed {seed} of this recipe ({name} is missing "
                             "or of another shape); run `dvc repro`")
-    model.load_state_dict({name: tensors[name] for name in state})
+    put(model, tensors)
     return model.eval(), initial
+
+
+@torch.no_grad()
+def put(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy tensors into a model by their names. One by one, since some models' load_state_dict
+    wants more than names and tensors (MNASNet: the version of the file)."""
+    state = model.state_dict()
+    for name, tensor in tensors.items():
+        state[name].copy_(tensor)
