@@ -89,7 +89,9 @@ PARAMS = {
                     "  own_freeze: {freeze: last_only}\n"
                     # Long enough to be killed within.
                     "  own_lr: {lr: 0.02, seeds: [1, 2], epochs: 40, rotation: 10}\n"
-                    "  other_model: {model: tiny_b, init: scratch, freeze: none}\n",
+                    "  other_model: {model: tiny_b, init: scratch, freeze: none}\n"
+                    "compare:\n"
+                    "  pair: [base, own_freeze]\n",
 }
 
 

@@ -360,8 +360,6 @@ def test_bad_shape_is_named(wrong, words):
 
 # What each knob allows by itself but not beside another, whoever sets which.
 TOGETHER = [
-    ({"init": "scratch", "head": "append"}, "head", ["append", "init: scratch", "replace or mlp"]),
-    ({"init": "scratch", "l2_sp": 0.1}, "l2_sp", ["0.1", "init: scratch", "l2_sp: 0"]),
     ({"validation": 0, "select": "best"}, "select", ["best", "validation: 0", "select: last"]),
     ({"validation": 0, "patience": 2}, "patience", ["2", "validation: 0", "patience: 0"]),
     ({"warmup_epochs": 1, "epochs": 1}, "warmup_epochs", ["1 leaves none of epochs: 1"]),
@@ -387,6 +385,15 @@ def test_what_cannot_go_together_is_refused_whoever_sets_it(knobs, key, words):
     rest = {name: value for name, value in knobs.items() if name != key}
     message(params({"mine": rest}, **{key: knobs[key]}), f"params.yaml: {key} (of runs.mine): ",
             *words)
+
+
+def test_pull_to_pretrained_weights_leaves_out_runs_without_any():
+    runs = {"base": {}, "scratch": {"init": "scratch"}}
+    settled = config.resolve(params(runs, l2_sp=0.1)).runs
+    assert config.training_knobs(settled["base"])["l2_sp"] == 0.1
+    assert config.training_knobs(settled["scratch"])["l2_sp"] == 0
+    message(params({"mine": {"init": "scratch", "l2_sp": 0.1}}), "params.yaml: runs.mine.l2_sp",
+            "0.1", "init: scratch", "leave it out")
 
 
 @pytest.mark.parametrize(("compare", "words"), [

@@ -46,8 +46,10 @@ def would_train(project) -> set[str]:
 def test_first_repro_runs_everything_and_ends_up_to_date(finished):
     project, output = finished
     assert ran(output, "train") == ran(output, "evaluate") == RUNS
+    assert ran(output, "compare") == {"pair"}
     report = (project.folder / "report.md").read_text()
     assert all(f"| {run} |" in report for run in RUNS)
+    assert "**pair**: base and own_freeze" in report
     assert "up to date" in project.run("dvc", "status")
     assert "Running stage" not in project.run("dvc", "repro")
     assert project.run("git", "status", "--porcelain") == ""

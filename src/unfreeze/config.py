@@ -303,8 +303,8 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
             raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
                             f"leave it out, or set {other}: {needed}")
     if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
-        raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and init: "
-                        "scratch has none; leave it out")
+        raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and "
+                        "init: scratch has none; leave it out")
     for key in PHASE_KNOBS:
         if key in overrides and run["phases"] and all(key in phase for phase in run["phases"]):
             raise UserError(f"{where}.{key}: has no effect, because every phase sets {key}; leave "
