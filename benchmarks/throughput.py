@@ -167,9 +167,9 @@ def _build(case: str):
 
     from unfreeze import models
 
-    name, stem, _ = CASES[case]
+    name, stem, size = CASES[case]
     torch.manual_seed(0)
-    return models.family(name).build(name, stem, len(cifar10.CLASSES))
+    return models.build(name, stem, len(cifar10.CLASSES), size)
 
 
 def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
@@ -180,7 +180,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     from unfreeze.data.batches import Augmentation, Images
     from unfreeze.training import devices, loop
     from unfreeze.training.randomness import generator
-    from unfreeze.tuning import groups, rules
+    from unfreeze.tuning import batchnorm, groups, rules
 
     name, _, size = CASES[case]
     device = devices.pick()
@@ -191,12 +191,13 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     device.synchronize()
     resizing = time.perf_counter() - start
     augmentation = Augmentation(crop_padding=PADDING, flip=True)
-    rows = rules.part_table(models.family(name).MODELS[name].parts, "none", {})
+    rows = rules.part_table(models.facts_of(name).parts, "none", {})
     model = _build(case)
+    batchnorm.install(model)
     groups.freeze(model, rows)
     model = model.to(device.torch, memory_format=torch.channels_last)
     optimizer = loop.make_optimizer(groups.parameter_groups(model, rows, LR, 0.0),
-                                    {"optimizer": "sgd", "lr": LR, "momentum": MOMENTUM})
+                                    {"optimizer": "sgd", "momentum": MOMENTUM})
     loop.set_training_mode(model, "eval")
     epochs = itertools.count()
 
@@ -206,7 +207,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
 
         def train(count: int) -> None:
             loop.train_epoch(model, optimizer, itertools.islice(batches, count), device,
-                             label_smoothing=0.0, progress=lambda: None)
+                             loop.Step(), progress=lambda: None)
             device.synchronize()
 
         train(WARM_UP)

@@ -1,0 +1,332 @@
+"""Training from a recipe: phases, what is kept at the end, and going on after a stop."""
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from helpers import TINY, tiny_recipe
+from unfreeze import models
+from unfreeze.data.batches import Images
+from unfreeze.errors import UserError
+from unfreeze.models import weights
+from unfreeze.training import loop, replicate
+from unfreeze.training.assemble import assemble
+from unfreeze.training.checkpoint import Scratch
+from unfreeze.training.devices import Device
+
+torch.set_num_threads(1)  # on tiny images more threads only wait for one another
+
+CPU = Device(torch.device("cpu"), False, "test")
+SIZES = {"train": 20, "validation": 12, "test": 9}
+PHASES = [{"freeze": "last_only", "epochs": 2, "lr": 0.05}, {"freeze": "early", "epochs": 2},
+          {"freeze": ["head"], "epochs": 1, "lr_scale": {"stem": 0.5}}]
+
+
+@pytest.fixture(scope="module")
+def splits():
+    rng = np.random.default_rng(0)
+    found = {}
+    for split, size in SIZES.items():
+        labels = np.arange(size) % 3
+        images = rng.integers(0, 200, (size, 8, 8, 3))
+        images[np.arange(size), :, :, labels] += 30  # a class is a tint
+        found[split] = Images(images.astype(np.uint8), labels, range(size), 8, [0.5] * 3,
+                              [0.25] * 3, CPU.torch, 10**9)
+    return found
+
+
+@pytest.fixture
+def folders(monkeypatch, tmp_path, splits):
+    """The tiny model, its weights, its images, and a scratch folder of one's own."""
+    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setattr(replicate, "_load_images", lambda *_: splits)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    torch.manual_seed(3)
+    tensors = TINY.build("tiny", "original", 1000, 8).state_dict()
+    tensors = {name: tensor for name, tensor in tensors.items() if not weights.is_counter(name)}
+    file = weights.path(tmp_path, "tiny-v1")
+    safetensors.torch.save_file(tensors, file)
+    return replicate.Inputs(weights=tmp_path), weights.tensors_digest(weights.read_arrays(file))
+
+
+@pytest.fixture
+def begin(folders, splits):
+    """A function from knobs to a replicate about to be trained."""
+    inputs, digest = folders
+    return lambda pretrained=False, seed=1, **knobs: replicate.Training(
+        tiny_recipe(digest if pretrained else None, **knobs), seed, CPU, inputs, splits)
+
+
+def state(training):
+    return {name: tensor.clone() for name, tensor in training._model.state_dict().items()}
+
+
+def epoch(training):
+    return training.epoch(lambda: None, "test")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def finish(training):
+    """(the state after each epoch, the trained model's)."""
+    states = []
+    while not training.finished:
+        epoch(training)
+        states.append(state(training))
+    return states, {name: t.clone() for name, t in training.result().state_dict().items()}
+
+
+def moved(before, after):
+    """Blocks of which a parameter changed."""
+    return {name.split(".")[0] for name in before
+            if name.endswith((".weight", ".bias")) and not torch.equal(before[name], after[name])}
+
+
+def test_phases_follow_one_another_and_each_moves_its_own(begin):
+    training = begin(phases=PHASES, lr=0.01, weight_decay=0.01)
+    assert training.epochs == 5
+    states = [state(training), *finish(training)[0]]
+    assert [moved(*pair) for pair in zip(states, states[1:], strict=False)] == [
+        {"head"}, {"head"}, {"stem", "stage2", "head"}, {"stem", "stage2", "head"},
+        {"stem", "stage1", "stage2"}]
+    assert [(row["epoch"], row["phase"]) for row in training.history] == [
+        (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)]
+    # Cosine starts anew with each phase.
+    assert [row["lr"] for row in training.history] == pytest.approx(
+        [0.05, 0.025, 0.01, 0.005, 0.01])
+
+
+def test_first_phase_is_the_run_that_has_it_alone(begin):
+    alone, _ = finish(begin(phases=PHASES[:1], lr=0.01))
+    both, _ = finish(begin(phases=PHASES, lr=0.01))
+    assert all(same(one, other) for one, other in zip(alone, both, strict=False))
+
+
+def rates_of(training, monkeypatch):
+    """The rate of every group at each step of an epoch."""
+    seen, optimizer = [], training._optimizer
+    real = type(optimizer).step
+    monkeypatch.setattr(type(optimizer), "step", lambda self: (
+        seen.append([group["lr"] for group in self.param_groups]), real(self))[1])
+    epoch(training)
+    monkeypatch.undo()
+    return seen
+
+
+def test_rate_of_each_step_is_base_times_schedule_times_warmup(begin):
+    training = begin(optimizer="sgd", lr=0.4, lr_scale={"head": 0.5}, epochs=3, warmup_epochs=1,
+                     batch_size=4, accumulate=2)
+    steps = 3  # five batches in pairs
+    for factors in ([1 / 3, 2 / 3, 1], [1] * steps, [0.5] * steps):
+        with pytest.MonkeyPatch.context() as patch:
+            seen = rates_of(training, patch)
+        assert seen == [pytest.approx([0.4 * factor, 0.2 * factor]) for factor in factors]
+
+
+class Stopped(Exception):
+    pass
+
+
+RESUMED = {
+    "phases": {"phases": PHASES, "optimizer": "adamw"},
+    "average, best epoch": {"phases": PHASES, "ema": 0.6, "select": "best"},
+    "patience": {"phases": [{}, {}], "epochs": 6, "patience": 2, "select": "best", "lr": 0.3},
+    "momentum, warm-up": {"optimizer": "sgd", "momentum": 0.9, "epochs": 4, "warmup_epochs": 2,
+                          "clip_norm": 0.5, "accumulate": 2, "batch_size": 4},
+    "mixing": {"mixup": 0.4, "cutmix": 1.0, "augment": "trivial", "rotation": 10,
+               "crop_padding": 1, "label_smoothing": 0.1},
+    "pretrained": {"l2_sp": 0.1, "weight_decay": 0.1, "tune": "lora", "lora_rank": 2,
+                   "phases": PHASES, "head": "append", "ema": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_replicate_stopped_after_each_epoch_is_bit_for_bit_one_never_stopped(
+        folders, tmp_path, monkeypatch, name):
+    inputs, digest = folders
+    recipe = tiny_recipe(digest if name == "pretrained" else None, **RESUMED[name])
+
+    def train():
+        return replicate.train(recipe, 1, CPU, inputs, "test")
+
+    whole = train()
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "other"))
+    real = Scratch.save_epoch
+
+    def save_and_stop(scratch, content):
+        real(scratch, content)
+        raise Stopped
+
+    monkeypatch.setattr(Scratch, "save_epoch", save_and_stop)
+    for _ in whole["history"]:
+        with pytest.raises(Stopped):
+            train()
+    parts = train()
+    assert same(parts["model"], whole["model"])
+    assert torch.equal(parts["logits"], whole["logits"])
+    times = {"seconds": None}
+    assert [row | times for row in parts["history"]] == [row | times for row in whole["history"]]
+    if name == "patience":
+        assert len(whole["history"]) < 12  # it did end a phase
+    assert train()["logits"].equal(whole["logits"])  # finished: taken from the scratch folder
+
+
+def scores(training, monkeypatch, *found):
+    """Let validation find (loss, accuracy) after (loss, accuracy)."""
+    left = iter(found)
+    monkeypatch.setattr(replicate, "_validate", lambda *_: next(left))
+
+
+@pytest.mark.parametrize(("found", "best"), [
+    ([(1.0, 0.2), (0.9, 0.6), (0.8, 0.4)], 1),
+    ([(1.0, 0.6), (0.9, 0.6), (1.1, 0.6)], 1),  # the lower loss decides between equals
+    ([(1.0, 0.6), (1.0, 0.6), (1.0, 0.6)], 0),  # and then the first
+    ([(0.1, 0.5), (0.2, 0.5), (5.0, 0.6)], 2),
+    ([(1.0, 0.0), (1.0, 0.0), (1.0, 0.0)], 0),
+])
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_best_epoch_is_kept(begin, monkeypatch, found, best, select):
+    training = begin(select=select, epochs=3)
+    scores(training, monkeypatch, *found)
+    states, result = finish(training)
+    assert same(result, states[best if select == "best" else -1])
+    assert not same(states[0], states[1])
+
+
+def test_best_epoch_may_lie_in_any_phase(begin, monkeypatch):
+    training = begin(select="best", phases=PHASES)
+    scores(training, monkeypatch, (1, 0.1), (1, 0.7), (1, 0.2), (1, 0.3), (1, 0.4))
+    states, result = finish(training)
+    assert same(result, states[1])
+
+
+@pytest.mark.parametrize(("patience", "found", "phases"), [
+    (0, [0.5, 0.4, 0.3, 0.2, 0.2, 0.2], [1, 1, 1, 2, 2, 2]),
+    (1, [0.5, 0.4, 0.3, 0.4, 0.5], [1, 1, 2, 2, 2]),
+    (2, [0.5, 0.4, 0.3, 0.2, 0.2, 0.2], [1, 1, 1, 2, 2, 2]),
+    # A new phase need not beat the one before it.
+    (1, [0.9, 0.8, 0.1, 0.0], [1, 1, 2, 2]),
+])
+def test_patience_ends_a_phase(begin, monkeypatch, patience, found, phases):
+    training = begin(patience=patience, phases=[{}, {}], epochs=3)
+    scores(training, monkeypatch, *((1.0, accuracy) for accuracy in found))
+    finish(training)
+    assert [row["phase"] for row in training.history] == phases
+
+
+def test_average_is_what_is_validated_and_kept(begin, monkeypatch):
+    training = begin(ema=0.5, epochs=2, batch_size=64)  # a step an epoch
+    seen, real = [], replicate._validate
+    monkeypatch.setattr(replicate, "_validate", lambda model, *rest: (
+        seen.append({name: t.clone() for name, t in model.state_dict().items()}),
+        real(model, *rest))[1])
+    start = state(training)
+    states, result = finish(training)
+    first = {name: (start[name] + states[0][name]) / 2 for name in start}
+    second = {name: (first[name] + states[1][name]) / 2 for name in start}
+    for name in start:
+        if start[name].is_floating_point():
+            torch.testing.assert_close(seen[0][name], first[name])
+            torch.testing.assert_close(result[name], second[name])
+            assert torch.equal(result[name], seen[1][name])
+    assert not torch.equal(result["head.weight"], states[1]["head.weight"])
+
+
+def test_l2_sp_takes_the_place_of_weight_decay_where_weights_are_pretrained(begin):
+    training = begin(pretrained=True, l2_sp=0.1, weight_decay=0.2)
+    decays = {id(p): group["weight_decay"] for group in training._optimizer.param_groups
+              for p in group["params"]}
+    assert {name: decays[id(p)] for name, p in training._model.named_parameters()} == {
+        name: 0.2 if name.startswith("head.") else 0.0
+        for name, _ in training._model.named_parameters()}
+    without = begin(pretrained=True, weight_decay=0.2)
+    assert {group["weight_decay"] for group in without._optimizer.param_groups} == {0.2}
+
+
+def test_l2_sp_keeps_weights_where_they_were(begin):
+    def distance(strength):
+        training = begin(pretrained=True, l2_sp=strength, optimizer="sgd", momentum=0, lr=0.1,
+                         epochs=6, schedule="constant")
+        _, result = finish(training)
+        return sum((result[name] - tensor).norm() for name, tensor in training.initial.items()
+                   if "running" not in name).item()
+
+    near, far = distance(5.0), distance(0.0)
+    assert near < 0.5 * far
+
+
+def test_biases_and_norms_may_be_spared(begin):
+    training = begin(weight_decay=0.2, decay_biases_and_norms=False)
+    spared = {id(p) for group in training._optimizer.param_groups if not group["weight_decay"]
+              for p in group["params"]}
+    assert {name for name, p in training._model.named_parameters() if id(p) in spared} == {
+        name for name, _ in training._model.named_parameters()
+        if name.endswith("bias") or name in ("stem.1.weight", "stage1.1.weight")}
+
+
+@pytest.mark.parametrize("change", [
+    {"mixup": 0.5}, {"cutmix": 0.5}, {"label_smoothing": 0.3}, {"clip_norm": 0.01},
+    {"accumulate": 2}, {"l2_sp": 1.0}, {"ema": 0.5}, {"augment": "rand"}, {"rotation": 20},
+    {"crop_padding": 2}, {"flip": False}, {"dropout": 0.5}, {"frozen_batchnorm": "train"},
+    {"head": "mlp", "head_width": 4}, {"warmup_epochs": 1}, {"lr_decay": 0.5}], ids=str)
+def test_every_knob_changes_the_result(begin, change):
+    knobs = {"freeze": ["stem"], "optimizer": "sgd", "epochs": 2, "pretrained": True}
+    assert not same(finish(begin(**knobs))[1], finish(begin(**knobs | change))[1])
+
+
+def test_same_seed_is_bit_for_bit_the_same(begin):
+    knobs = {"mixup": 0.4, "augment": "rand", "dropout": 0.5, "ema": 0.5, "epochs": 1}
+    one, same_seed, other = (finish(begin(seed=seed, **knobs))[1] for seed in (1, 1, 2))
+    assert same(one, same_seed) and not same(one, other)
+
+
+def test_no_two_epochs_see_the_images_in_the_same_order(begin, monkeypatch):
+    orders, real = [], Images.shuffled
+
+    def shuffled(*arguments):
+        batches = list(real(*arguments))
+        orders.append(tuple(torch.cat([labels for _, labels in batches]).tolist()))
+        return iter(batches)
+
+    monkeypatch.setattr(Images, "shuffled", shuffled)
+    finish(begin(phases=PHASES))
+    assert len(set(orders)) == len(orders) == 5
+
+
+def test_replicate_without_validation(begin, splits):
+    training = begin(validation=0)
+    training._splits = splits | {"validation": []}
+    finish(training)
+    assert {(row["validation_loss"], row["validation_accuracy"]) for row in training.history} == {
+        (None, None)}
+
+
+def test_result_holds_what_training_changed_and_the_logits_of_the_model(folders, splits):
+    inputs, digest = folders
+    recipe = tiny_recipe(digest, freeze="last_only", batch_size=8)
+    result = replicate.train(recipe, 1, CPU, inputs, "test")
+    learned = {name for name in result["model"] if "num_batches" not in name}
+    assert learned == {"head.weight", "head.bias"}
+    model, initial = assemble(recipe, 1, inputs.weights)
+    model.load_state_dict(initial | result["model"])
+    logits = loop.predict(model.to(memory_format=torch.channels_last), splits["test"].batches(32),
+                          CPU)
+    assert torch.equal(logits, result["logits"]) and logits.shape == (SIZES["test"], 3)
+    assert result["cost"]["images"] == 3 * SIZES["train"]
+    assert [row["epoch"] for row in result["history"]] == [1, 2, 3]
+
+
+def test_training_that_diverges_is_a_clear_error(folders):
+    recipe = tiny_recipe(optimizer="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(UserError, match=r"test: training diverged .*lr: 1e\+30 is too high"):
+        replicate.train(recipe, 1, CPU, folders[0], "test")
+
+
+def test_training_learns(begin):
+    training = begin(epochs=12, lr=0.02, flip=False)
+    finish(training)
+    assert training.history[-1]["train_loss"] < 0.6 * training.history[0]["train_loss"]
+    assert training.history[-1]["validation_accuracy"] > 0.6
