@@ -91,7 +91,7 @@ PARAMS = {
                     "  own_lr: {lr: 0.02, seeds: [1, 2], epochs: 40, rotation: 10}\n"
                     "  other_model: {model: tiny_b, init: scratch, freeze: none}\n"
                     "compare:\n"
-                    "  pair: [base, own_freeze]\n",
+                    "  pair: [base, own_lr]\n",
 }
 
 

@@ -49,7 +49,7 @@ def test_first_repro_runs_everything_and_ends_up_to_date(finished):
     assert ran(output, "compare") == {"pair"}
     report = (project.folder / "report.md").read_text()
     assert all(f"| {run} |" in report for run in RUNS)
-    assert "**pair**: base and own_freeze" in report
+    assert "**pair**: base and own_lr" in report
     assert "up to date" in project.run("dvc", "status")
     assert "Running stage" not in project.run("dvc", "repro")
     assert project.run("git", "status", "--porcelain") == ""

@@ -79,7 +79,7 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
                         "`base: {}`")
     runs = {}
     for run, overrides in params["runs"].items():
-        _check_name(f"{file}: runs", run)
+        _check_name(f"{file}: runs", run, "a run")
         runs[run] = _settle(file, run, defaults, overrides if overrides is not None else {})
     return Plan(
         runs=runs,
@@ -99,10 +99,10 @@ _SECTION_TEXT = {"runs": "a mapping of run names to overrides",
                             "{tuned_and_scratch: [base, scratch]}, or {}"}
 
 
-def _check_name(where: str, name: Any) -> None:
+def _check_name(where: str, name: Any, what: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise UserError(f"{where}: {name!r} is no name for it; allowed are letters, digits, - and "
-                        "_ (in quotes if it is a number, or a word such as yes or no)")
+        raise UserError(f"{where}: {name!r} is no name for {what}; allowed are letters, digits, - "
+                        "and _ (in quotes if it is a number, or a word such as yes or no)")
 
 
 def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]:
@@ -110,7 +110,7 @@ def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]
         raise UserError(f"{file}: compare: {pairs!r} is not allowed; it must be "
                         f"{_SECTION_TEXT['compare']}")
     for name, pair in pairs.items():
-        _check_name(f"{file}: compare", name)
+        _check_name(f"{file}: compare", name, "a pair")
         where = f"{file}: compare.{name}"
         if not is_names(pair) or len(pair) != 2 or pair[0] == pair[1]:
             raise UserError(f"{where}: {pair!r} is not allowed; it must be a list of two runs")
