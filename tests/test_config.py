@@ -53,16 +53,22 @@ def goes_together(knobs):
         or knobs["warmup_epochs"] >= knobs["epochs"])
 
 
+def tune_has_an_effect(own, knobs):
+    return "tune" not in own or knobs["tune"] == "full" or knobs["freeze"] not in (
+        "last_only", {"train": ["head"]}, {"last": 0})
+
+
 def some_knobs(keys):
     return st.fixed_dictionaries({}, optional={
         key: st.sampled_from(VALUES[key]) for key in sorted(keys)
-    }).filter(lambda own: goes_together(PINNED | own))
+    }).filter(lambda own: goes_together(PINNED | own) and tune_has_an_effect(own, PINNED | own))
 
 
 @QUICK
 @given(some_knobs(VALUES), some_knobs(VALUES))
 def test_override_wins_over_top_level_and_every_knob_is_settled(top, own):
     assume(goes_together(PINNED | top | own))
+    assume(tune_has_an_effect(own, PINNED | top | own))
     for key, (other, needed) in config.READ_ONLY_WITH.items():
         if (PINNED | top | own)[other] != needed:
             own.pop(key, None)
@@ -82,7 +88,9 @@ def test_top_level_change_reaches_exactly_the_runs_that_inherit_it(overrides, da
     runs = {f"run{i}": own for i, own in enumerate(overrides)}
     key = data.draw(st.sampled_from(sorted(VALUES)))
     value = data.draw(st.sampled_from([v for v in VALUES[key] if v != PINNED[key]]))
-    assume(all(goes_together(PINNED | {key: value} | own) for own in overrides))
+    for own in overrides:
+        knobs = PINNED | {key: value} | own
+        assume(goes_together(knobs) and tune_has_an_effect(own, knobs))
     before, after = (config.resolve(p).runs for p in (params(runs), params(runs, **{key: value})))
     assert {name for name in runs if before[name] != after[name]} == {
         name for name, own in runs.items() if key not in own}
@@ -333,6 +341,9 @@ BAD_SHAPES = [
           ("head_width", 8, "head", "mlp"), ("lora_rank", 2, "tune", "lora"),
           ("lora_alpha", 2, "tune", "lora"), ("lora_layers", "all", "tune", "lora"),
           ("tinytl_groups", 1, "tune", "tinytl")]),
+    *((params({"mine": own | {"tune": "bias"}}), ["runs.mine.tune", "has no effect", "freeze less"])
+      for own in ({"freeze": "last_only"}, {"phases": [{"freeze": "last_only"}]},
+                  {"freeze": {"train": ["conv1", "head"]}, "model": "resnet18", "stem": "cifar"})),
     *((params({"mine": {"phases": [{key: value}, {key: value}], key: value}}),
        [f"runs.mine.{key}", "has no effect", "every phase sets"])
       for key, value in [("freeze", "none"), ("epochs", 2), ("lr", 0.1), ("lr_scale", {}),
@@ -403,10 +414,13 @@ def test_pull_to_pretrained_weights_leaves_out_runs_without_any():
     ({"pair": "base"}, ["compare.pair", "'base' is not allowed"]),
     ({"pair": ["base", 5]}, ["compare.pair", "list of two runs"]),
     ({"pair": ["base", "resnet"]}, ["compare.pair", "base is a mobilenet_v2", "resnet a resnet18"]),
+    ({"pair": ["base", "seven"]}, ["compare.pair", "base and seven have no seed in common",
+                                   "[42, 43] and [7]"]),
     ({"a/b": ["base", "early"]}, ["compare", "'a/b'", "letters"]),
     (["base", "early"], ["compare", "mapping", "or {}"]), (None, ["compare", "mapping"])])
 def test_pairs_that_cannot_be_compared_are_refused(compare, words):
-    runs = {"base": {}, "early": {"freeze": "early"}, "resnet": {"model": "resnet18"}}
+    runs = {"base": {}, "early": {"freeze": "early"}, "resnet": {"model": "resnet18"},
+            "seven": {"seeds": [7]}}
     message(params(runs, compare=compare), *words)
 
 

@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers import ROOT
 from unfreeze import files
@@ -165,6 +167,32 @@ def test_yaml_has_a_line_a_row_and_no_anchors(tmp_path):
     assert (tmp_path / "x.yaml").read_text().splitlines() == [
         "mean: [0.1, 0.2]", "rows:", "- {part: stem, lr_scale: 1.0}",
         "- {part: stem, lr_scale: 1.0}"]
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(
+        ["", "no", "1e-3", "null", "ä: b", "- x", "#", "two\nlines", " x ", "2026-01-01", "0o7"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["a", "b c", 5, "yes"]), inner, max_size=3), max_leaves=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLAIN)
+def test_yaml_of_any_plain_data_comes_back(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    files.write_yaml(path, content)
+    assert repr(files.read_yaml(path)) == repr(content)  # 1 is not 1.0, and order counts
+
+
+def test_yaml_has_a_line_a_row_within_rows(tmp_path):
+    # The phases of a recipe, each with its own table.
+    rows = [{"part": "stem", "lr_scale": 1.0}, {"part": "head", "lr_scale": 1.0}]
+    files.write_yaml(tmp_path / "x.yaml", {"phases": [{"epochs": 1, "parts": rows}, {"parts": []}],
+                                           "pairs": {"a": ["x", "y"]}, "nested": [[1, 2], [3]]})
+    assert (tmp_path / "x.yaml").read_text().splitlines() == [
+        "phases:", "- epochs: 1", "  parts:", "  - {part: stem, lr_scale: 1.0}",
+        "  - {part: head, lr_scale: 1.0}", "- {parts: []}", "pairs:", "  a: [x, y]",
+        "nested:", "- [1, 2]", "- [3]"]
 
 
 @pytest.mark.parametrize("text", ["a: 1\nb: [1, 2\n", "a: 1\nb: c: d\n", "a: 1\n\tb: 2\n"])

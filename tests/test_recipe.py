@@ -5,6 +5,7 @@ import pytest
 
 from helpers import ROOT
 from unfreeze import recipe
+from unfreeze.tuning import methods
 
 TREE = {
     "src/pack/__init__.py": "",
@@ -104,11 +105,22 @@ def test_import_of_the_same_modules_by_other_words_reaches_them():
     found = {str(p.relative_to(ROOT)) for p in recipe.reachable(roots, source)}
     package = {f"src/unfreeze/{name}.py" for name in (
         "__init__", "errors", "files", "models/__init__", "models/resnet", "models/weights",
-        "training/loop", "training/replicate", "training/randomness", "training/devices",
-        "tuning/groups", "data/batches", "data/arrays")}
+        "models/heads", "training/loop", "training/replicate", "training/assemble",
+        "training/regularise", "training/randomness", "training/devices", "tuning/groups",
+        "tuning/batchnorm", "tuning/methods/__init__", "data/batches", "data/mixing",
+        "data/arrays")}
     assert package | {"stages/train.py"} <= found
     assert not [name for name in found if any(
-        part in name for part in ("mobilenet", "scoring", "reporting", "config", "cifar10"))]
+        part in name for part in ("mobilenet", "scoring", "reporting", "config", "cifar10",
+        "knobs", "rules", "lora", "tinytl", "divide"))]
+
+
+def test_method_reaches_its_own_code_and_no_other_methods():
+    source = ROOT / "src"
+    found = {name: {path.stem for path in recipe.reachable([methods.source_file(name)], source)}
+             & set(methods.names()) for name in methods.names()}
+    assert found == {"full": {"full"}, "bias": {"bias"}, "norm": {"norm"}, "lora": {"lora"},
+                     "tinytl": {"tinytl", "bias"}}
 
 
 def test_no_source_uses_relative_imports():
@@ -118,8 +130,10 @@ def test_no_source_uses_relative_imports():
 
 
 RECIPE = {
-    "knobs": {"lr": 0.001, "epochs": 3}, "parts": [{"module": "fc", "trainable": True}],
-    "dataset": {"name": "cifar10", "digest": "d"}, "weights": {"name": "w", "digest": "e"},
+    "knobs": {"lr": 0.001, "epochs": 3},
+    "phases": [{"epochs": 3, "parts": [{"module": "fc", "trainable": True}]}],
+    "transform": {"resize": None}, "dataset": {"name": "cifar10", "digest": "d"},
+    "weights": {"name": "w", "digest": "e"},
     "seeds": {42: {"subset": "a.json", "digest": "1"}, 43: {"subset": "b.json", "digest": "2"}},
     "software": {"torch": "2"}, "code": "c",
 }
@@ -146,7 +160,9 @@ def test_replicate_is_the_same_whatever_other_seeds_do(change):
     lambda r: r["seeds"][42].update(digest="x"),
     lambda r: r["knobs"].update(lr=0.002),
     lambda r: r["knobs"].update(new=1),
-    lambda r: r["parts"][0].update(trainable=False),
+    lambda r: r["phases"][0]["parts"][0].update(trainable=False),
+    lambda r: r["phases"].append(r["phases"][0]),
+    lambda r: r["transform"].update(resize=64),
     lambda r: r["dataset"].update(digest="x"),
     lambda r: r.update(weights=None),
     lambda r: r["software"].update(torch="3"),

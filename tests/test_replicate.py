@@ -124,6 +124,13 @@ def test_rate_of_each_step_is_base_times_schedule_times_warmup(begin):
         with pytest.MonkeyPatch.context() as patch:
             seen = rates_of(training, patch)
         assert seen == [pytest.approx([0.4 * factor, 0.2 * factor]) for factor in factors]
+    assert [row["lr"] for row in training.history] == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_history_has_the_rate_of_the_last_step(begin):
+    training = begin(lr=0.4, epochs=5, warmup_epochs=2, schedule="constant")
+    finish(training)
+    assert [row["lr"] for row in training.history] == pytest.approx([0.2, 0.4, 0.4, 0.4, 0.4])
 
 
 class Stopped(Exception):
@@ -322,6 +329,14 @@ def test_result_holds_what_training_changed_and_the_logits_of_the_model(folders,
 def test_training_that_diverges_is_a_clear_error(folders):
     recipe = tiny_recipe(optimizer="sgd", lr=1e30, schedule="constant")
     with pytest.raises(UserError, match=r"test: training diverged .*lr: 1e\+30 is too high"):
+        replicate.train(recipe, 1, CPU, folders[0], "test")
+
+
+def test_model_without_finite_logits_is_blamed_on_the_rate_that_was_set(folders, monkeypatch):
+    monkeypatch.setattr(replicate, "_validate", lambda *_: (None, None))
+    monkeypatch.setattr(loop, "predict", lambda *_: torch.full((SIZES["test"], 3), np.nan))
+    recipe = tiny_recipe(lr=0.4, epochs=2)
+    with pytest.raises(UserError, match="logits of the test images are not finite.*lr: 0.4 is"):
         replicate.train(recipe, 1, CPU, folders[0], "test")
 
 

@@ -122,10 +122,10 @@ def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]
         if one != other:
             raise UserError(f"{where}: {pair[0]} is a {one} and {pair[1]} a {other}; only runs of "
                             "one model can be compared layer by layer")
-        one, other = (runs[run]["seeds"] for run in pair)
-        if not set(one) & set(other):
-            raise UserError(f"{where}: {pair[0]} has the seeds {one} and {pair[1]} {other}; they "
-                            "need one in common")
+        seeds = [runs[run]["seeds"] for run in pair]
+        if not set(seeds[0]) & set(seeds[1]):
+            raise UserError(f"{where}: {pair[0]} and {pair[1]} have no seed in common "
+                            f"({seeds[0]} and {seeds[1]}); give them one")
     return pairs
 
 
@@ -305,6 +305,11 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
     if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
         raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and "
                         "init: scratch has none; leave it out")
+    rows = [row for phase in phases for row in phase["parts"]]
+    if "tune" in overrides and not any(row["trainable"] and row["tune"] == run["tune"]
+                                       for row in rows):
+        raise UserError(f"{where}.tune: has no effect, because nothing trains but what starts "
+                        "anew, which is tuned in full; leave it out, or freeze less")
     for key in PHASE_KNOBS:
         if key in overrides and run["phases"] and all(key in phase for phase in run["phases"]):
             raise UserError(f"{where}.{key}: has no effect, because every phase sets {key}; leave "

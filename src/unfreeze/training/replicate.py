@@ -23,6 +23,7 @@ from unfreeze.training.randomness import counter, generator
 from unfreeze.training.regularise import Anchor, Average
 from unfreeze.tuning import groups
 
+# lr is that of the last step.
 HISTORY = ("epoch", "phase", "lr", "train_loss", "train_accuracy", "validation_loss",
            "validation_accuracy", "seconds")
 
@@ -80,7 +81,7 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
     model = training.result()
     logits = loop.predict(model, splits["test"].batches(4 * recipe["knobs"]["batch_size"]), device)
     if not logits.isfinite().all():
-        raise _diverged(label, training.history[-1]["lr"],
+        raise _diverged(label, recipe["phases"][training.history[-1]["phase"] - 1]["lr"],
                         "the logits of the test images are not finite")
     history = training.history
     result = {
@@ -118,6 +119,7 @@ class Training:
         self.history: list[dict] = []
         self.epochs = sum(phase["epochs"] for phase in self._phases)
         self.batches = count_batches(len(splits["train"]), knobs["batch_size"])
+        self._steps = -(-self.batches // knobs["accumulate"])
         # Where it stands: phase, epoch in it, epochs since validation was best in it, best score.
         self._phase, self._epoch, self._waited = 0, 0, 0
         self._best: dict | None = None
@@ -163,7 +165,7 @@ class Training:
             validation = _validate(self._model, self._splits["validation"],
                                    4 * knobs["batch_size"], device)
             self._judge(*validation)
-        lr = phase["lr"] * loop.schedule(phase, self._epoch)
+        lr = phase["lr"] * self._factor(self._steps - 1)
         row = dict(zip(HISTORY, (number + 1, self._phase + 1, lr, loss, accuracy, *validation,
                                  seconds), strict=True))
         self.history.append(row)
@@ -175,15 +177,19 @@ class Training:
             self._begin()
         return row
 
+    def _factor(self, step: int) -> float:
+        """Multiplier of every learning rate at a step of the current epoch."""
+        phase = self._phases[self._phase]
+        return loop.schedule(phase, self._epoch) * loop.warmup(
+            phase, self._epoch, step, self._steps)
+
     def _step(self, number: int) -> loop.Step:
-        phase, knobs, epoch = self._phases[self._phase], self._knobs, self._epoch
-        steps = -(-self.batches // knobs["accumulate"])
-        factor = loop.schedule(phase, epoch)
+        knobs = self._knobs
         random = generator(self._seed, "mix", number)
 
         def rate(step: int) -> None:
             for group in self._optimizer.param_groups:
-                group["lr"] = group["base_lr"] * factor * loop.warmup(phase, epoch, step, steps)
+                group["lr"] = group["base_lr"] * self._factor(step)
 
         def mixed(images: torch.Tensor, labels: torch.Tensor) -> tuple:
             if not (knobs["mixup"] or knobs["cutmix"]):
