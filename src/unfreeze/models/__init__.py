@@ -94,7 +94,11 @@ def source_files(name: str) -> list[Path]:
     Raises:
         UserError: no such model.
     """
-    return [Path(_builder(name).__file__)]
+    builder = _builder(name)
+    found = [Path(builder.__file__)]
+    if name not in families():  # the last layer and the residual blocks are found there
+        found.append(Path(_module("with_torch.divide").__file__))
+    return found
 
 
 def _builder(name: str) -> ModuleType:

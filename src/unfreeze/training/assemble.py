@@ -63,6 +63,10 @@ def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> list[tor
     fresh = facts.fresh.get(knobs["stem"], ())
     head = () if knobs["head"] == "append" else (facts.last,)
     # A user's own checkpoint may bring its head and stem; official ones never have the right head.
+    if named["own"] and not head and weights.misfits(model.state_dict(), tensors, (facts.last,)):
+        raise UserError(f"head: append keeps the classifier of {file}, which must have "
+                        f"{heads.IMAGENET_CLASSES} outputs, and it has others; choose replace or "
+                        "mlp")
     own = {"fresh": (), "optional": (*head, *fresh)} if named["own"] else {"fresh": (*head, *fresh)}
     taken = weights.load_into(model, tensors, what=str(file), unused=tuple(named["unused"]), **own)
     state = model.state_dict(keep_vars=True)

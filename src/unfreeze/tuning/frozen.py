@@ -55,7 +55,8 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) to the same."""
-        if self.training or self.weight.requires_grad or not torch.is_grad_enabled():
+        trains = self.training or self.weight is None or self.weight.requires_grad
+        if trains or not torch.is_grad_enabled():
             return super().forward(x)
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
