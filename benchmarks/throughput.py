@@ -180,7 +180,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     from unfreeze.data.batches import Augmentation, Images
     from unfreeze.training import devices, loop
     from unfreeze.training.randomness import generator
-    from unfreeze.tuning import batchnorm, groups, rules
+    from unfreeze.tuning import frozen, groups, rules
 
     name, _, size = CASES[case]
     device = devices.pick()
@@ -193,7 +193,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     augmentation = Augmentation(crop_padding=PADDING, flip=True)
     rows = rules.part_table(models.facts_of(name).parts, "none", {})
     model = _build(case)
-    batchnorm.install(model)
+    frozen.install(model)
     groups.freeze(model, rows)
     model = model.to(device.torch, memory_format=torch.channels_last)
     optimizer = loop.make_optimizer(groups.parameter_groups(model, rows, LR, 0.0),

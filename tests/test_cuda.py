@@ -12,7 +12,7 @@ from unfreeze.data.mixing import mix
 from unfreeze.training import devices, loop
 from unfreeze.training.randomness import generator
 from unfreeze.training.regularise import Average
-from unfreeze.tuning import batchnorm, groups, rules
+from unfreeze.tuning import frozen, groups, rules
 
 pytestmark = pytest.mark.cuda
 KNOBS = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9}
@@ -31,7 +31,7 @@ def train(name: str, stem: str, freeze: object, tune: str = "full", policy: str 
     model = models.build(name, stem, 10, 64)
     groups.insert(model, [parts], facts, {"lora_rank": 2, "lora_alpha": 2, "lora_layers": "all",
                                           "tinytl_groups": 2, "image_size": 64})
-    batchnorm.install(model)
+    frozen.install(model)
     model = model.to(device.torch, memory_format=torch.channels_last)
     groups.freeze(model, parts)
     average = Average(model, 0.9)

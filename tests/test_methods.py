@@ -285,7 +285,7 @@ def test_frozen_layers_train_as_torchs_and_keep_less(make, share, layout):
         own = [p.grad for p in module.parameters() if p.requires_grad]
         outputs.append((y, source.grad, *own))
     for one, other in zip(*outputs, strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-3)
     assert kept[1] <= share * x.nbytes < x.nbytes <= kept[0]
 
 

@@ -107,7 +107,7 @@ def test_import_of_the_same_modules_by_other_words_reaches_them():
         "__init__", "errors", "files", "models/__init__", "models/resnet", "models/weights",
         "models/heads", "training/loop", "training/replicate", "training/assemble",
         "training/regularise", "training/randomness", "training/devices", "tuning/groups",
-        "tuning/batchnorm", "tuning/methods/__init__", "data/batches", "data/mixing",
+        "tuning/frozen", "tuning/methods/__init__", "data/batches", "data/mixing",
         "data/arrays")}
     assert package | {"stages/train.py"} <= found
     assert not [name for name in found if any(
