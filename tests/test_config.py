@@ -378,7 +378,7 @@ TOGETHER = [
     ({"resize": "weights", "image_size": 257}, "resize", ["256 is smaller than image_size: 257"]),
     ({"model": "vit_b_16", "image_size": 72}, "image_size", ["72", "vit_b_16", "multiples of 16"]),
     ({"model": "vit_b_16", "stem": "cifar"}, "stem", ["cifar is not made", "original"]),
-    ({"model": "vit_b_16", "tune": "tinytl"}, "tune", ["tinytl", "vit_b_16", "norm or lora"]),
+    ({"model": "vit_b_16", "tune": "tinytl"}, "tune", ["tinytl", "vit_b_16", "bias or lora"]),
     ({"model": "cnn", "init": "pretrained"}, "init", ["no pretrained weights of cnn", "scratch"]),
     ({"model": "cnn", "init": "IMAGENET1K_V1"}, "init", ["'IMAGENET1K_V1' is not allowed"]),
     *(({"model": "cnn", "init": "scratch", key: "weights"}, key, ["no official weights of cnn"])

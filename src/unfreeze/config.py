@@ -251,7 +251,7 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
                             f"allowed: an existing {', '.join(_CHECKPOINTS)} file")
     if run["tune"] == "tinytl" and not facts.residual_blocks:
         raise UserError(f"{place('tune')}: tinytl has no place in {run['model']}: its branches sit "
-                        "beside residual blocks with BatchNorm; choose bias, norm or lora")
+                        "beside residual blocks with BatchNorm; choose bias or lora")
     for key, off in (("select", "last"), ("patience", 0)):
         if run[key] != off and not run["validation"]:
             raise UserError(f"{place(key)}: {run[key]} looks at validation images, and validation: "
