@@ -221,7 +221,8 @@ def _label_points(axes: plt.Axes, costs: pd.DataFrame) -> None:
     axes.figure.canvas.draw()
     renderer = axes.figure.canvas.get_renderer()
     places = axes.transData.transform(costs[["parameters_trainable", "accuracy"]].to_numpy())
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
+    taken = [Bbox.from_bounds(x - 8, y - 7, 16, 14) for x, y in places]
+    inside = axes.get_window_extent(renderer)
     offsets = [(side, 10 * step) for step in (0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
                for side in ("left", "right")]
     for _, row in costs.sort_values("accuracy", ascending=False).iterrows():
@@ -233,7 +234,9 @@ def _label_points(axes: plt.Axes, costs: pd.DataFrame) -> None:
             # Of the text alone: the annotation's own extent would include its line.
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)
-            if up == offsets[-1][1] or not any(box.overlaps(other) for other in taken):
+            fits = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0
+            free = fits and not any(box.overlaps(other) for other in taken)
+            if free or (side, up) == offsets[-1]:
                 taken.append(box)
                 break
             text.remove()

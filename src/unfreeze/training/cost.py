@@ -68,7 +68,8 @@ def count(model: nn.Module, image_size: int, batch_size: int, classes: int,
             fake = _fake_copy(model)
             prepare(fake)
             with _AnyBatchSize():
-                steps[size] = run_step(fake, torch.empty(size, 3, image_size, image_size), classes)
+                steps[size] = run_step(fake, torch.empty(size, 3, image_size, image_size), classes,
+                                       backward=size == batch_size)
     return {
         "parameters_total": sum(p.numel() for p in model.parameters()),
         "parameters_trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -79,8 +80,9 @@ def count(model: nn.Module, image_size: int, batch_size: int, classes: int,
     }
 
 
-def run_step(model: nn.Module, images: torch.Tensor, classes: int) -> Step:
-    """Run both passes of a model that is in its training mode, on fake or real tensors, and count.
+def run_step(model: nn.Module, images: torch.Tensor, classes: int, backward: bool = True) -> Step:
+    """Run both passes of a model that is in its training mode, or the forward one alone, on fake or
+    real tensors, and count.
 
     Raises:
         ValueError: the model does not give (N, classes) logits.
@@ -106,7 +108,7 @@ def run_step(model: nn.Module, images: torch.Tensor, classes: int) -> Step:
         forward = flops.get_total_flops()
         storages = {storage._cdata: storage.nbytes() for storage in
                     (handle.tensor.untyped_storage() for handle in kept)}
-        if loss.requires_grad:
+        if backward and loss.requires_grad:
             loss.backward()
     return Step(forward, flops.get_total_flops() - forward,
                 sum(size for storage, size in storages.items() if storage not in own))
