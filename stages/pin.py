@@ -7,7 +7,7 @@ from unfreeze import config, files, models, recipe
 from unfreeze.data import arrays
 from unfreeze.errors import run_stage
 from unfreeze.models import weights
-from unfreeze.tuning import methods
+from unfreeze.tuning import methods, rules
 
 STAGES = Path(__file__).resolve().parent
 SOURCE = STAGES.parent / "src"
@@ -21,11 +21,12 @@ def main() -> None:
         name: weights.tensors_digest(weights.read_arrays(weights.path(Path("weights"), name)))
         for name in files.read_yaml(Path("plan/weights.yaml"))
     }
+    tuned = {name: tuple(sorted(rules.methods_used(run["training"]))) for name, run in runs.items()}
     code = {
-        (model, tune): recipe.fingerprint(
-            [STAGES / "train.py", *models.source_files(model),
-             *map(methods.source_file, {tune, "full"})], SOURCE)  # the head trains in full
-        for model, tune in {(run["model"], run["tune"]) for run in runs.values()}
+        (model, used): recipe.fingerprint(
+            [STAGES / "train.py", *models.source_files(model), *map(methods.source_file, used)],
+            SOURCE)
+        for model, used in {(run["model"], tuned[name]) for name, run in runs.items()}
     }
     with files.whole_folder(Path("recipes")) as folder:
         for name, run in runs.items():
@@ -41,7 +42,7 @@ def main() -> None:
                                  "digest": files.file_digest(Path("subsets") / file)}
                           for seed, file in run["subsets"].items()},
                 "software": recipe.software(),
-                "code": code[run["model"], run["tune"]],
+                "code": code[run["model"], tuned[name]],
             })
     print(f"{len(runs)} recipes; `git diff recipes/` explains what will be trained again")
 

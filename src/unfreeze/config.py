@@ -305,9 +305,7 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
     if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
         raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and "
                         "init: scratch has none; leave it out")
-    rows = [row for phase in phases for row in phase["parts"]]
-    if "tune" in overrides and not any(row["trainable"] and row["tune"] == run["tune"]
-                                       for row in rows):
+    if "tune" in overrides and run["tune"] not in rules.methods_used(phases):
         raise UserError(f"{where}.tune: has no effect, because nothing trains but what starts "
                         "anew, which is tuned in full; leave it out, or freeze less")
     for key in PHASE_KNOBS:
@@ -339,12 +337,14 @@ def _numbers(value: Any) -> Any:
 def training_knobs(run: dict) -> dict:
     """The knobs of a settled run that its training reads, and no others."""
     knobs = {key: run[key] for key in TRAINING_KNOBS}
+    used = rules.methods_used(run["training"])
     for key, (other, needed) in READ_ONLY_WITH.items():
-        if key in knobs and run[other] != needed:
+        read = needed in used if other == "tune" else run[other] == needed
+        if key in knobs and not read:
             del knobs[key]
     if run["init"] == "scratch":
         knobs["l2_sp"] = 0.0  # nothing to pull to
     rows = [row for phase in run["training"] for row in phase["parts"]]
-    if all(row["trainable"] and row["tune"] == "full" for row in rows):
+    if all(row["tune"] == "full" for row in rows):
         del knobs["frozen_batchnorm"]
     return knobs

@@ -124,8 +124,7 @@ def table(model, rows: list[dict], lr: float, weight_decay: float) -> list[tuple
         count[1] += parameter.numel() * parameter.requires_grad
     lines: dict[tuple, list[str]] = {}
     for row in rows:
-        tune = row["tune"] if row["trainable"] else "frozen"
-        lines.setdefault((row["part"], tune, row["lr_scale"]), []).append(row["module"])
+        lines.setdefault((row["part"], row["tune"], row["lr_scale"]), []).append(row["module"])
     return [
         (part, span(modules), tune, lr * scale, weight_decay if tune != "frozen" else 0.0,
          *(sum(counts[module][which] for module in modules) for which in (0, 1)))

@@ -22,7 +22,7 @@ class Row:
     Attributes:
         part: the part that it lies in. module: its name in the model.
         trainable: whether anything of it trains.
-        tune: how: a file of tuning/methods. What starts anew is trained in full.
+        tune: how: a file of tuning/methods, or "frozen". What starts anew is trained in full.
         lr_scale: learning-rate multiplier, 0 when frozen.
     """
 
@@ -57,9 +57,9 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
     for name in sorted(lr_scale, key=lambda name: (name not in parts, len(name))):
         scales |= dict.fromkeys(_lookup(parts, name, "lr_scale"), float(lr_scale[name]))
     rows = [
-        Row(part, module, module not in frozen,
-            "full" if part == "head" or module in new else tune,
-            0.0 if module in frozen else float(scales[module]))
+        Row(part, module, False, "frozen", 0.0) if module in frozen else
+        Row(part, module, True, "full" if part == "head" or module in new else tune,
+            float(scales[module]))
         for part, modules in parts.items()
         for module in modules
     ]
@@ -67,6 +67,11 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
         raise UserError(f"freeze: {freeze!r} freezes every part, so nothing is left to train; "
                         f"leave at least one of {', '.join(parts)}")
     return [asdict(row) for row in rows]
+
+
+def methods_used(phases: list[dict]) -> set[str]:
+    """The methods in the tables of some phases, each {"parts": rows}."""
+    return {row["tune"] for phase in phases for row in phase["parts"]} - {"frozen"}
 
 
 def stages(parts: Parts) -> list[str]:
