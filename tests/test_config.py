@@ -398,6 +398,14 @@ def test_what_cannot_go_together_is_refused_whoever_sets_it(knobs, key, words):
             *words)
 
 
+def test_method_that_tunes_nothing_changes_no_recipe():
+    runs = {"probe": {"freeze": "last_only"}, "base": {}}
+    plain, tuned = (config.resolve(params(runs, tune=tune)).runs for tune in ("full", "lora"))
+    for what in (config.training_knobs, lambda run: run["training"]):
+        assert what(plain["probe"]) == what(tuned["probe"])
+        assert what(plain["base"]) != what(tuned["base"])
+
+
 def test_pull_to_pretrained_weights_leaves_out_runs_without_any():
     runs = {"base": {}, "scratch": {"init": "scratch"}}
     settled = config.resolve(params(runs, l2_sp=0.1)).runs

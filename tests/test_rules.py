@@ -113,7 +113,8 @@ def test_any_rules_give_each_block_one_row_and_scale_0_to_the_frozen_only(data):
     assert any(row["trainable"] for row in rows)
     for row in rows:
         assert (row["lr_scale"] == 0) == (not row["trainable"])
-        assert row["tune"] == ("full" if row["part"] == "head" else tune)
+        assert row["tune"] == (
+            "frozen" if not row["trainable"] else "full" if row["part"] == "head" else tune)
     # Rates do not decide what trains, nor does freezing decide the rates of what does.
     free = scales(parts, lr_scale, lr_decay)
     assert all(row["lr_scale"] in (0, free[row["module"]]) for row in rows)
@@ -164,7 +165,10 @@ def test_frozen_rows_have_scale_0():
 def test_method_is_for_what_neither_starts_anew_nor_is_the_head():
     rows = rules.part_table(RESNET, "early", {}, tune="lora", new=("conv1",))
     assert {row["module"] for row in rows if row["tune"] == "full"} == {"conv1", "fc"}
-    assert {row["tune"] for row in rows} == {"full", "lora"}
+    assert {row["tune"] for row in rows} == {"full", "lora", "frozen"}
+    assert {row["module"] for row in rows if row["tune"] == "frozen"} == {
+        row["module"] for row in rows if not row["trainable"]}
+    assert rules.methods_used([{"parts": rows}]) == {"full", "lora"}
 
 
 @pytest.mark.parametrize(("freeze", "lr_scale", "words"), [
