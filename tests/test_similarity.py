@@ -195,6 +195,7 @@ def project(tmp_path, monkeypatch):
     for run, seeds in (("one", [3, 2, 1]), ("other", [1, 2])):
         files.write_yaml(tmp_path / "recipes" / f"{run}.yaml", {
             "knobs": {"image_size": 9}, "normalization": {"mean": [0.5] * 3, "std": [0.25] * 3},
+            "transform": {"resize": None, "interpolation": "bilinear"},
             "dataset": {"name": "some"}, "seeds": dict.fromkeys(seeds, entry)})
 
     def load(run, recipe, seed, root):
@@ -242,20 +243,23 @@ def test_other_subset_is_a_clear_error(project):
 
 
 def test_load_knows_what_a_run_started_from(tmp_path):
-    family = models.family("mobilenet_v2")
-    official = family.build("mobilenet_v2", "original", 3).state_dict()
+    name = "mobilenet_v2"
+    official = models.build(name, "original", 3, 32).state_dict()
     file = weights.path(tmp_path / "weights", "madeup")
     files.write_bytes(file, safetensors.torch.save(official))
     recipe = {
-        "knobs": {"model": "mobilenet_v2", "stem": "original"},
-        "parts": rules.part_table(family.MODELS["mobilenet_v2"].parts, "none", {}),
-        "weights": {"name": "madeup",
+        "knobs": {"model": name, "stem": "original", "head": "replace", "dropout": "model",
+                  "image_size": 32},
+        "phases": [{"parts": rules.part_table(models.facts_of(name).parts, "none", {})}],
+        "weights": {"name": "madeup", "own": False, "unused": [],
                     "digest": weights.tensors_digest(weights.read_arrays(file))},
         "classes": ["a", "b", "c"],
         "seeds": {1: {}},
     }
     files.write_yaml(tmp_path / "recipes" / "run.yaml", recipe)
-    moved = {name: official[name] + 1 for name in ("features.1.conv.2.bias",)}
+    moved = {name: official[name] + 1 for name in (
+        "features.1.conv.2.bias", "classifier.1.weight", "classifier.1.bias")}
+    moved |= {name: tensor for name, tensor in official.items() if weights.is_counter(name)}
     files.write_bytes(tmp_path / "runs/run/model.safetensors", saved.serialise({1: moved}))
     trained = compare.load("run", recipe, 1, tmp_path)
     # The head is new in every run, so it has not moved from anywhere, though its shape fits.
