@@ -1,5 +1,6 @@
 """plan/, data/, weights/, subsets/, src/ -> recipes/RUN.yaml: all that determines each run."""
 
+from importlib import metadata
 from pathlib import Path
 
 import _source  # noqa: F401
@@ -41,7 +42,7 @@ def main() -> None:
                 "seeds": {seed: {"subset": file,
                                  "digest": files.file_digest(Path("subsets") / file)}
                           for seed, file in run["subsets"].items()},
-                "software": recipe.software(),
+                "software": software(run),
                 "code": code[run["model"], tuned[name]],
             })
     print(f"{len(runs)} recipes; `git diff recipes/` explains what will be trained again")
@@ -49,9 +50,19 @@ def main() -> None:
 
 def weights_entry(run: dict, digest: str) -> dict:
     version = run["source"].get("weights")  # None for a checkpoint of the user's own
-    unused = models.facts_of(run["model"]).weights[version].unused if version else ()
+    official = models.facts_of(run["model"]).weights
+    unused = {module for name, each in official.items() if version in (name, None)
+              for module in each.unused}
     return {"name": run["weights"], "digest": digest, "own": version is None,
-            "unused": list(unused)}
+            "unused": sorted(unused)}
+
+
+def software(run: dict) -> dict[str, str]:
+    """Versions of what draws or changes numbers in this run."""
+    return recipe.software() | {
+        name: metadata.version(name) for name, used in (
+            ("numpy", run["mixup"] or run["cutmix"]), ("pillow", run["augment"] != "none"))
+        if used}
 
 
 if __name__ == "__main__":

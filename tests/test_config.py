@@ -48,14 +48,15 @@ QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 def goes_together(knobs):
     return not (
-        (knobs["init"] == "scratch" and (knobs["l2_sp"] or knobs["head"] == "append"))
+        (knobs["init"] == "scratch" and knobs["l2_sp"])
         or (not knobs["validation"] and (knobs["select"] == "best" or knobs["patience"]))
         or knobs["warmup_epochs"] >= knobs["epochs"])
 
 
 def tune_has_an_effect(own, knobs):
-    return "tune" not in own or knobs["tune"] == "full" or knobs["freeze"] not in (
-        "last_only", {"train": ["head"]}, {"last": 0})
+    return "tune" not in own or knobs["tune"] == "full" or (
+        knobs["init"] != "scratch"
+        and knobs["freeze"] not in ("last_only", {"train": ["head"]}, {"last": 0}))
 
 
 def some_knobs(keys):
@@ -511,10 +512,19 @@ def test_run_without_phases_is_one_phase():
 def test_what_starts_anew_is_tuned_in_full():
     runs = config.resolve(params({
         "original": {"model": "resnet18"}, "cifar": {"model": "resnet18", "stem": "cifar"},
-        "append": {"head": "append"}}, tune="bias")).runs
+        "append": {"head": "append"}, "scratch": {"model": "resnet18", "init": "scratch"}},
+        tune="bias")).runs
     full = {name: [row["module"] for row in run["training"][0]["parts"] if row["tune"] == "full"]
             for name, run in runs.items()}
-    assert full == {"original": ["fc"], "cifar": ["conv1", "fc"], "append": ["classifier.1.new"]}
+    every = [row["module"] for row in runs["scratch"]["training"][0]["parts"]]
+    # The statistics of bn1 belong to the convolution that the cifar stem replaced.
+    assert full == {"original": ["fc"], "cifar": ["conv1", "bn1", "fc"],
+                    "append": ["classifier.1.new"], "scratch": every}
+    message(params({"mine": {"init": "scratch", "tune": "lora"}}), "runs.mine.tune: has no effect")
+
+
+def test_crop_no_larger_than_the_image():
+    message(params({"mine": {"crop_padding": 65}}), "runs.mine.crop_padding: 65", "0 to 64")
 
 
 @pytest.mark.parametrize("key", [k for k, knob in config.KNOBS.items() if knob.number])

@@ -4,6 +4,7 @@
 and combinations. It imports no torch. What depends on it: the stages plan and (through plan/) all.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     """
     if not isinstance(params, dict):
         raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
-    params = _numbers(params)
+    params = {key: value if key == "compare" else _numbers(value)
+              for key, value in params.items()}
     known = [*KNOBS, *SECTIONS]
     for key in params:
         if key not in known:
@@ -233,6 +235,9 @@ def _check_sizes(run: dict, facts: Model, images: Weights | None, place: Callabl
     if size < smallest:
         raise UserError(f"{place('image_size')}: {size} is too small for {model} with stem: "
                         f"{stem}; allowed: {smallest} or more")
+    if run["crop_padding"] > size:
+        raise UserError(f"{place('crop_padding')}: {run['crop_padding']} is more than image_size: "
+                        f"{size}; allowed: 0 to {size}")
     if size % facts.multiple:
         raise UserError(f"{place('image_size')}: {size} does not fit {model}, which cuts images "
                         f"into squares; allowed: multiples of {facts.multiple}")
@@ -246,7 +251,7 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
     """What cannot go together, whoever set it."""
     if _is_path(run["init"]):
         path = Path(run["init"])
-        if path.suffix not in _CHECKPOINTS or not path.is_file():
+        if path.suffix not in _CHECKPOINTS or not os.access(path, os.R_OK) or path.is_dir():
             raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
                             f"allowed: an existing {', '.join(_CHECKPOINTS)} file")
     if run["tune"] == "tinytl" and not facts.residual_blocks:
@@ -282,8 +287,7 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
         try:
             rows = rules.part_table(
                 heads.parts(facts, run["head"]), own.pop("freeze"), own.pop("lr_scale"),
-                own.pop("lr_decay"), run["tune"],
-                (*facts.fresh.get(run["stem"], ()),))
+                own.pop("lr_decay"), run["tune"], _new(run, facts))
         except UserError as error:
             key, _, problem = str(error).partition(": ")
             source = f"{where}: {key}" if key in phase else place(key)
@@ -292,6 +296,15 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
             del own["gamma"]
         settled.append(own | {"parts": rows})
     return settled
+
+
+def _new(run: dict, facts: Model) -> tuple[str, ...]:
+    """The blocks that start from random numbers besides the head; of a stem that is partly new all,
+    since the statistics of its BatchNorm belong to the old one."""
+    fresh = facts.fresh.get(run["stem"], ())
+    parts = heads.parts(facts, run["head"])
+    return tuple(module for modules in parts.values() for module in modules
+                 if run["init"] == "scratch" or set(fresh) & set(modules))
 
 
 def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -> None:

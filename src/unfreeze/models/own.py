@@ -75,7 +75,7 @@ def _open(path: Path, content: bytes) -> dict:
         raise UserError(f"{path}: holds no state dict; it must be a mapping of names to tensors, "
                         f"or have one under {' or '.join(KEYS)}")
     return {name.removeprefix("module."):
-            (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+            (tensor.float() if tensor.is_floating_point() else tensor).detach().contiguous()
             for name, tensor in state.items()}
 
 

@@ -19,6 +19,7 @@ from unfreeze.errors import UserError
 from unfreeze.scoring import similarity
 from unfreeze.training import saved
 from unfreeze.training.devices import Device
+from unfreeze.tuning.methods import lies_in, lora, tinytl
 
 IMAGES = 500
 BATCH_SIZE = 100
@@ -42,6 +43,7 @@ class Trained:
 def load(run: str, recipe: dict, seed: int, root: Path) -> Trained:
     """The model that a run left behind."""
     model, initial = saved.load_with_initial(run, seed, root)
+    lora.merge(model)  # so that a weight counts with what LoRA adds to it
     parameters = {name for name, _ in model.named_parameters()}
     return Trained(
         model=model,
@@ -90,8 +92,10 @@ def parameters(trained: Trained) -> similarity.Tensors:
     """{part: {name: array}}, stem to head. A parametrised tensor counts as what the forward pass
     sees of it; parameters outside the model's parts, which a method added, do not count."""
     tensors: similarity.Tensors = {part: {} for part in trained.modules.values()}
+    added = [name for name, module in trained.model.named_modules()
+             if isinstance(module, tinytl.LiteResidual)]
     for place, module in trained.model.named_modules():
-        if "parametrizations" in place.split("."):
+        if "parametrizations" in place.split(".") or lies_in(place, added):
             continue
         own = dict(module.named_parameters(prefix=place, recurse=False))
         if parametrize.is_parametrized(module):
