@@ -195,13 +195,3 @@ def test_stage_takes_over_a_checkpoint(tmp_path, state, stage):
                                          "many classes\n")
     tensors = safetensors.torch.load_file(tmp_path / "weights" / "mine.safetensors")
     assert all(torch.equal(tensors[key], state[key]) for key in state)
-
-
-def test_stage_knows_official_weights_that_are_there(tmp_path, stage):
-    source = ROOT / "weights" / "mobilenet_v2-imagenet1k_v1.safetensors"
-    if not source.is_file():
-        pytest.skip("the official weights are not fetched here")
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / source.name).symlink_to(source)
-    entries = {source.stem: {"model": "mobilenet_v2", "weights": "IMAGENET1K_V1"}}
-    assert stage(entries) == (0, "mobilenet_v2-imagenet1k_v1: already there, digest checked\n")

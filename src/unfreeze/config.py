@@ -22,12 +22,11 @@ from unfreeze.knobs import (
     check,
     is_names,
 )
-from unfreeze.models import heads
+from unfreeze.models import heads, own
 from unfreeze.models.facts import Model, Weights
 from unfreeze.tuning import rules
 
 SECTIONS = ("runs", "compare")
-_CHECKPOINTS = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -204,11 +203,11 @@ def _weights(run: dict, facts: Model) -> Weights | None:
     allowed = ["pretrained", "scratch", *facts.weights]
     raise UserError(f"{init!r} is not allowed{nearest(init, allowed)}; allowed: "
                     f"{', '.join(allowed)}, or the path of a checkpoint "
-                    f"({', '.join(_CHECKPOINTS)})")
+                    f"({', '.join(own.SUFFIXES)})")
 
 
 def _is_path(init: str) -> bool:
-    return "/" in init or init.endswith(_CHECKPOINTS)
+    return "/" in init or init.endswith(own.SUFFIXES)
 
 
 def _source(run: dict, weights: Weights | None) -> dict | None:
@@ -251,9 +250,9 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
     """What cannot go together, whoever set it."""
     if _is_path(run["init"]):
         path = Path(run["init"])
-        if path.suffix not in _CHECKPOINTS or not os.access(path, os.R_OK) or path.is_dir():
+        if path.suffix not in own.SUFFIXES or not os.access(path, os.R_OK) or path.is_dir():
             raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
-                            f"allowed: an existing {', '.join(_CHECKPOINTS)} file")
+                            f"allowed: an existing {', '.join(own.SUFFIXES)} file")
     if run["tune"] == "tinytl" and not facts.residual_blocks:
         raise UserError(f"{place('tune')}: tinytl has no place in {run['model']}: its branches sit "
                         "beside residual blocks with BatchNorm; choose bias or lora")

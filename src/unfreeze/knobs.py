@@ -23,12 +23,14 @@ class Knob:
 
 
 def is_number(value: Any) -> bool:
+    """A finite number; true and false are none."""
     # The comparison also turns away nan, infinities and whole numbers too large for a float.
     return (isinstance(value, int | float) and not isinstance(value, bool)
             and abs(value) <= sys.float_info.max)
 
 
 def is_integer(value: Any) -> bool:
+    """A whole number; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -46,6 +48,7 @@ def _choice(*names: str) -> Knob:
 
 
 def is_names(value: Any) -> bool:
+    """A list of texts, perhaps empty."""
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
@@ -177,6 +180,7 @@ def check(where: str, key: str, value: Any) -> None:
 
 
 def as_number(text: str) -> int | float | None:
+    """The number that a text spells in Python, or None."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -63,9 +63,10 @@ def _open(path: Path, content: bytes) -> dict:
         state = (load(content) if path.suffix == ".safetensors" else
                  torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except (SafetensorError, *files.UNREADABLE) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: no readable checkpoint ({reason}); save a model's state_dict() "
-                        "with torch.save, or as safetensors") from None
+        # torch's own words are for programmers: half a page with advice to trust the file.
+        raise UserError(f"{path}: no readable checkpoint ({type(error).__name__}): damaged, or it "
+                        "holds more than tensors; save a model's state_dict() with torch.save, or "
+                        "as safetensors") from None
     for key in KEYS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

@@ -26,6 +26,7 @@ class Average:
                 if tensor.is_floating_point()}
 
     def update(self) -> None:
+        """Take in the model as it is after a step."""
         if self._decay:
             torch._foreach_lerp_(list(self._tensors.values()), list(self._floats().values()),
                                  1 - self._decay)

@@ -75,6 +75,7 @@ def methods_used(phases: list[dict]) -> set[str]:
 
 
 def stages(parts: Parts) -> list[str]:
+    """The parts called stage1, stage2 ..., in their order."""
     return [part for part in parts if part.startswith("stage")]
 
 

@@ -17,10 +17,12 @@ from types import ModuleType
 
 
 def names() -> list[str]:
+    """Of all methods, sorted."""
     return sorted(entry.name for entry in pkgutil.iter_modules(__path__))
 
 
 def method(name: str) -> ModuleType:
+    """The module of a method of `names`. Imports torch."""
     return importlib.import_module(f"{__name__}.{name}")
 
 

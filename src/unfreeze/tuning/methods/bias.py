@@ -15,5 +15,6 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
 
 
 def trained(model, modules: list[str]) -> list[str]:
+    """Names of the additive parameters in some blocks."""
     # in_proj_bias: the packed query, key and value projections of torch's attention.
     return [name for name, _, own in parameters(model, modules) if own in ("bias", "in_proj_bias")]

@@ -8,4 +8,5 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
 
 
 def trained(model, modules: list[str]) -> list[str]:
+    """Names of all parameters in some blocks."""
     return [name for name, _, _ in parameters(model, modules)]

@@ -128,6 +128,7 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
 
 
 def trained(model, modules: list[str]) -> list[str]:
+    """Names of the parameters of the low-rank updates in some blocks."""
     updates = [path for path, module in model.named_modules()
                if isinstance(module, LowRank | LowRankWeight)]
     return [name for name, _, _ in parameters(model, modules) if lies_in(name, updates)]

@@ -15,4 +15,5 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
 
 
 def trained(model, modules: list[str]) -> list[str]:
+    """Names of the parameters of normalisation layers in some blocks; none where there is none."""
     return [name for name, owner, _ in parameters(model, modules) if isinstance(owner, NORMS)]

@@ -111,6 +111,7 @@ def _sides(model: nn.Module, blocks: list[str], image_size: int) -> dict[str, in
 
 
 def trained(model, modules: list[str]) -> list[str]:
+    """Names of the biases and of the parameters of the branches in some blocks."""
     branches = {path: module for path, module in model.named_modules()
                 if isinstance(module, LiteResidual)}
     own = [name for name, _, _ in parameters(model, modules) if lies_in(name, list(branches))
