@@ -1,0 +1,317 @@
+"""How certain a score, or a difference between runs, is. NumPy and SciPy, seeded.
+
+Everything is a contrast: a matrix (R, N) for R seeds and N test images, holding the scores that a
+run gave each image, or the difference between two runs, or any sum of runs times coefficients. Its
+mean is the effect. Images and seeds are both samples:
+
+    value[s, i] = effect + image_i + seed_s + rest_si
+
+Images are resampled (the bootstrap: Efron & Tibshirani 1993, bias-corrected and accelerated, BCa,
+chapter 14.3), all seeds and all runs with the same images, so that runs are compared in pairs.
+Seeds are too few to be resampled: a resample of n values has (n - 1) / n of their variance, of two
+seeds half. Their part is drawn from Student's t instead, added to each resample. With two or three
+seeds a variance of its own is hardly known; it borrows from the study's other runs by the empirical
+Bayes rule of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027), which lends much where runs
+spread alike and little where they do not. With one seed there is no such part: the effect is that
+of these trained models, over test images alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import special, stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 9_999
+POWER = 0.8
+MOST = 100  # seeds, or times as many images: more than anybody would spend
+_BLOCK = 16  # columns
+_CHUNK = 2**22  # resampled images at a time, which bounds memory
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What other contrasts of a study say about the variance of a seed's mean.
+
+    Attributes:
+        variance: s0^2, the typical one, for a contrast whose squared coefficients sum to 1.
+        degrees: d0, how many degrees of freedom it is worth; infinite where all are alike.
+        most: degrees of freedom that the study has in all, which no contrast can exceed.
+    """
+
+    variance: float
+    degrees: float
+    most: float
+
+    def scaled(self, squares: float) -> "Prior":
+        """For a contrast whose squared coefficients sum to `squares`."""
+        return Prior(self.variance * squares, self.degrees, self.most)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What an effect is estimated from.
+
+    Attributes:
+        values: (R, N), float.
+        prior: of its variance over seeds; None: it stands alone.
+        bounds: the lowest and the highest that a value can be; None: not bounded. Where all images
+            agree, the interval comes from them.
+        paired_hits: whether the values are differences of two runs' hits and misses, which one seed
+            alone gives to McNemar's test.
+    """
+
+    values: np.ndarray
+    prior: Prior | None = None
+    bounds: tuple[float, float] | None = None
+    paired_hits: bool = False
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An estimated effect.
+
+    Attributes:
+        mean, low, high: the effect and its 95 % interval.
+        p_above, p_below: one-sided p-values, of the hypotheses that it is not above, not below 0.
+        seeds, images: R and N.
+        image_variance, seed_variance: the two parts of the mean's variance; more images shrink the
+            first, more seeds the second.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p_above: float
+    p_below: float
+    seeds: int
+    images: int
+    image_variance: float
+    seed_variance: float
+
+
+def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Effect]:
+    """Estimate every contrast. What one gives does not depend on which others are there."""
+    found: dict[int, Effect] = {}
+    for images in {contrast.values.shape[1] for contrast in contrasts}:
+        places = [place for place, each in enumerate(contrasts) if each.values.shape[1] == images]
+        columns = np.stack([contrasts[place].values.mean(axis=0) for place in places], axis=1)
+        centre = columns.mean(axis=0)
+        deviations = _resampled_means(columns - centre, resamples)
+        for number, place in enumerate(places):
+            found[place] = _effect(contrasts[place], deviations[:, number])
+    return [found[place] for place in range(len(contrasts))]
+
+
+def _resampled_means(columns: np.ndarray, resamples: int) -> np.ndarray:
+    """(B, M): means of M columns of N values over B samples of N images with replacement, the same
+    samples for every column and every call."""
+    images, wanted = columns.shape
+    # Products of one shape only: with another the last digits of a column could be others.
+    columns = np.pad(columns, ((0, 0), (0, -wanted % _BLOCK)))
+    random = np.random.default_rng([images, resamples])
+    rows = max(1, _CHUNK // images)
+    means = np.empty((resamples, columns.shape[1]))
+    for start in range(0, resamples, rows):
+        count = min(rows, resamples - start)
+        drawn = random.integers(0, images, (count, images), dtype=np.int32)
+        drawn += np.arange(count, dtype=np.int32)[:, None] * images
+        weights = np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images)
+        weights = weights.astype(np.float64)
+        for block in range(0, means.shape[1], _BLOCK):
+            means[start:start + count, block:block + _BLOCK] = (
+                weights @ columns[:, block:block + _BLOCK])
+    return means[:, :wanted] / images
+
+
+def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
+    """One effect from resampled deviations from its mean, (B,)."""
+    values = contrast.values
+    seeds, images = values.shape
+    per_image = values.mean(axis=0)
+    mean = float(per_image.mean())
+    image_variance = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
+    seed_variance, degrees = _seed_variance(values, contrast.prior)
+    if not image_variance + seed_variance:
+        low, high = _without_variance(mean, images, contrast.bounds)
+        return Effect(mean, low, high, float(low <= 0), float(high >= 0), seeds, images, 0.0, 0.0)
+
+    resamples = len(deviations)
+    if seed_variance:
+        # Evenly spaced probabilities in random order: the t distribution itself, not a sample.
+        order = np.random.default_rng([resamples, 1]).permutation(resamples)
+        noise = special.stdtrit(degrees, (order + 0.5) / resamples)
+        deviations = deviations + np.sqrt(seed_variance) * noise
+    deviations = np.sort(deviations)
+    # BCa: z0, how far the median is off, and a, the acceleration, of the images' skewness; the
+    # part of the seeds is symmetric.
+    z0 = special.ndtri(_share_below(deviations, 0.0))
+    influence = (per_image - mean) / images
+    acceleration = float(
+        (influence**3).sum() / (6 * (image_variance + seed_variance) ** 1.5))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (mean + float(np.quantile(deviations, _bca(level, z0, acceleration)))
+                 for level in (tail, 1 - tail))
+    if contrast.paired_hits and seeds == 1:
+        above, below = _mcnemar_one_sided(int((values > 0).sum()), int((values < 0).sum()))
+    else:
+        above = _inverted(_share_below(deviations, -mean), z0, acceleration)
+        below = _inverted(1 - _share_below(deviations, -mean), -z0, -acceleration)
+    return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance)
+
+
+def _seed_variance(values: np.ndarray, prior: Prior | None) -> tuple[float, float]:
+    """What the seeds add to the variance of the mean, and its degrees of freedom.
+
+    The variance of the seeds' means over R holds a part of the rest (its variance over R N), which
+    is in the variance over images already.
+    """
+    seeds, images = values.shape
+    if seeds == 1:
+        return 0.0, 1.0
+    variance, degrees = float(values.mean(axis=1).var(ddof=1)), float(seeds - 1)
+    if prior and prior.degrees:
+        total = min(prior.degrees + degrees, max(prior.most, degrees))
+        variance = (prior.variance if np.isinf(prior.degrees) else
+                    (prior.degrees * prior.variance + degrees * variance)
+                    / (prior.degrees + degrees))
+        degrees = total
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    shared = (rest**2).sum() / ((seeds - 1) * max(images - 1, 1)) / images
+    return max(variance - float(shared), 0.0) / seeds, degrees
+
+
+def _without_variance(mean: float, images: int,
+                      bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """Where all N images agree, another value has a share of at most 1 - tail^(1/N) (Clopper and
+    Pearson 1934, for 0 of N; about 3.7/N)."""
+    if bounds is None:
+        return mean, mean
+    share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / images)
+    return mean - share * (mean - bounds[0]), mean + share * (bounds[1] - mean)
+
+
+def _share_below(ordered: np.ndarray, value: float) -> float:
+    """Of sorted values, ties counting half; never 0 or 1, which no finite sample can say."""
+    left, right = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
+    size = len(ordered)
+    return float(np.clip((left + right) / 2 / size, 1 / (size + 1), size / (size + 1)))
+
+
+def _bca(level: float, z0: float, acceleration: float) -> float:
+    """The percentile of the resamples that stands for a level (equation 14.10)."""
+    z = z0 + special.ndtri(level)
+    return float(special.ndtr(z0 + z / (1 - acceleration * z)))
+
+
+def _inverted(share: float, z0: float, acceleration: float) -> float:
+    """The level whose bound is at the percentile `share`: the inverse of `_bca`."""
+    z = special.ndtri(share) - z0
+    return float(special.ndtr(z / (1 + acceleration * z) - z0))
+
+
+def prior_of_runs(means: Iterable[dict[int, float]]) -> Prior | None:
+    """What single runs say about the spread over seeds.
+
+    Args:
+        means: of each run, {seed: mean over images}.
+
+    Returns:
+        None where fewer than two runs have more than one seed.
+    """
+    own = [list(each.values()) for each in means if len(each) > 1]
+    degrees = [len(values) - 1 for values in own]
+    return _prior([np.var(values, ddof=1) for values in own], degrees, sum(degrees))
+
+
+def prior_of_differences(means: Iterable[dict[int, float]]) -> Prior | None:
+    """What differences between runs on their common seeds say about it, as for `prior_of_runs`; for
+    coefficients whose squares sum to 1, so that a difference takes `.scaled(2)`."""
+    own = [each for each in means if len(each) > 1]
+    variances, degrees = [], []
+    for one, other in combinations(own, 2):
+        common = one.keys() & other.keys()
+        if len(common) > 1:
+            variances.append(np.var([one[seed] - other[seed] for seed in common], ddof=1) / 2)
+            degrees.append(len(common) - 1)
+    # Of K runs, K - 1 differences are independent.
+    most = sum(len(each) - 1 for each in own) - max((len(each) - 1 for each in own), default=0)
+    return _prior(variances, degrees, most)
+
+
+def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
+    """Fit a scaled F distribution by the moments of log variances (Smyth 2004, section 6.2)."""
+    if len(variances) < 2:
+        return None
+    variances, own = np.array(variances, float), np.array(degrees, float)
+    typical = np.median(variances) or variances.mean()
+    if not typical:
+        return None
+    logs = np.log(np.maximum(variances, 1e-5 * typical))
+    logs += np.log(own / 2) - special.digamma(own / 2)
+    excess = float(logs.var(ddof=1) - special.polygamma(1, own / 2).mean())
+    if excess <= 0:
+        return Prior(float(np.average(variances, weights=own)), np.inf, most)
+    prior_degrees = 2 * _inverse_trigamma(excess)
+    variance = np.exp(logs.mean() + special.digamma(prior_degrees / 2) - np.log(prior_degrees / 2))
+    return Prior(float(variance), prior_degrees, most)
+
+
+def _inverse_trigamma(value: float) -> float:
+    """x with trigamma(x) = value, by Newton's method on 1 / trigamma (Smyth 2004, appendix)."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = special.polygamma(1, x)
+        step = trigamma * (1 - trigamma / value) / special.polygamma(2, x)
+        x += step
+        if -step / x < 1e-8:
+            break
+    return float(x)
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """McNemar's exact two-sided test: of the images that only one of two models got right, is
+    either model's share one half (McNemar 1947; binomial)?"""
+    return min(1.0, 2 * min(_mcnemar_one_sided(first_only, second_only)))
+
+
+def _mcnemar_one_sided(first_only: int, second_only: int) -> tuple[float, float]:
+    total = first_only + second_only
+    return (float(stats.binom.sf(first_only - 1, total, 0.5)),
+            float(stats.binom.sf(second_only - 1, total, 0.5)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Corrected p-values, in the order given: at a level, the chance of any false rejection among
+    all is at most that level (Holm 1979)."""
+    order = sorted(range(len(p)), key=lambda place: p[place])
+    corrected, largest = [0.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, (len(p) - rank) * p[place])
+        corrected[place] = min(1.0, largest)
+    return corrected
+
+
+def seeds_needed(effect: Effect, alpha: float) -> int | None:
+    """Seeds with which a two-sided test at `alpha` would find an effect of this size in 80 of 100
+    studies; None where no number up to MOST would do, or one seed leaves it unknown."""
+    spare = _allowed_variance(effect, alpha) - effect.image_variance
+    if effect.seeds == 1 or spare <= 0:
+        return None
+    seeds = int(np.ceil(effect.seed_variance * effect.seeds / spare))
+    return max(seeds, effect.seeds + 1) if seeds <= MOST else None
+
+
+def images_needed(effect: Effect, alpha: float) -> int | None:
+    """The same for test images; None where no number up to MOST times theirs would do."""
+    spare = _allowed_variance(effect, alpha) - effect.seed_variance
+    if spare <= 0:
+        return None
+    images = int(np.ceil(effect.image_variance * effect.images / spare))
+    return max(images, effect.images + 1) if images <= MOST * effect.images else None
+
+
+def _allowed_variance(effect: Effect, alpha: float) -> float:
+    return float(effect.mean / (special.ndtri(1 - alpha / 2) + special.ndtri(POWER))) ** 2
