@@ -352,7 +352,7 @@ def test_finished_replicate_is_a_line(folders, capsys):
     result = replicate.train(tiny_recipe(), 1, CPU, folders[0], "run seed 1")
     percent = 100 * result["history"][-1]["validation_accuracy"]
     output, errors = capsys.readouterr()
-    assert re.fullmatch(rf"run seed 1: validation accuracy {percent:.1f}%, \d+ s of training\n",
+    assert re.fullmatch(rf"run seed 1: validation accuracy {percent:.1f} %, \d+ s of training\n",
                         output)
     assert "warning" not in errors
 

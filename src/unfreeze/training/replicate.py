@@ -106,7 +106,7 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
     }
     scratch.save_done(result)
     if not diverged:
-        accuracy = (f"validation accuracy {_accuracy(logits['validation'], labels):.1%}, "
+        accuracy = (f"validation accuracy {100 * _accuracy(logits['validation'], labels):.1f} %, "
                     if len(labels) else "")
         print(f"{label}: {accuracy}{result['cost']['seconds']:.0f} s of training", flush=True)
     _warn(label, recipe, result)
