@@ -1,6 +1,9 @@
 """What all pictures share: colours, fonts, sizes, and how they are written."""
 
 import io
+import re
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +23,10 @@ plt.rcParams |= {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "text.parse_math": False,  # names may hold dollar signs
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -43,3 +50,43 @@ def empty(text: str) -> plt.Figure:
     figure = plt.figure(figsize=(max(5, 0.085 * len(text)), 0.6))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
     return figure
+
+
+def panels(names: Sequence[str], columns: int, width: float, height: float,
+           **share: bool | str) -> tuple[plt.Figure, list[plt.Axes]]:
+    """A grid of panels with their names as titles.
+
+    Args:
+        columns: at most. width, height: of a panel, inches. share: sharex, sharey of `subplots`.
+    """
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+    figure, grid = plt.subplots(rows, columns, squeeze=False, **share, figsize=(
+        max(width * columns + 0.5, 4.5), height * rows + 0.8))
+    for place in range(len(names), rows * columns):
+        grid.flat[place].axis("off")
+        grid.flat[place - columns].tick_params(labelbottom=True)
+    axes = list(grid.flat[:len(names)])
+    for own, name in zip(axes, names, strict=True):
+        own.set_title(wrap(name, int(14 * width)), fontsize=9)
+    return figure, axes
+
+
+class _Wrapper(textwrap.TextWrapper):
+    wordsep_re = re.compile(r"(\s+|[^\s_-]*[_-]+)")  # a line may also end behind _ and -
+
+
+def wrap(text: str, characters: int) -> str:
+    """The text in lines of at most so many characters."""
+    return "\n".join(_Wrapper(characters).wrap(text))
+
+
+def ticks_with_prefixes(axis: matplotlib.axis.Axis, unit: str) -> None:
+    """Label large and small values of an axis in thousands, millions ... (k, M, G)."""
+    axis.set_major_formatter(prefixed(unit))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+
+
+def prefixed(unit: str) -> matplotlib.ticker.EngFormatter:
+    """250000000 as 250 MB where the unit is bytes, else as 250 M."""
+    return matplotlib.ticker.EngFormatter("B" if unit == "bytes" else "")
