@@ -1,12 +1,15 @@
 """Accuracy against what it costs."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.text import Text
+from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from unfreeze.reporting.figures.style import BLUE, GREY, empty, panels, ticks_with_prefixes
+from unfreeze.reporting.figures.style import BLUE, GREY, empty, number_ticks, panels
 
 TITLES = {
     "seconds": "training time of a replicate (s)",
@@ -42,8 +45,12 @@ def pareto(table: pd.DataFrame) -> plt.Figure:
                       markersize=5, label=label)
         axes.set_xscale("log")
         axes.margins(x=0.12, y=0.08)
-        _widen(axes, own.value)
-        ticks_with_prefixes(axes.xaxis, own.unit.iloc[0])
+        low, high = own.value.min(), own.value.max()
+        if high < 4 * low:  # so that costs that are much alike look it
+            axes.set_xlim(low / 2.5, high * 2.5)
+        if high < 100 * low:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        number_ticks(axes.xaxis, own.unit.iloc[0])
         axes.tick_params(labelleft=True)
         axes.set_xlabel(TITLES.get(cost, f"{cost} ({own.unit.iloc[0]})"), fontsize=9)
         axes.set_ylabel("test accuracy (%)", fontsize=9)
@@ -55,37 +62,45 @@ def pareto(table: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def _widen(axes: plt.Axes, values: pd.Series) -> None:
-    """At least a factor of 4 on the axis, so that alike costs look alike."""
-    low, high = axes.get_xlim()
-    if values.max() < 2 * values.min():
-        middle = np.sqrt(values.max() * values.min())
-        axes.set_xlim(min(low, middle / 2), max(high, middle * 2))
-
-
 def _label_points(axes: plt.Axes, points: pd.DataFrame) -> None:
     """Write runs' names near their points, each at the nearest place where it lies on nothing else:
     first those of the front, which may stand off at the end of a line, then those of the others."""
     renderer = axes.figure.canvas.get_renderer()
-    places = axes.transData.transform(points[["value", "accuracy"]].to_numpy(float))
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
     inside = axes.get_window_extent(renderer)
-    steps = [0, *(sign * step for step in range(1, 13) for sign in (1, -1))]
-    near = [(side, 10 * step) for step in steps[:3] for side in ("left", "right")]
-    far = [(side, 10 * step) for step in steps[3:] for side in ("left", "right")]
+    taken = _drawn(axes, points)
+    names: list[Bbox] = []
+    steps = [0, *(sign * step for step in range(1, 15) for sign in (1, -1))]
+    offsets = [(side, 9 * step) for step in steps for side in ("left", "right")]
     for _, row in points.sort_values(["dominated", "accuracy"], ascending=[True, False]).iterrows():
         front = row.dominated == "no"
-        for side, up in [*near, *far] if front else near:
+        for side, up in offsets if front else offsets[:6]:
             text = axes.annotate(
                 row.run, (row.value, row.accuracy), fontsize=8, ha=side, va="center",
                 color=BLUE if front else GREY, xytext=(7 if side == "left" else -7, up),
                 textcoords="offset points", in_layout=False,
-                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5} if abs(up) > 10 else None)
+                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5} if abs(up) > 9 else None)
             # Of the text alone: the annotation's own extent would include its line.
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)
             fits = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 < inside.y1
-            if fits and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
+            if fits and not any(box.overlaps(other) for other in (*taken, *names)):
+                names.append(box)
                 break
             text.remove()
+
+
+def _drawn(axes: plt.Axes, points: pd.DataFrame) -> list[Bbox]:
+    """Where the points, their intervals and the front lie, in pixels."""
+    def pixels(*columns: str) -> np.ndarray:
+        return axes.transData.transform(points[list(columns)].to_numpy(float))
+
+    boxes = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels("value", "accuracy")]
+    for (x, low), (_, high) in zip(pixels("value", "low"), pixels("value", "high"), strict=True):
+        if np.isfinite(high - low):
+            boxes.append(Bbox.from_extents(x - 1, low, x + 1, high))
+    front = points[points.dominated == "no"].sort_values("value")
+    corners = axes.transData.transform(front[["value", "accuracy"]].to_numpy(float))
+    for (x, y), (to_x, to_y) in pairwise(corners):
+        boxes += [Bbox.from_extents(x, y - 1, to_x, y + 1),
+                  Bbox.from_extents(to_x - 1, y, to_x + 1, to_y)]
+    return boxes

@@ -40,7 +40,7 @@ def reliability(table: pd.DataFrame) -> plt.Figure:
         axes.set_xticks([0, 50, 100])
         axes.set_yticks([0, 50, 100])
     figure.supxlabel("confidence (%)", fontsize=10)
-    figure.supylabel("accuracy (%)", fontsize=10)
+    figure.supylabel("accuracy (%); a point's area: share of the predictions", fontsize=10)
     handles = dict(zip(*grid[0].get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3,
                   frameon=False)
@@ -67,7 +67,7 @@ def confusion(table: pd.DataFrame, run: str) -> plt.Figure:
     image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(matrix.shape):
         share = matrix.iat[row, column]
-        if share >= 0.5:
+        if share > 0.5:
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8,
                       color="white" if share > 55 else "black")
     axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor")
@@ -115,14 +115,14 @@ def mistakes(images: np.ndarray, truths: Sequence[str], predictions: Sequence[st
     columns = min(6, len(images))
     rows = -(-len(images) // columns)
     figure, grid = plt.subplots(rows, columns, squeeze=False,
-                                figsize=(max(1.55 * columns, 4.5), 2.05 * rows + 0.4))
+                                figsize=(max(1.75 * columns, 4.5), 2.25 * rows + 0.4))
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, truth, prediction, confidence in zip(
             grid.flat, images, truths, predictions, confidences, strict=False):
         axes.imshow(image, interpolation="nearest")
-        axes.set_title("\n".join([wrap(f"is {truth}", 22),
-                                  wrap(f"not {prediction} ({100 * confidence:.1f} %)", 22)]),
-                       fontsize=8)
-    figure.suptitle(f"{run}: the most confident mistakes (share: confidence)", fontsize=10)
+        lines = (f"true: {truth}", f"predicted: {prediction}",
+                 f"{100 * confidence:.1f} % confident")
+        axes.set_title("\n".join(wrap(line, 24) for line in lines), fontsize=8)
+    figure.suptitle(f"{run}: the most confident mistakes", fontsize=10)
     return figure

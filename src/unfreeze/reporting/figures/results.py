@@ -16,8 +16,8 @@ from unfreeze.reporting.figures.style import (
     ORANGE,
     PALETTE,
     empty,
-    prefixed,
-    ticks_with_prefixes,
+    number,
+    number_ticks,
     wrap,
 )
 
@@ -26,7 +26,8 @@ def accuracy(table: pd.DataFrame, seeds: Mapping[str, Sequence[float]] | None = 
     """Test accuracy of every run with its 95 % interval, best on top.
 
     Args:
-        table: plots/accuracy.csv, best first. seeds: {run: accuracy of each seed}, drawn as strokes.
+        table: plots/accuracy.csv, best first. seeds: {run: accuracy of each seed}, drawn as
+            strokes.
     """
     if table.empty:
         return empty("No run has an accuracy: every one of them failed.")
@@ -40,9 +41,11 @@ def accuracy(table: pd.DataFrame, seeds: Mapping[str, Sequence[float]] | None = 
         own = (seeds or {}).get(run, [])
         axes.scatter(own, [place] * len(own), s=60, marker="|", color=GREY, zorder=2)
     for chosen, face, label in ((~one_seed, BLUE, "mean over seeds"),
-                                (one_seed, "white", "one seed: interval over the test images alone")):
+                                (one_seed, "white", "one seed: interval over test images alone")):
         if chosen.any():
-            _intervals(axes, table[chosen], places[chosen], BLUE, "o", face, label)
+            axes.hlines(places[chosen], table.low[chosen], table.high[chosen], color=BLUE)
+            axes.plot(table.accuracy[chosen], places[chosen], "o", color=BLUE,
+                      markerfacecolor=face, label=label)
     if seeds:
         axes.scatter([], [], s=60, marker="|", color=GREY, label="each seed")
     for place, mean, low, high in zip(places, table.accuracy, table.low, table.high, strict=True):
@@ -54,14 +57,6 @@ def accuracy(table: pd.DataFrame, seeds: Mapping[str, Sequence[float]] | None = 
     axes.set_xlabel("test accuracy (%) with its 95 % interval")
     figure.legend(loc="outside upper right", ncols=3, frameon=False)
     return figure
-
-
-def _intervals(axes: plt.Axes, table: pd.DataFrame, places: np.ndarray, color: str, marker: str,
-               face: str, label: str, value: str = "accuracy") -> None:
-    """Points with their intervals (columns low and high, NaN for none) lying on horizontal rows."""
-    axes.hlines(places, table.low, table.high, color=color, linewidth=1.5, zorder=3)
-    axes.plot(table[value], places, marker, color=color, markerfacecolor=face, label=label,
-              zorder=4)
 
 
 VERDICTS = {"holds": (BLUE, "o", BLUE), "contradicted": (ORANGE, "s", ORANGE),
@@ -85,8 +80,8 @@ def claims(table: pd.DataFrame) -> plt.Figure:
         figsize=(10, 0.5 + sum(0.55 + 0.21 * height for height in heights)))
     for axes, ((quantity, unit), rows) in zip(grid[:, 0], groups.items(), strict=True):
         _forest(axes, rows, unit)
-        axes.set_xlabel(f"{quantity} ({unit}): effect with its 95 % interval; "
-                        "above 0 is as claimed", fontsize=9)
+        axes.set_xlabel(f"{quantity} ({unit}): effect and 95 % interval; right of 0: as claimed",
+                        fontsize=9)
     shown = [verdict for verdict in VERDICTS if verdict in set(table.verdict)]
     for verdict in shown:
         color, marker, face = VERDICTS[verdict]
@@ -109,19 +104,16 @@ class _Row:
 
 def _rows(table: pd.DataFrame) -> list[_Row]:
     rows = []
-    for number, own in table.groupby("number", sort=False):
+    for place, own in table.groupby("number", sort=False):
         first = own.iloc[0]
-        head = wrap(f"{number}. {first.claim}", 46)
+        head = wrap(f"{place}. {first.claim}", 52)
         if len(own) > 1:
             rows.append(_Row(head, first.claim_verdict, first.claim_verdict, _height(head), None))
         for _, row in own.iterrows():
-            label = head if len(own) == 1 else wrap(row.comparison, 42)
+            label = head if len(own) == 1 else wrap(row.comparison, 52)
             right = row.verdict
             if np.isfinite(row.effect):
-                right = f"{_number(row.effect, row.unit)}"
-                if np.isfinite(row.low):
-                    right += f" [{_number(row.low, row.unit)}, {_number(row.high, row.unit)}]"
-                right += f"  {row.verdict}"
+                right = f"{_effect(row)}: {row.verdict}"
                 if len(own) == 1 and np.isfinite(row.p_corrected):
                     right += f", p {_p(row.p_corrected)}"
             rows.append(_Row(label, right, row.verdict, _height(label), row))
@@ -132,8 +124,11 @@ def _height(label: str) -> float:
     return max(1.2, 0.75 * (label.count("\n") + 1) + 0.3)
 
 
-def _number(value: float, unit: str) -> str:
-    return prefixed(unit)(value) if abs(value) >= 1000 else f"{value:.3g}"
+def _effect(row: pd.Series) -> str:
+    values = [row.effect, row.low, row.high] if np.isfinite(row.low) else [row.effect]
+    decimals = 1 if max(map(abs, values)) >= 1 else 3
+    effect, *ends = [number(value, row.unit, decimals) for value in values]
+    return ("+" if row.effect > 0 else "") + effect + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def _p(p: float) -> str:
@@ -154,12 +149,12 @@ def _forest(axes: plt.Axes, rows: list[_Row], unit: str) -> None:
         axes.text(1.02, place, row.right, transform=axes.get_yaxis_transform(), va="center",
                   fontsize=8, weight="bold" if row.comparison is None else "normal")
     axes.axvline(0, color=BLACK, linewidth=0.8)
-    axes.set_yticks(places, [row.label for row in rows], fontsize=8, ha="left")
+    axes.set_yticks(places, [row.label for row in rows], fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(0, total)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.08)
-    ticks_with_prefixes(axes.xaxis, unit)
+    number_ticks(axes.xaxis, unit)
 
 
 def fractions(table: pd.DataFrame) -> plt.Figure:
@@ -186,7 +181,7 @@ def fractions(table: pd.DataFrame) -> plt.Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(*_fraction_ticks(sorted(set(table.fraction))))
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes.set_xlabel("share of the training images (%, log2)")
+    axes.set_xlabel("share of the training images (%, log2 scale)")
     axes.set_ylabel("test accuracy (%), 95 % intervals")
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     return figure

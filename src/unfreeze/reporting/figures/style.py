@@ -18,6 +18,7 @@ from unfreeze import files  # noqa: E402
 BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, BLACK = PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#777777"
+_PREFIXED = matplotlib.ticker.EngFormatter(places=None)
 plt.rcParams |= {
     "svg.hashsalt": "unfreeze",
     "svg.fonttype": "none",
@@ -73,7 +74,7 @@ def panels(names: Sequence[str], columns: int, width: float, height: float,
 
 
 class _Wrapper(textwrap.TextWrapper):
-    wordsep_re = re.compile(r"(\s+|[^\s_-]*[_-]+)")  # a line may also end behind _ and -
+    wordsep_re = re.compile(r"( +|[^ _-]*[_-]+)")  # a line may also end behind _ and -
 
 
 def wrap(text: str, characters: int) -> str:
@@ -81,12 +82,15 @@ def wrap(text: str, characters: int) -> str:
     return "\n".join(_Wrapper(characters).wrap(text))
 
 
-def ticks_with_prefixes(axis: matplotlib.axis.Axis, unit: str) -> None:
-    """Label large and small values of an axis in thousands, millions ... (k, M, G)."""
-    axis.set_major_formatter(prefixed(unit))
+def number(value: float, unit: str, decimals: int | None = None) -> str:
+    """250000000 as 250 MB where the unit is bytes, else as 250 M; small ones as they are, with so
+    many decimals."""
+    if abs(value) >= 1000:
+        return _PREFIXED(value) + ("B" if unit == "bytes" else "")
+    return (f"{value:g}" if decimals is None else f"{value:.{decimals}f}").replace("-", "−")
+
+
+def number_ticks(axis: matplotlib.axis.Axis, unit: str) -> None:
+    """Label the ticks of an axis as `number` does."""
+    axis.set_major_formatter(lambda value, _: number(value, unit))
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-
-
-def prefixed(unit: str) -> matplotlib.ticker.EngFormatter:
-    """250000000 as 250 MB where the unit is bytes, else as 250 M."""
-    return matplotlib.ticker.EngFormatter("B" if unit == "bytes" else "")

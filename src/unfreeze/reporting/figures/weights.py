@@ -75,9 +75,9 @@ def similarity(table: pd.DataFrame, pairs: dict[str, list[str]]) -> plt.Figure:
         for axes, kind in zip(row, ("bias", "weight"), strict=False):
             _similarity_of_tensors(axes, cosines[cosines.kind == kind], layers)
         row[0].set_ylim(min(-0.25, own.value.min() - 0.05), 1.05)
-        row[0].set_title(f"{pair}: biases", loc="left", fontsize=10)
+        row[0].set_title(wrap(f"{pair}: biases", 56), loc="left", fontsize=10)
         row[1].set_title("weights", loc="left", fontsize=10)
-        row[0].set_ylabel(f"{runs[0]} and {runs[1]}\ncosine, CKA")
+        row[0].set_ylabel(wrap(f"{runs[0]} and {runs[1]}", 32) + "\ncosine, CKA")
 
         parts = own[own.measure == "cka"].groupby("part", sort=False).value
         row[2].plot(range(len(parts)), parts.mean(), "o-", color=BLUE, linewidth=1, markersize=4)
