@@ -90,7 +90,8 @@ def _label_points(axes: plt.Axes, points: pd.DataFrame) -> None:
             # Of the text alone: the annotation's own extent would include its line.
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)
-            fits = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0
+            fits = (inside.x0 < box.x0 and box.x1 < inside.x1
+                    and inside.y0 < box.y0 and box.y1 < inside.y1)
             if fits and not any(box.overlaps(other) for other in obstacles):
                 names.append(box)
                 break
