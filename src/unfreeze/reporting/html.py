@@ -109,6 +109,7 @@ def charts(plots: Path) -> dict[str, dict]:
 def chart(template: dict, rows: list[dict[str, str]]) -> dict:
     """A template of DVC with its rows, without what tells revisions apart: here is but one."""
     spec = _without_revisions(_filled(template, rows))
+    spec.pop("$schema", None)  # DVC's Vega-Lite may be older than ours, which would warn of it
     return spec | {"config": CONFIG | spec.get("config", {})}
 
 

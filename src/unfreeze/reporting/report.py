@@ -20,6 +20,7 @@ from unfreeze.reporting.document import (
     line,
     listed,
 )
+from unfreeze.scoring.costs import COSTS
 
 TABLES = ("accuracy", "claims", "confused", "confusion", "costs", "fractions", "learning_curves",
           "movement", "pareto", "recommendation", "reliability", "reported", "scores",
@@ -91,7 +92,7 @@ def recommendation(study: Study) -> Section:
     rows = study.rows["recommendation"]
     inside = [row for row in rows if row["within_budget"] == "yes"]
     over = [row for row in rows if row["within_budget"] == "no"]
-    budget = ", ".join(f"at most {quantity(limit, cost)} ({COSTS[cost]})"
+    budget = "; ".join(f"at most {quantity(limit, COSTS[cost].unit)} ({COSTS[cost].text})"
                        for cost, limit in study.budget.items())
     within = " within the budget" if budget else ""
     blocks = [line(f"Budget: {budget}." if budget else
@@ -104,8 +105,8 @@ def recommendation(study: Study) -> Section:
         changes = tables.changes_text(study.plan[chosen["run"]]["changes"])
         items.append((
             "Take ", Strong(chosen["run"]), f" ({changes}): ", *_accuracy(chosen),
-            f", {quantity(chosen['seconds'], 'seconds')} of training, "
-            f"{quantity(chosen['parameters_trainable'], 'parameters_trainable')}."))
+            f", {quantity(chosen['seconds'], 's')} of training, "
+            f"{quantity(chosen['parameters_trainable'], 'parameters')}."))
         if not tied:
             why = f"its accuracy is the highest{within}, distinguishably so from every other run's."
         elif chosen is best:
@@ -117,10 +118,10 @@ def recommendation(study: Study) -> Section:
         items.append(("Why: ", why))
         if chosen is not best:
             items.append((f"Highest accuracy{within}: ", Strong(best["run"]), ", ",
-                          *_accuracy(best), f", {quantity(best['seconds'], 'seconds')}."))
+                          *_accuracy(best), f", {quantity(best['seconds'], 's')}."))
         if tied:
             names = [f"{row['run']} ({percent(row['accuracy'])} %, "
-                     f"{quantity(row['seconds'], 'seconds')})" for row in tied]
+                     f"{quantity(row['seconds'], 's')})" for row in tied]
             items.append((f"Not distinguishable from {best['run']}: ", *listed(names), "."))
     elif over:
         blocks.append(line(Strong("No run lies within the budget.")))
@@ -196,10 +197,11 @@ def results(study: Study) -> Section:
         lines.append((run, _changes(study, run), _number(row["accuracy"], 1),
                       _interval_cell(row, 1, " †" if images_only else ""),
                       _number(entropy, 2), _number(row["replicates"]), *_cost_cells(costs[run])))
+    none = Number(None, "-")
     for run, why in study.failed.items():
-        seeds = Number(None, str(len(study.plan[run]["seeds"])))
-        lines.append((run, _changes(study, run), Number(None, "failed"), why, Number(None, "-"),
-                      seeds, *_cost_cells(costs.get(run))))
+        seeds = len(study.plan[run]["seeds"])
+        lines.append((run, f"{_changes(study, run)} (failed: {why})", Number(None, "failed"), none,
+                      none, _number(seeds), *_cost_cells(costs.get(run))))
     columns = ("run", "what it changes", "accuracy (%)", "95 % interval", "cross-entropy", "seeds",
                "trained parameters", "stored (MB)", "activations (MB)", "training time (s)")
     tests = sorted({str(scores["test_images"]) for scores in study.scores.values()})
@@ -298,7 +300,7 @@ def costs(study: Study) -> Section:
     return Section("Accuracy against cost", [
         line("Not dominated, by cost: no other run has at least their accuracy (the mean) for at "
              "most their cost."),
-        Items([(Strong(COSTS[cost]), ": ", *listed(runs)) for cost, runs in fronts.items()]),
+        Items([(Strong(COSTS[cost].text), ": ", *listed(runs)) for cost, runs in fronts.items()]),
         Picture("pareto.svg", "Accuracy of all runs against each cost"),
     ])
 
@@ -432,37 +434,25 @@ def how_sure(study: Study) -> Section:
     return Section("How sure is this", blocks)
 
 
-# What a cost is called in a sentence.
-COSTS = {
-    "seconds": "training time", "parameters_trainable": "trained parameters",
-    "parameters_total": "parameters", "trainable_bytes": "size of the trained parameters",
-    "stored_bytes": "stored", "activation_bytes": "activations",
-    "activation_bytes_1": "activations at batch 1", "flops": "operations an image",
-    "flops_forward": "operations forward", "flops_backward": "operations backward",
-    "peak_memory_bytes": "peak memory",
-}
-
-
-def quantity(value: float | str, name: str, sign: bool = False) -> str:
-    """A cost or a score as people write it: `9.1 MB`, `12.8 s`, `2,236,682 parameters`.
+def quantity(value: float | str, unit: str, sign: bool = False) -> str:
+    """A cost or a score as people write it: `9.08 MB`, `12.8 s`, `2,236,682 parameters`.
 
     Args:
-        name: of a cost or a metric. sign: whether a plus is written.
+        unit: of a scoring.costs.Cost or a scoring.metrics.Metric. sign: for a difference.
     """
     value, plus = float(value), "+" if sign else ""
-    if name.endswith(("bytes", "bytes_1")):
-        scale, unit = next(((scale, unit) for scale, unit in (
-            (1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if abs(value) >= scale), (1, "bytes"))
-        return f"{value / scale:{plus}.3g} {unit}"
-    if name.startswith("parameters"):
-        return f"{value:{plus},.0f} parameters"
-    if name.startswith("flops"):
-        return f"{value / 1e9:{plus}.3g} GFLOP"
-    if name in ("seconds",):
+    if unit in ("bytes", "operations"):
+        scale, prefix = next(((scale, prefix) for scale, prefix in (
+            (1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= scale), (1, ""))
+        unit = "B" if unit == "bytes" else f" {unit}".lstrip() if not prefix else " operations"
+        return f"{value / scale:{plus}.3g} {prefix}{unit}"
+    if unit == "parameters":
+        return f"{value:{plus},.0f} {unit}"
+    if unit == "s":
         return f"{value:{plus}.{1 if abs(value) < 100 else 0}f} s"
-    if name in ("cross_entropy", "brier"):
-        return f"{value:{plus}.3f}{' nats' if name == 'cross_entropy' else ''}"
-    return f"{value:{plus}.1f} {'points' if sign else '%'}"
+    if unit in ("%", "points"):
+        return f"{value:{plus}.1f} {'points' if sign else '%'}"
+    return f"{value:{plus}.3f} {unit}".rstrip()
 
 
 def percent(value: float | str) -> str:
@@ -493,10 +483,10 @@ def _claim_cells(row: dict[str, str]) -> tuple[Inline, Inline]:
     neither."""
     if not row["effect"]:
         return Number(None, "-"), Number(None, "-")
-    effect = Number(float(row["effect"]), quantity(row["effect"], row["quantity"], sign=True))
+    effect = Number(float(row["effect"]), quantity(row["effect"], row["unit"], sign=True))
     if not row["low"]:
         return effect, Number(None, "-")
-    low, high = (quantity(row[side], row["quantity"], sign=True).split(" ")[0]
+    low, high = (quantity(row[side], row["unit"], sign=True).split(" ")[0]
                  for side in ("low", "high"))
     return effect, Number(float(row["low"]), f"{low} to {high}")
 
