@@ -1,4 +1,5 @@
-"""params.yaml -> plan/: the settled runs, and the datasets, weights and subsets they need;
+"""params.yaml -> plan/: the settled runs, the datasets, weights and subsets they need, and what
+they are held against (claims, budget, reported numbers);
 compared/pairs.yaml: which runs are compared layer by layer."""
 
 from pathlib import Path
@@ -18,6 +19,9 @@ def main() -> None:
         files.write_yaml(folder / "datasets.yaml", plan.datasets)
         files.write_yaml(folder / "weights.yaml", plan.weights)
         files.write_yaml(folder / "subsets.yaml", plan.subsets)
+        files.write_yaml(folder / "claims.yaml", plan.claims)
+        files.write_yaml(folder / "budget.yaml", plan.budget)
+        files.write_yaml(folder / "reported.yaml", plan.reported)
     files.write_yaml(Path("compared/pairs.yaml"), plan.compare)
     print(f"{len(plan.runs)} runs: {', '.join(plan.runs)}")
 

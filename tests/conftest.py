@@ -86,12 +86,17 @@ PARAMS = {
     "lr: .*": "lr: 0.01",
     "runs:(\n|.)*": "runs:\n"
                     "  base: {}\n"
-                    "  own_freeze: {freeze: last_only}\n"
+                    "  own_freeze: {freeze: last_only, reported: 50}\n"
                     # Long enough to be killed within.
                     "  own_lr: {lr: 0.02, seeds: [1, 2], epochs: 40, rotation: 10}\n"
                     "  other_model: {model: tiny_b, init: scratch, freeze: none}\n"
                     "compare:\n"
-                    "  pair: [base, own_lr]\n",
+                    "  pair: [base, own_lr]\n"
+                    "claims:\n"
+                    "  - {claim: own_lr > own_freeze, note: more epochs and more to train}\n"
+                    "  - base.cross_entropy < o*\n"
+                    "  - own_freeze.parameters_trainable < base\n"
+                    "budget: {parameters_trainable: 1000}\n",
 }
 
 

@@ -29,10 +29,10 @@ PINNED = {
 
 
 def params(runs: dict | None = None, **knobs) -> dict:
-    """The project's params.yaml with pinned knobs, then `knobs`, and with `runs` as its runs; no
-    pair of runs is compared unless `compare` says so."""
+    """The project's params.yaml with pinned knobs, then `knobs`, and with `runs` as its runs;
+    nothing is compared or claimed about them unless `knobs` says so."""
     real = yaml.safe_load((ROOT / "params.yaml").read_text())
-    return copy.deepcopy(real | PINNED | {"compare": {}} | knobs
+    return copy.deepcopy(real | PINNED | {"compare": {}, "claims": [], "budget": {}} | knobs
                          | {"runs": {"base": {}} if runs is None else runs})
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from helpers import PINNED, ROOT, params
 from unfreeze import config
+from unfreeze.data import datasets
 from unfreeze.data.datasets import cifar10
 from unfreeze.errors import UserError
 from unfreeze.models import families
@@ -358,7 +359,7 @@ BAD_SHAPES = [
     *((params({name: {}}), ["runs", repr(name), "letters"])
       for name in ("v1.5", "a/b", "two words", "", "ünlaut", "new\n", 5, True, None)),
     *(({key: value for key, value in params().items() if key != gone}, [f"{gone} is missing"])
-      for gone in ("lr", "freeze", "runs", "seeds")),
+      for gone in ("lr", "freeze", "runs", "seeds", "claims", "budget")),
     (None, ["mapping"]),
     ([], ["mapping"]),
     ("freeze: early", ["mapping"]),
@@ -565,6 +566,80 @@ def test_suggestion_looks_past_capitals():
 
 def test_huge_whole_number_is_a_clear_error():
     message(params(fraction=10**400), "fraction", "at most 1")
+
+
+@pytest.fixture
+def five(tmp_path, monkeypatch):
+    """The name of a dataset of five classes."""
+    (tmp_path / "five.py").write_text(
+        "CLASSES = tuple('abcde')\nTRAIN, TEST = 1000, 500\nMEAN = STD = (0.5, 0.5, 0.5)\n")
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    return "five"
+
+
+def test_claims_budget_and_reported_numbers_are_kept():
+    plan = config.resolve(params(
+        {"base": {"reported": 93.7}, "early": {"freeze": "early", "reported": {
+            "accuracy": 90, "cross_entropy": 0.3}}, "late": {}},
+        claims=["base  > early", {"claim": "base.seconds < [early, late]", "note": "why\nnot"}],
+        budget={"seconds": 15, "stored_bytes": 1.0e6}))
+    assert plan.claims == [{"claim": "base > early", "note": ""},
+                           {"claim": "base.seconds < [early, late]", "note": "why not"}]
+    assert plan.budget == {"seconds": 15, "stored_bytes": 1e6}
+    assert plan.reported == {"base": {"accuracy": 93.7},
+                             "early": {"accuracy": 90, "cross_entropy": 0.3}}
+
+
+def test_reported_numbers_change_no_run():
+    plain, told = (config.resolve(params({"base": {}, "early": {"freeze": "early"} | own}))
+                   for own in ({}, {"reported": 50}))
+    assert plain.runs == told.runs and told.runs["early"]["changes"] == {"freeze": "early"}
+    assert told.reported == {"early": {"accuracy": 50}} and plain.reported == {}
+
+
+@pytest.mark.parametrize(("sections", "words"), [
+    ({"claims": ["early > base", "base > erly"]},
+     ["claims 2: 'base > erly': character 8: 'erly' is no run", "did you mean 'early'"]),
+    ({"claims": [{"claim": "base > ", "note": "n"}]}, ["claims 1: 'base >': character 7"]),
+    ({"claims": ["base > early", "base >  early"]}, ["claims 2: 'base > early' is there already"]),
+    ({"claims": "base > early"}, ["claims: 'base > early' is not allowed", "list of claims", "[]"]),
+    ({"claims": None}, ["claims: None is not allowed"]),
+    ({"claims": [5]}, ["claims 1: 5 is not allowed", "{claim: text, note: text}"]),
+    ({"claims": [{"note": "n"}]}, ["claims 1", "claim: text"]),
+    ({"claims": [{"claim": "base > early", "not": "n"}]}, ["claims 1", "note: text"]),
+    # What YAML makes of {claim: gap(base, early) > 1}.
+    ({"claims": [{"claim": "gap(base", "early) > 1": None}]}, ["claims 1", "in quotes"]),
+    ({"claims": ["five.top5 > 90"]}, ["claims 1: 'five.top5 > 90': top5 is always 100 for five",
+                                      "has 5 classes", "use accuracy"]),
+    ({"budget": {"second": 15}}, ["budget: 'second' is no cost", "did you mean 'seconds'",
+                                  "activation_bytes"]),
+    ({"budget": {"accuracy": 15}}, ["budget: 'accuracy' is no cost"]),
+    ({"budget": {5: 15}}, ["budget: 5 is no cost"]),
+    ({"budget": {"seconds": 0}}, ["budget.seconds: 0 is not allowed", "above 0"]),
+    ({"budget": {"seconds": "15"}}, ["budget.seconds: '15' is text", "write 15"]),
+    ({"budget": {"seconds": True}}, ["budget.seconds: True"]),
+    ({"budget": {"seconds": None}}, ["budget.seconds: None"]),
+    ({"budget": []}, ["budget: [] is not allowed", "mapping of costs", "or {}"]),
+])
+def test_bad_claims_and_budgets_are_named(five, sections, words):
+    message(params({"base": {}, "early": {"freeze": "early"}, "five": {"dataset": five}},
+                   **sections), *words)
+
+
+@pytest.mark.parametrize(("reported", "words"), [
+    (None, ["accuracy: None is not allowed", "0 to 100"]), (101, ["accuracy: 101", "0 to 100"]),
+    ("93", ["accuracy: '93' is text", "write 93"]), ({"ecee": 1}, ["'ecee' is no metric", "'ece'"]),
+    ({"seconds": 1}, ["'seconds' is no metric", "brier"]), ([93], ["accuracy: [93]"]),
+    ({"cross_entropy": -1}, ["cross_entropy: -1", "0 or more"]),
+    ({"top5": 99}, ["top5 is always 100", "5 classes"])])
+def test_bad_reported_number_is_named(five, reported, words):
+    message(params({"mine": {"dataset": five, "reported": reported}}),
+            "params.yaml: runs.mine.reported", *words)
+
+
+def test_reported_numbers_belong_to_a_run():
+    message(params() | {"reported": 90}, "reported: unknown knob")
+    message(params({"mine": {"reportd": 90}}), "runs.mine.reportd", "did you mean 'reported'")
 
 
 def test_config_imports_no_torch():

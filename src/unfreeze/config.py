@@ -16,7 +16,10 @@ from unfreeze.data import datasets, subsets
 from unfreeze.errors import UserError, nearest
 from unfreeze.knobs import (
     KNOBS,
+    NOT_NEGATIVE,
+    PERCENT,
     PHASE_KNOBS,
+    POSITIVE,
     READ_ONLY_WITH,
     TRAINING_KNOBS,
     check,
@@ -24,9 +27,11 @@ from unfreeze.knobs import (
 )
 from unfreeze.models import heads, own
 from unfreeze.models.facts import Model, Weights
+from unfreeze.scoring import claims, metrics
+from unfreeze.scoring.costs import COSTS
 from unfreeze.tuning import rules
 
-SECTIONS = ("runs", "compare")
+SECTIONS = ("runs", "compare", "claims", "budget")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class Plan:
             checkpoint of the user's, {"model", "stem", "image_size", "path", "digest"}}.
         subsets: {subset file name: the arguments that it is drawn with}.
         compare: {pair: [run, run]}.
+        claims: [{"claim": text, "note": text, perhaps empty}], each claim readable by
+            scoring.claims.
+        budget: {cost: the most that is allowed, in the unit of scoring.costs}.
+        reported: {run: {metric: number that somebody reported}}.
     """
 
     runs: dict[str, dict]
@@ -47,6 +56,9 @@ class Plan:
     weights: dict[str, dict]
     subsets: dict[str, dict]
     compare: dict[str, list[str]]
+    claims: list[dict[str, str]]
+    budget: dict[str, float]
+    reported: dict[str, dict[str, float]]
 
 
 def resolve(params: Any, file: str = "params.yaml") -> Plan:
@@ -61,7 +73,7 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     """
     if not isinstance(params, dict):
         raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
-    params = {key: value if key == "compare" else _numbers(value)
+    params = {key: value if key in ("compare", "claims") else _numbers(value)
               for key, value in params.items()}
     known = [*KNOBS, *SECTIONS]
     for key in params:
@@ -74,14 +86,20 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
             raise UserError(f"{file}: {key} is missing; add it: {what}")
     defaults = {key: value for key, value in params.items() if key in KNOBS}
     for key, value in defaults.items():
-        check(f"{file}: {key}", key, value)
+        check(f"{file}: {key}", KNOBS[key], value)
     if not isinstance(params["runs"], dict) or not params["runs"]:
         raise UserError(f"{file}: runs: must be a mapping with at least one run, such as "
                         "`base: {}`")
-    runs = {}
+    runs, reported = {}, {}
     for run, overrides in params["runs"].items():
         _check_name(f"{file}: runs", run, "a run")
-        runs[run] = _settle(file, run, defaults, overrides if overrides is not None else {})
+        own = overrides if overrides is not None else {}
+        # What others reported is no knob: it changes nothing of the run.
+        knobs = ({key: value for key, value in own.items() if key != "reported"}
+                 if isinstance(own, dict) else own)
+        runs[run] = _settle(file, run, defaults, knobs)
+        if knobs != own:
+            reported[run] = _reported(f"{file}: runs.{run}.reported", own["reported"], runs[run])
     return Plan(
         runs=runs,
         datasets=sorted({run["dataset"] for run in runs.values()}),
@@ -92,12 +110,18 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
             for seed, file in run["subsets"].items()
         },
         compare=_pairs(file, params["compare"], runs),
+        claims=_claims(f"{file}: claims", params["claims"], runs),
+        budget=_budget(f"{file}: budget", params["budget"]),
+        reported=reported,
     )
 
 
 _SECTION_TEXT = {"runs": "a mapping of run names to overrides",
                  "compare": "a mapping of names to pairs of runs, such as "
-                            "{tuned_and_scratch: [base, scratch]}, or {}"}
+                            "{tuned_and_scratch: [base, scratch]}, or {}",
+                 "claims": "a list of claims about runs, such as [base > scratch], or []",
+                 "budget": "a mapping of costs to the most that is allowed, such as "
+                           "{seconds: 60, stored_bytes: 1.0e+6}, or {}"}
 
 
 def _check_name(where: str, name: Any, what: str) -> None:
@@ -130,6 +154,62 @@ def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]
     return pairs
 
 
+def _claims(where: str, given: Any, runs: dict[str, dict]) -> list[dict[str, str]]:
+    if not isinstance(given, list):
+        raise UserError(f"{where}: {given!r} is not allowed; it must be {_SECTION_TEXT['claims']}")
+    read: dict[str, dict[str, str]] = {}
+    for number, entry in enumerate(given, start=1):
+        each = entry if isinstance(entry, dict) else {"claim": entry}
+        if (not all(isinstance(text, str) for text in each.values())
+                or not {"claim"} <= each.keys() <= {"claim", "note"}):
+            raise UserError(f"{where} {number}: {entry!r} is not allowed; it must be a text such "
+                            "as base > scratch, or {claim: text, note: text}, in quotes within the "
+                            "braces")
+        text, note = (" ".join(each.get(key, "").split()) for key in ("claim", "note"))
+        try:
+            claim = claims.parse(text, list(runs))
+        except UserError as error:
+            raise UserError(f"{where} {number}: {error}") from None
+        if text in read:
+            raise UserError(f"{where} {number}: {text!r} is there already; leave one of them out")
+        for run in claim.runs:
+            _check_classes(f"{where} {number}: {text!r}", claim.quantity, run, runs[run])
+        read[text] = {"claim": text, "note": note}
+    return list(read.values())
+
+
+def _check_classes(where: str, quantity: str, name: str, run: dict) -> None:
+    """A dataset of five classes has no top-5 accuracy but 100."""
+    count = len(datasets.dataset(run["dataset"]).CLASSES)
+    if quantity == "top5" and count <= metrics.TOP:
+        raise UserError(f"{where}: top5 is always 100 for {name}, whose dataset {run['dataset']} "
+                        f"has {count} classes; allowed for more than {metrics.TOP}; use accuracy")
+
+
+def _budget(where: str, given: Any) -> dict[str, float]:
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: {given!r} is not allowed; it must be {_SECTION_TEXT['budget']}")
+    for cost, most in given.items():
+        if cost not in COSTS:
+            raise UserError(f"{where}: {cost!r} is no cost{nearest(cost, COSTS)}; allowed: "
+                            f"{', '.join(COSTS)}")
+        check(f"{where}.{cost}", POSITIVE, most)
+    return given
+
+
+def _reported(where: str, given: Any, run: dict) -> dict[str, float]:
+    """Reported numbers by metric; a number alone is an accuracy."""
+    given = given if isinstance(given, dict) else {"accuracy": given}
+    for name, number in given.items():
+        if name not in metrics.METRICS:
+            raise UserError(f"{where}: {name!r} is no metric{nearest(name, metrics.METRICS)}; "
+                            f"allowed: {', '.join(metrics.METRICS)}")
+        _check_classes(where, name, "this run", run)
+        check(f"{where}.{name}", PERCENT if metrics.METRICS[name].unit == "%" else NOT_NEGATIVE,
+              number)
+    return given
+
+
 def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
     """One run: every knob, and besides them `changes` (its own overrides), `training`
     (its phases settled, each with its table of rules.part_table), `weights` (name or None) and
@@ -141,9 +221,10 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
                         "values, {} for none")
     for key, value in overrides.items():
         if key not in KNOBS:
-            raise UserError(f"{where}.{key}: unknown knob{nearest(key, KNOBS)}; "
-                            f"allowed: {', '.join(KNOBS)}")
-        check(f"{where}.{key}", key, value)
+            known = [*KNOBS, "reported"]
+            raise UserError(f"{where}.{key}: unknown knob{nearest(key, known)}; "
+                            f"allowed: {', '.join(known)}")
+        check(f"{where}.{key}", KNOBS[key], value)
     run = defaults | overrides
 
     def place(key: str) -> str:
@@ -274,7 +355,7 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
             if key not in PHASE_KNOBS:
                 raise UserError(f"{where}: {key}: no knob of a phase{nearest(key, PHASE_KNOBS)}; "
                                 f"allowed: {', '.join(PHASE_KNOBS)}")
-            check(f"{where}: {key}", key, value)
+            check(f"{where}: {key}", KNOBS[key], value)
         own = {key: phase.get(key, run[key]) for key in PHASE_KNOBS}
         if "gamma" in phase and own["schedule"] != "exponential":
             raise UserError(f"{where}: gamma: has no effect with schedule: {own['schedule']}; "

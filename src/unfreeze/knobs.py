@@ -72,8 +72,9 @@ def _fits_scales(value: Any) -> bool:
 
 _FRACTION = _number("a number above 0 and at most 1", lambda value: 0 < value <= 1)
 _BELOW_ONE = _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1)
-_NOT_NEGATIVE = _number("a number, 0 or more", lambda value: value >= 0)
-_POSITIVE = _number("a number above 0", lambda value: value > 0)
+NOT_NEGATIVE = _number("a number, 0 or more", lambda value: value >= 0)
+POSITIVE = _number("a number above 0", lambda value: value > 0)
+PERCENT = _number("percent, a number from 0 to 100", lambda value: 0 <= value <= 100)
 _SWITCH = Knob("true, false", lambda value: isinstance(value, bool))
 
 
@@ -99,28 +100,28 @@ KNOBS: dict[str, Knob] = {
     "freeze": Knob(rules.ALLOWED, _fits_freeze),
     "frozen_batchnorm": _choice("eval", "train"),
     "lora_rank": _integer(1),
-    "lora_alpha": _POSITIVE,
+    "lora_alpha": POSITIVE,
     "lora_layers": Knob("all, or a list of names such as layer4.* or *.conv1",
                         lambda value: value == "all" or (is_names(value) and value != [])),
     "tinytl_groups": _integer(1),
-    "l2_sp": _NOT_NEGATIVE,
+    "l2_sp": NOT_NEGATIVE,
     "phases": Knob("a list of phases, such as [{freeze: last_only, epochs: 1}, {freeze: none}]",
                    lambda value: isinstance(value, list)),
     "epochs": _integer(1),
     "batch_size": _integer(2),
     "accumulate": _integer(1),
     "optimizer": _choice("sgd", "adam", "adamw"),
-    "lr": _POSITIVE,
+    "lr": POSITIVE,
     "lr_scale": Knob("{part: multiplier above 0}", _fits_scales),
     "lr_decay": _FRACTION,
     "momentum": _BELOW_ONE,
-    "weight_decay": _NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
     "decay_biases_and_norms": _SWITCH,
     "schedule": _choice("constant", "cosine", "exponential"),
     "gamma": _FRACTION,
     "warmup_epochs": _integer(0),
     "label_smoothing": _BELOW_ONE,
-    "clip_norm": _NOT_NEGATIVE,
+    "clip_norm": NOT_NEGATIVE,
     "ema": _BELOW_ONE,
     "patience": _integer(0),
     "select": _choice("last", "best"),
@@ -133,8 +134,8 @@ KNOBS: dict[str, Knob] = {
     "flip": _SWITCH,
     "crop_padding": _integer(0),
     "rotation": _number("degrees from 0 to 180", lambda value: 0 <= value <= 180),
-    "mixup": _NOT_NEGATIVE,
-    "cutmix": _NOT_NEGATIVE,
+    "mixup": NOT_NEGATIVE,
+    "cutmix": NOT_NEGATIVE,
 }
 
 # Knobs that only some values of another knob read.
@@ -163,9 +164,8 @@ TRAINING_KNOBS = (
 )
 
 
-def check(where: str, key: str, value: Any) -> None:
+def check(where: str, knob: Knob, value: Any) -> None:
     """Raise UserError unless a value is allowed for a knob; `where` names file and key."""
-    knob = KNOBS[key]
     if knob.fits(value):
         return
     if knob.number and isinstance(value, str):
