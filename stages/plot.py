@@ -1,36 +1,71 @@
-"""plots/*.csv, metrics/ -> plots/*.svg and report.md."""
+"""metrics/, plots/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import _source  # noqa: F401
 from unfreeze import files
+from unfreeze.data import arrays
 from unfreeze.errors import run_stage
-from unfreeze.reporting import figures, report, tables
+from unfreeze.reporting import document, figures, html, report
 
 PLOTS = Path("plots")
+MISTAKES = 24
+WORDS = ("run", "metric", "interval", "claim", "note", "comparison", "quantity", "unit", "verdict",
+         "claim_verdict", "advice", "within", "split", "series", "init", "cost", "dominated",
+         "scaled", "actual", "predicted", "part", "pair", "measure", "kind", "tensor", "shape")
 
 
 def main() -> None:
-    plan = files.read_yaml(Path("plan/runs.yaml"))
-    metrics = {run: files.read_json(Path("metrics/details") / f"{run}.json") for run in plan}
-    seeds = {run: list(own["accuracy"]["seeds"].values()) for run, own in metrics.items()}
-    costs = {row["run"]: row for row in files.read_csv(PLOTS / "costs.csv")}
-    base = tables.base(plan)
-    pairs = files.read_yaml(tables.PAIRS)
-    similarity = pd.read_csv(PLOTS / "similarity.csv", dtype={"pair": str, "run": str})
+    study = report.read(Path("."))
+    mean_of_seeds = {run: list(scores["accuracy"]["seeds"].values())
+                     for run, scores in study.scores.items() if run not in study.failed}
+    draw("accuracy.svg", figures.accuracy(table("accuracy"), mean_of_seeds))
+    for name in ("claims", "fractions", "learning_curves", "movement", "pareto", "reliability",
+                 "wall_clock"):
+        draw(f"{name}.svg", getattr(figures, name)(table(name)))
+    draw("confusion.svg", figures.confusion(table("confusion"), study.shown or ""))
+    draw("similarity.svg", figures.similarity(table("similarity"), study.pairs))
+    draw("mistakes.png", figures.mistakes(*most_confident_mistakes(study)))
 
-    for name, figure in {
-        "accuracy": figures.accuracy(pd.read_csv(PLOTS / "accuracy.csv"), seeds),
-        "learning_curves": figures.learning_curves(pd.read_csv(PLOTS / "learning_curves.csv")),
-        "confusion": figures.confusion(pd.read_csv(PLOTS / "confusion.csv"), base),
-        "parameters": figures.parameters(pd.read_csv(PLOTS / "costs.csv")),
-        "similarity": figures.similarity(similarity, pairs),
-    }.items():
-        figures.save(figure, PLOTS / f"{name}.svg")
-    files.write_text(Path("report.md"), report.markdown(
-        plan, metrics, costs, report.similarity(similarity, pairs)))
+    title, sections = report.title(study), report.sections(study)
+    files.write_text(Path("report.md"), document.markdown(title, sections))
+    pictures = {path.name: html.data_uri(path)
+                for path in (*PLOTS.glob("*.svg"), PLOTS / "mistakes.png")}
+    files.write_text(Path("report.html"),
+                     html.page(title, sections, html.charts(PLOTS), pictures))
+
+
+def draw(name: str, figure: figures.Figure) -> None:
+    figures.save(figure, PLOTS / name)
+
+
+def table(name: str) -> pd.DataFrame:
+    """plots/NAME.csv. A run or a class may be called `NA` or `1`, and is a text all the same."""
+    path = PLOTS / f"{name}.csv"
+    numbers = [column for column in pd.read_csv(path, nrows=0).columns if column not in WORDS]
+    return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False,
+                       na_values=dict.fromkeys(numbers, [""]))
+
+
+def most_confident_mistakes(study: report.Study) -> tuple:
+    """Of the shown run's first seed: images, true classes, predicted ones, confidences, the run."""
+    run = study.shown
+    if run is None:
+        return np.empty((0, 1, 1, 3), np.uint8), [], [], [], ""
+    settled = study.plan[run]
+    with np.load(Path("runs") / run / "per_image.npz") as scores:
+        predicted, confidence = scores["predicted"][0], scores["confidence"][0]
+        labels, classes = scores["labels"], scores["classes"]
+        subset = settled["subsets"][int(scores["seeds"][0])]
+    wrong = np.flatnonzero(predicted != labels)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    indices = np.array(files.read_json(Path("subsets") / subset)["test"])[chosen]
+    images = arrays.load(Path("data") / settled["dataset"]).test_images[indices]
+    return (images, classes[labels[chosen]].tolist(), classes[predicted[chosen]].tolist(),
+            confidence[chosen].tolist(), run)
 
 
 if __name__ == "__main__":

@@ -56,14 +56,15 @@ class Table:
         name: what it shows, said to those who do not see it.
         columns: titles. numbers: those that hold numbers.
         rows: a cell for each column.
-        sorted_by: (column, "ascending" or "descending"), for a table that readers may sort
-            otherwise; None: its order has a meaning.
+        sortable: whether readers may sort it; else its order has a meaning. sorted_by: (column,
+            "ascending" or "descending"), where it comes sorted by one.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: list[tuple[Inline, ...]]
     numbers: frozenset[str] = frozenset()
+    sortable: bool = False
     sorted_by: tuple[str, str] | None = None
 
 

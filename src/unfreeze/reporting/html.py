@@ -32,17 +32,18 @@ from unfreeze.reporting.document import (
 FOLDER = Path(__file__).parent
 TEMPLATES = FOLDER / "templates"
 FILTER_FROM = 10  # rows; shorter tables are taken in at a glance
+LONG = 30  # characters; columns with longer texts get room for them
 
 # Text and lines take the page's colour, whether it is light, dark or printed.
 _INK = "currentColor"
 CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
-    "axis": {"labelColor": _INK, "titleColor": _INK, "domainColor": _INK, "tickColor": _INK,
-             "gridColor": _INK, "gridOpacity": 0.15},
-    "legend": {"labelColor": _INK, "titleColor": _INK},
-    "header": {"labelColor": _INK, "titleColor": _INK},
-    "title": {"color": _INK, "subtitleColor": _INK},
+    "axis": {"labelFontSize": 11, "titleFontSize": 12, "labelColor": _INK, "titleColor": _INK,
+             "domainColor": _INK, "tickColor": _INK, "gridColor": _INK, "gridOpacity": 0.15},
+    "legend": {"labelFontSize": 11, "titleFontSize": 12, "labelColor": _INK, "titleColor": _INK},
+    "header": {"labelFontSize": 12, "labelColor": _INK, "titleColor": _INK},
+    "title": {"fontSize": 13, "color": _INK, "subtitleColor": _INK},
     "text": {"color": _INK},
     "rule": {"color": _INK},
     "view": {"stroke": None},
@@ -217,8 +218,10 @@ def _size(spec: dict) -> tuple[str, str]:
 
 
 def _table(table: Table) -> str:
-    sortable = table.sorted_by is not None or len(table.rows) >= FILTER_FROM
-    head = "".join(_head(table, column, sortable) for column in table.columns)
+    filtered = table.sortable and len(table.rows) >= FILTER_FROM
+    wide = {column for place, column in enumerate(table.columns) if column not in table.numbers
+            and any(len(_text(row[place])) > LONG for row in table.rows)}
+    head = "".join(_head(table, column, column in wide) for column in table.columns)
     rows = "\n".join(
         "<tr>" + "".join(
             _cell(cell, column in table.numbers, place == 0)
@@ -228,19 +231,19 @@ def _table(table: Table) -> str:
     search = (f'<p class="filter"><label>Filter <input type="search" autocomplete="off" '
               f'aria-label="Filter {name}"></label> <output>{len(table.rows)} of '
               f"{len(table.rows)}</output></p>\n"
-              if sortable and len(table.rows) >= FILTER_FROM else "")
+              if filtered else "")
     return (f'<div class="table">\n{search}<div class="scroll" role="region" tabindex="0" '
-            f'aria-label="{name}">\n<table{" class=sortable" if sortable else ""}>\n'
+            f'aria-label="{name}">\n<table{" class=sortable" if table.sortable else ""}>\n'
             f"<caption>{name}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n"
             "</tbody>\n</table>\n</div>\n</div>")
 
 
-def _head(table: Table, column: str, sortable: bool) -> str:
-    kind = ' class="number"' if column in table.numbers else ""
-    order = (f' aria-sort="{table.sorted_by[1]}"'
-             if table.sorted_by and table.sorted_by[0] == column else "")
+def _head(table: Table, column: str, wide: bool) -> str:
+    kind = ' class="number"' if column in table.numbers else ' class="wide"' if wide else ""
+    by, direction = table.sorted_by or (None, None)
+    order = f' aria-sort="{direction}"' if by == column else ""
     text = _escape(column)
-    if sortable:
+    if table.sortable:
         text = f'<button type="button">{text}<span aria-hidden="true"></span></button>'
     return f'<th scope="col"{kind}{order}>{text}</th>'
 
@@ -252,6 +255,10 @@ def _cell(cell: Inline, number: bool, first: bool) -> str:
         value = f' data-value="{"" if cell.value is None else cell.value}"'
     tag, scope = ("th", ' scope="row"') if first else ("td", "")
     return f"<{tag}{scope}{kind}{value}>{_inline(cell)}</{tag}>"
+
+
+def _text(cell: Inline) -> str:
+    return cell if isinstance(cell, str) else cell.text
 
 
 def _line(parts: tuple[Inline, ...]) -> str:

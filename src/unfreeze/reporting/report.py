@@ -159,7 +159,7 @@ def claims(study: Study) -> Section:
             lines.append((Code(first["claim"]), Verdict(first["claim_verdict"]), *cells[0],
                           p_value(first["p_corrected"]), advice))
     verdicts = [own[0]["claim_verdict"] for own in by_claim.values()]
-    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
+    counts = [f"{verdicts.count(verdict)} × {verdict}" for verdict in dict.fromkeys(verdicts)]
     return Section("Claims", [
         line(f"{_count(len(by_claim), 'claim')} of params.yaml: ", *listed(counts), ". Effect: the "
              "left side less the right, or for < the right less the left, so that a claim holds "
@@ -208,7 +208,8 @@ def results(study: Study) -> Section:
     dagger = (" † One seed: the interval is over test images only, and says nothing of how another "
               "seed would do.") if one_seed else ""
     return Section("All runs", [
-        Table("all runs", columns, lines, frozenset(columns[2:]), ("accuracy (%)", "descending")),
+        Table("all runs", columns, lines, frozenset(columns[2:]), True,
+              ("accuracy (%)", "descending")),
         line(f"Means over seeds, on {' or '.join(tests)} test images.{dagger} Stored: what one "
              "seed's model adds to the pretrained weights. Activations: what autograd keeps for "
              "the backward pass of a batch, counted in float32. Training time: of one seed, "
@@ -237,7 +238,7 @@ def other_scores(study: Study) -> Section:
         lines.append((row["run"], *(_score_cell(own.get(metric), digits)
                                     for metric, digits, _ in shown)))
     return Section("Other scores", [
-        Table("other scores", columns, lines, frozenset(columns[1:])),
+        Table("other scores", columns, lines, frozenset(columns[1:]), True),
         line("With 95 % intervals. Calibration error: expected, over 15 bins of equal width, "
              "before and after scaling the logits by one temperature fitted on the validation "
              "images. Brier score: sum over classes of squared differences, from 0 to 2. Per "
@@ -281,7 +282,7 @@ def matched(study: Study) -> Section:
              f"and at the end of the last epoch within {limit:.1f} s of training ({why}; - where "
              "not every seed had finished an epoch). The learning rate was not planned to end "
              "there, so a run cut short is not at its best."),
-        Table("matched epochs and time", columns, lines, frozenset(columns[1:]),
+        Table("matched epochs and time", columns, lines, frozenset(columns[1:]), True,
               (in_seconds, "descending")),
         Picture("learning_curves.svg", "Accuracy over epochs"),
         Picture("wall_clock.svg", "Validation accuracy over training time"),
@@ -324,7 +325,7 @@ def mistakes(study: Study) -> Section:
         blocks.append(Table(
             "most confused classes", ("true class", "taken for", "images of that class (%)"),
             [(row["actual"], row["predicted"], _number(row["percent"], 1)) for row in pairs],
-            frozenset({"images of that class (%)"}),
+            frozenset({"images of that class (%)"}), True,
             ("images of that class (%)", "descending")))
     return Section(f"What {run} gets wrong", [
         *blocks, Picture("mistakes.png", f"The most confident mistakes of {run}")])
@@ -444,8 +445,7 @@ def quantity(value: float | str, unit: str, sign: bool = False) -> str:
     if unit in ("bytes", "operations"):
         scale, prefix = next(((scale, prefix) for scale, prefix in (
             (1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= scale), (1, ""))
-        unit = "B" if unit == "bytes" else f" {unit}".lstrip() if not prefix else " operations"
-        return f"{value / scale:{plus}.3g} {prefix}{unit}"
+        return f"{value / scale:{plus}.3g} {prefix}{'B' if unit == 'bytes' else ' ' + unit}"
     if unit == "parameters":
         return f"{value:{plus},.0f} {unit}"
     if unit == "s":
