@@ -1,4 +1,4 @@
-"""runs/ of the planned runs, compared/ of the planned pairs -> metrics/ and plots/*.csv."""
+"""runs/ of the planned runs, compared/ of the planned pairs, plan/ -> metrics/ and plots/*.csv."""
 
 import shutil
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import run_stage
-from unfreeze.reporting import tables
+from unfreeze.reporting import budget, estimates, tables, verdicts
 
-PLOTS = Path("plots")
+PLAN, PLOTS = Path("plan"), Path("plots")
 
 
 def main() -> None:
-    runs = tables.read_runs(Path("plan"), Path("runs"))
+    plan = files.read_yaml(PLAN / "runs.yaml")
+    runs = tables.read_runs(plan, Path("runs"))
     pairs = files.read_yaml(tables.PAIRS)
     # What runs and pairs of an earlier params.yaml left behind would be part of this stage's
     # dependencies `runs` and `compared`, so that a clone, which lacks it, would never be up to
@@ -22,19 +23,39 @@ def main() -> None:
             shutil.rmtree(folder)
     for file in set(tables.PAIRS.parent.glob("*.csv")) - set(map(tables.pair_file, pairs)):
         file.unlink()
-    base = next(run for run in runs if run.name == tables.base(each.name for each in runs))
+    scored = estimates.read_runs(plan, Path("runs"))
+    own = estimates.intervals(scored)
+    judged = verdicts.judge(files.read_yaml(PLAN / "claims.yaml"), scored)
+    candidates = budget.recommend(scored, files.read_yaml(PLAN / "budget.yaml"), own)
+
     with files.whole_folder(Path("metrics")) as folder:
-        files.write_json(folder / "accuracy.json",
-                         {run.name: run.metrics["accuracy"]["mean"] for run in runs})
+        files.write_json(folder / "accuracy.json", {
+            run.name: run.metrics["accuracy"]["mean"] for run in runs if not run.failed})
+        files.write_json(folder / "claims.json", verdicts.claim_metrics(judged))
         for run in runs:
             files.write_json(folder / "runs" / f"{run.name}.json", tables.run_metrics(run))
             files.write_json(folder / "details" / f"{run.name}.json", run.metrics)
-    files.write_csv(PLOTS / "accuracy.csv", tables.ACCURACY, tables.accuracy_rows(runs))
-    files.write_csv(PLOTS / "learning_curves.csv", tables.CURVES, tables.curve_rows(runs))
-    files.write_csv(PLOTS / "confusion.csv", tables.CONFUSION, tables.confusion_rows(base))
-    files.write_csv(PLOTS / "costs.csv", tables.COSTS, tables.cost_rows(runs))
-    files.write_csv(PLOTS / "similarity.csv", tables.SIMILARITY, tables.similarity_rows(
-        {pair: files.read_csv(tables.pair_file(pair)) for pair in pairs}))
+    base = next(run for run in runs if run.name == tables.base(plan))
+    for name, header, rows in (
+        ("accuracy", tables.ACCURACY, tables.accuracy_rows(runs, own)),
+        ("scores", tables.SCORES, tables.score_rows(runs, own)),
+        ("claims", verdicts.CLAIMS, verdicts.claim_rows(judged)),
+        ("reported", verdicts.REPORTED,
+         verdicts.reported_rows(files.read_yaml(PLAN / "reported.yaml"), own)),
+        ("recommendation", budget.RECOMMENDATION, budget.recommendation_rows(candidates)),
+        ("pareto", budget.PARETO, budget.pareto_rows(scored, own)),
+        ("learning_curves", tables.CURVES, tables.curve_rows(runs)),
+        ("wall_clock", tables.WALL_CLOCK, tables.wall_clock_rows(runs)),
+        ("fractions", tables.FRACTIONS, tables.fraction_rows(runs, own)),
+        ("reliability", tables.RELIABILITY, tables.reliability_rows(runs)),
+        ("confusion", tables.CONFUSION, tables.confusion_rows(base)),
+        ("confused", tables.CONFUSED, tables.confused_rows(runs)),
+        ("movement", tables.MOVEMENT, tables.movement_rows(runs)),
+        ("costs", tables.COSTS, tables.cost_rows(runs)),
+        ("similarity", tables.SIMILARITY, tables.similarity_rows(
+            {pair: files.read_csv(tables.pair_file(pair)) for pair in pairs})),
+    ):
+        files.write_csv(PLOTS / f"{name}.csv", header, rows)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,38 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers import ROOT
-from unfreeze.scoring import metrics
+from unfreeze import files
+from unfreeze.scoring import calibration, metrics
 
 RNG = np.random.default_rng(0)
 LOGITS = (4 * RNG.standard_normal((200, 10))).astype(np.float32)
 LABELS = RNG.integers(0, 10, 200)
+CLASSES = [f"c{i}" for i in range(10)]
+
+
+def mean(name, logits, labels):
+    return metrics.per_image(np.asarray(logits), np.asarray(labels))[name].mean()
+
+
+def scored(logits, labels, seeds, classes):
+    values = [metrics.per_image(own, labels) for own in logits]
+    return metrics.score({name: np.stack([own[name] for own in values]) for name in values[0]},
+                         metrics.confusion_matrix(logits, labels), seeds, classes)
 
 
 def test_cross_entropy_is_torchs():
     expected = F.cross_entropy(torch.from_numpy(LOGITS).double(), torch.from_numpy(LABELS)).item()
-    assert metrics.cross_entropy(LOGITS, LABELS) == pytest.approx(expected, rel=1e-12)
+    assert mean("cross_entropy", LOGITS, LABELS) == pytest.approx(expected, rel=1e-12)
 
 
 def test_log_softmax_is_torchs_also_for_huge_logits():
@@ -29,54 +45,105 @@ def test_log_softmax_is_torchs_also_for_huge_logits():
 @pytest.mark.parametrize("k", [1, 2, 5, 9, 10])
 def test_top_k_is_torchs(k):
     best = torch.from_numpy(LOGITS).topk(k, dim=1).indices.numpy()
-    expected = 100 * (best == LABELS[:, None]).any(axis=1).mean()
-    assert metrics.top_k_accuracy(LOGITS, LABELS, k) == pytest.approx(expected)
+    expected = (best == LABELS[:, None]).any(axis=1)
+    assert np.array_equal(metrics.label_rank(LOGITS, LABELS) < k, expected)
 
 
 def test_ties_go_to_the_lower_class_as_in_argmax():
     logits = np.array([[1.0, 1, 1], [0, 2, 2], [3, 3, 0]])
-    for labels, top1, top2 in [([0, 1, 0], 100, 100), ([1, 2, 1], 0, 100), ([2, 0, 2], 0, 0)]:
+    for labels, rank in [([0, 1, 0], 0), ([1, 2, 1], 1), ([2, 0, 2], 2)]:
         labels = np.array(labels)
-        assert metrics.top_k_accuracy(logits, labels, 1) == top1
-        assert metrics.top_k_accuracy(logits, labels, 2) == top2
-        assert 100 * np.trace(metrics.confusion_matrix(logits, labels)) / 3 == top1
-
-
-def test_coarse_logits_agree_with_argmax():
+        assert metrics.label_rank(logits, labels).tolist() == [rank] * 3
+        assert np.trace(metrics.confusion_matrix(logits[None], labels)) == 3 * (rank == 0)
     # bf16 logits tie often.
-    logits = np.round(LOGITS)
-    assert metrics.top_k_accuracy(logits, LABELS, 1) == pytest.approx(
-        100 * (logits.argmax(1) == LABELS).mean())
+    coarse = np.round(LOGITS)
+    assert mean("accuracy", coarse, LABELS) == pytest.approx(
+        100 * (coarse.argmax(1) == LABELS).mean())
 
 
-def test_diverged_model_is_not_scored_as_right():
-    # The training loss is checked before the last step, so a model can end in NaN.
-    logits = np.full((4, 3), np.nan)
-    try:
-        accuracy = metrics.top_k_accuracy(logits, np.array([0, 1, 2, 1]), 1)
-    except ValueError:
-        return
-    assert accuracy <= 50
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 10**6), st.booleans())
+@pytest.mark.filterwarnings("ignore::UserWarning")  # scikit-learn's, on predictions without labels
+def test_means_over_images_are_scikit_learns_metrics(images, classes, seed, coarse):
+    rng = np.random.default_rng(seed)
+    logits = rng.choice([0.1, 3, 100]) * rng.standard_normal((images, classes))
+    logits = np.round(logits) if coarse else logits
+    labels = rng.integers(0, rng.integers(1, classes + 1), images)
+    values = metrics.per_image(logits, labels)
+    predicted, probabilities = logits.argmax(1), calibration.softmax(logits)
+    expected = {
+        "accuracy": 100 * sklearn.metrics.accuracy_score(labels, predicted),
+        "balanced_accuracy": 100 * sklearn.metrics.balanced_accuracy_score(labels, predicted),
+        "brier": np.square(probabilities - np.eye(classes)[labels]).sum(axis=1).mean(),
+    }
+    if classes > 1:
+        expected["brier"] = sklearn.metrics.brier_score_loss(
+            labels, probabilities, labels=range(classes), scale_by_half=False)
+        expected["cross_entropy"] = -np.log(np.maximum(
+            probabilities[np.arange(images), labels], 1e-300)).mean()
+    if classes > 5 and not coarse:
+        expected["top5"] = 100 * sklearn.metrics.top_k_accuracy_score(
+            labels, logits, k=5, labels=range(classes))
+    for name, value in expected.items():
+        assert values[name].mean() == pytest.approx(value, rel=1e-9, abs=1e-9), name
+    assert list(values) == [name for name in metrics.METRICS if name != "top5" or classes > 5]
+    assert all(own.shape == (images,) and own.dtype == float for own in values.values())
 
 
-def test_confusion_matrix_counts_by_hand():
-    logits = np.eye(3)[[0, 1, 1, 2, 0]]
-    assert metrics.confusion_matrix(logits, np.array([0, 0, 1, 2, 2])).tolist() == [
-        [1, 1, 0], [0, 1, 0], [1, 0, 1]]
+def test_log_loss_is_scikit_learns():
+    expected = sklearn.metrics.log_loss(LABELS, calibration.softmax(LOGITS), labels=range(10))
+    assert mean("cross_entropy", LOGITS, LABELS) == pytest.approx(expected, rel=1e-9)
 
 
-def test_confusion_matrix_is_a_plain_count():
-    matrix = metrics.confusion_matrix(LOGITS, LABELS)
-    expected = np.zeros((10, 10), int)
-    for row, label in zip(LOGITS, LABELS, strict=True):
-        expected[label, row.argmax()] += 1
-    assert np.array_equal(matrix, expected)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # scikit-learn's, on class 5
+def test_balanced_accuracy_per_image_is_its_derivative_by_an_image_s_weight():
+    labels = np.where((RNG.random(200) < 0.5) | (LABELS == 5), 3, LABELS)  # unbalanced, no class 5
+    logits = LOGITS + 6 * np.eye(10)[labels]
+    values = metrics.per_image(logits, labels)["balanced_accuracy"]
+    assert len(np.unique(values)) > 5
+    for image in range(0, 200, 20):
+        weights = np.ones(200)
+        weights[image] += 1e-6
+        weighted = 100 * sklearn.metrics.balanced_accuracy_score(
+            labels, logits.argmax(1), sample_weight=weights)
+        derivative = (weighted - values.mean()) / 1e-6
+        assert 200 * derivative == pytest.approx(values[image] - values.mean(), rel=1e-4, abs=1e-3)
 
 
-def test_class_without_images_has_no_accuracy():
-    matrix = metrics.confusion_matrix(np.eye(4)[[0, 3]], np.array([0, 0]))
-    assert matrix.shape == (4, 4)
-    assert metrics.per_class_accuracy(matrix) == [50.0, None, None, None]
+def test_confusion_matrix_is_scikit_learns_over_all_replicates():
+    other = LOGITS[::-1]
+    expected = sum(sklearn.metrics.confusion_matrix(LABELS, own.argmax(1), labels=range(10))
+                   for own in (LOGITS, other))
+    assert np.array_equal(metrics.confusion_matrix(np.stack([LOGITS, other]), LABELS), expected)
+    by_hand = metrics.confusion_matrix(np.eye(3)[None, [0, 1, 1, 2, 0]], np.array([0, 0, 1, 2, 2]))
+    assert by_hand.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
+
+
+def test_per_class_is_scikit_learns():
+    logits = LOGITS.copy()
+    logits[:, 7] = -1e4  # never predicted
+    confusion = metrics.confusion_matrix(logits[None], LABELS)
+    expected = sklearn.metrics.precision_recall_fscore_support(
+        LABELS, logits.argmax(1), labels=range(10), zero_division=0)
+    for name, values in zip(("precision", "recall", "f1"), expected[:3], strict=True):
+        assert [own[name] for own in metrics.per_class(confusion)] == pytest.approx(100 * values)
+
+
+def test_class_without_test_images_has_no_recall_and_no_part_in_the_balanced_mean():
+    logits, labels = np.eye(4)[[0, 3, 1]], np.array([0, 0, 1])
+    found = metrics.per_class(metrics.confusion_matrix(logits[None], labels))
+    assert [own["recall"] for own in found] == [50.0, 100.0, None, None]
+    assert [own["f1"] for own in found] == pytest.approx([200 / 3, 100.0, None, None])
+    assert [own["precision"] for own in found] == [100.0, 100.0, 0.0, 0.0]
+    assert mean("balanced_accuracy", logits, labels) == pytest.approx(75)
+
+
+def test_most_confused_pairs_by_share_of_the_actual_class():
+    confusion = np.array([[90, 10, 0], [30, 0, 0], [5, 5, 40]])
+    assert metrics.most_confused(confusion) == [
+        (1, 0, 100.0), (0, 1, 10.0), (2, 0, 10.0), (2, 1, 10.0)]
+    assert metrics.most_confused(np.diag([3, 0, 2])) == []
+    assert len(metrics.most_confused(np.ones((9, 9), int))) == 10
 
 
 def test_spread_is_of_the_sample():
@@ -87,23 +154,137 @@ def test_spread_is_of_the_sample():
 def test_score_gathers_replicates():
     labels = np.array([0, 1, 1, 2])
     right, wrong = 50.0 * np.eye(3)[labels], 50.0 * np.eye(3)[[0, 0, 0, 0]]
-    scores = metrics.score(np.stack([right, wrong]), labels, [42, 7], ["a", "b", "c"])
+    scores = scored(np.stack([right, wrong]), labels, [42, 7], ["a", "b", "c"])
     assert scores["accuracy"] == {"mean": 62.5, "std": 53.033, "n": 2,
                                   "seeds": {"42": 100.0, "7": 25.0}}
+    assert scores["balanced_accuracy"]["seeds"] == {"42": 100.0, "7": 33.3333}
     assert scores["cross_entropy"]["seeds"] == {"42": 0.0, "7": 37.5}  # 3 of 4 at 50 nats
-    assert scores["per_class_accuracy"] == {"a": 100.0, "b": 50.0, "c": 50.0}
+    assert scores["brier"]["seeds"] == {"42": 0.0, "7": 1.5}
+    assert scores["ece"]["seeds"] == {"42": 0.0, "7": 75.0}
+    assert scores["per_class"]["b"] == {"precision": 100.0, "recall": 50.0, "f1": 66.6667,
+                                        "images": 2}
+    assert scores["confused"] == [["b", "a", 50.0], ["c", "a", 50.0]]
     assert scores["test_images"] == 4
     assert "top5" not in scores  # always 100 for so few classes
+    assert "-0.0" not in json.dumps(scores)
 
 
 @pytest.mark.parametrize(("classes", "there"), [(5, False), (6, True)])
 def test_top5_needs_more_than_five_classes(classes, there):
-    scores = metrics.score(LOGITS[None, :, :classes], LABELS % classes, [1],
-                           [f"c{i}" for i in range(classes)])
+    scores = scored(LOGITS[None, :, :classes], LABELS % classes, [1], CLASSES[:classes])
     assert ("top5" in scores) == there
 
 
-def test_scoring_imports_no_torch():
-    check = "import sys, unfreeze.scoring.metrics; sys.exit('torch' in sys.modules)"
+@pytest.mark.filterwarnings("error")
+def test_single_class_single_image_and_certainty():
+    one = scored(np.array([[[3.0], [-1e4]]]), np.array([0, 0]), [1], ["a"])
+    assert [one[name]["mean"] for name in ("accuracy", "balanced_accuracy", "cross_entropy",
+                                           "brier", "ece")] == [100, 100, 0, 0, 0]
+    assert one["per_class"] == {"a": {"precision": 100.0, "recall": 100.0, "f1": 100.0,
+                                      "images": 2}}
+    assert one["confused"] == []
+    sure_and_wrong = np.array([[0, 1e4, -1e4]], np.float32)
+    values = metrics.per_image(sure_and_wrong, np.array([0]))
+    assert {name: own.tolist() for name, own in values.items()} == {
+        "accuracy": [0], "balanced_accuracy": [0], "cross_entropy": [1e4], "brier": [2],
+        "ece": [100]}
+
+
+def test_failure_names_the_seeds():
+    logits, validation = np.zeros((3, 4, 2)), np.zeros((3, 1, 2))
+    assert metrics.failure([42, 43, 44], logits, validation) is None
+    assert metrics.failure([42, 43, 44], logits, validation[:, :0]) is None
+    logits[0, 2, 1] = np.nan
+    assert metrics.failure([42, 43, 44], logits, validation) == (
+        "the logits of seed 42 are not finite: training diverged")
+    validation[2] = -np.inf
+    assert metrics.failure([42, 43, 44], logits, validation) == (
+        "the logits of seeds 42, 44 are not finite: training diverged")
+
+
+def test_scoring_imports_neither_torch_nor_scipy():
+    check = ("import sys, unfreeze.scoring.metrics;"
+             "sys.exit(bool({'torch', 'scipy', 'pandas'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", check],
                           env={"PYTHONPATH": str(ROOT / "src")}).returncode == 0
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    """Runs the stage on predictions; returns the folder of the run."""
+    folder = tmp_path / "runs" / "base"
+    folder.mkdir(parents=True)
+
+    def run(**predictions):
+        np.savez(folder / "predictions.npz", **predictions)
+        subprocess.run([sys.executable, ROOT / "stages" / "evaluate.py", "base"], cwd=tmp_path,
+                       check=True)
+        return folder
+
+    return run
+
+
+PREDICTIONS = {
+    "seeds": np.array([42, 43]), "classes": np.array(CLASSES), "labels": LABELS,
+    "logits": np.stack([LOGITS + 6 * np.eye(10)[LABELS], LOGITS]).astype(np.float32),
+}
+VALIDATION = {
+    "validation_logits": PREDICTIONS["logits"][:, :50],
+    "validation_labels": np.stack([LABELS[:50], LABELS[:50]]),
+}
+
+
+def test_evaluate_writes_four_files_that_agree(evaluate):
+    folder = evaluate(**PREDICTIONS, **VALIDATION)
+    names = ("metrics.json", "confusion.csv", "calibration.csv", "per_image.npz")
+    written = [(folder / name).read_bytes() for name in names]
+    scores = files.read_json(folder / "metrics.json")
+    assert list(scores) == [*metrics.METRICS, "ece_scaled", "temperature", "per_class", "confused",
+                            "test_images"]
+    with np.load(folder / "per_image.npz") as per_image:
+        assert set(per_image) == {"seeds", "labels", "classes", "predicted", "confidence",
+                                  *metrics.METRICS}
+        for name in metrics.METRICS:
+            assert per_image[name].mean(axis=1) == pytest.approx(
+                list(scores[name]["seeds"].values()), abs=1e-4)
+        right = per_image["predicted"] == LABELS
+        assert np.array_equal(100.0 * right, per_image["accuracy"])
+        assert 0 < per_image["confidence"].min() and per_image["confidence"].max() <= 1
+        assert np.array_equal(per_image["seeds"], [42, 43])
+
+    # The second seed's labels are random: only uniform probabilities fit.
+    assert scores["temperature"]["seeds"]["43"] > 3 * scores["temperature"]["seeds"]["42"]
+    assert scores["ece_scaled"]["seeds"]["43"] < scores["ece"]["seeds"]["43"] / 3
+    rows = files.read_csv(folder / "calibration.csv")
+    assert len(rows) == 2 * 2 * 15
+    for seed in ("42", "43"):
+        for scaled, name in (("no", "ece"), ("yes", "ece_scaled")):
+            own = [row for row in rows if (row["seed"], row["scaled"]) == (seed, scaled)]
+            error = sum(int(row["images"]) * abs(float(row["confidence"]) - float(row["accuracy"]))
+                        for row in own if row["images"] != "0")
+            assert error / 200 == pytest.approx(scores[name]["seeds"][seed], abs=1e-3)
+    counts = files.read_csv(folder / "confusion.csv")
+    assert len(counts) == 100 and sum(int(row["images"]) for row in counts) == 400
+
+    evaluate(**PREDICTIONS, **VALIDATION)
+    assert [(folder / name).read_bytes() for name in names] == written
+
+
+def test_evaluate_without_validation_images_scales_nothing(evaluate):
+    folder = evaluate(**PREDICTIONS, validation_logits=np.empty((2, 0, 10), np.float32),
+                      validation_labels=np.empty((2, 0), int))
+    scores = files.read_json(folder / "metrics.json")
+    assert "ece" in scores and not {"ece_scaled", "temperature"} & set(scores)
+    assert {row["scaled"] for row in files.read_csv(folder / "calibration.csv")} == {"no"}
+
+
+def test_evaluate_marks_a_diverged_run_as_failed(evaluate):
+    logits = PREDICTIONS["logits"].copy()
+    logits[0] = np.nan
+    folder = evaluate(**PREDICTIONS | {"logits": logits}, **VALIDATION)
+    assert files.read_json(folder / "metrics.json") == {
+        "failed": "the logits of seed 42 are not finite: training diverged", "test_images": 200}
+    assert (folder / "confusion.csv").read_text() == "actual,predicted,images\n"
+    assert (folder / "calibration.csv").read_text() == ",".join(calibration.HEADER) + "\n"
+    with np.load(folder / "per_image.npz") as per_image:
+        assert set(per_image) == {"seeds", "labels", "classes"}

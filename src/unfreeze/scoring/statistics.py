@@ -9,11 +9,12 @@ mean is the effect. Images and seeds are both samples:
 Images are resampled (the bootstrap: Efron & Tibshirani 1993, bias-corrected and accelerated, BCa,
 chapter 14.3), all seeds and all runs with the same images, so that runs are compared in pairs.
 Seeds are too few to be resampled: a resample of n values has (n - 1) / n of their variance, of two
-seeds half. Their part is drawn from Student's t instead, added to each resample. With two or three
-seeds a variance of its own is hardly known; it borrows from the study's other runs by the empirical
-Bayes rule of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027), which lends much where runs
-spread alike and little where they do not. With one seed there is no such part: the effect is that
-of these trained models, over test images alone.
+seeds half. Their part is drawn instead and added to each resample: normal, with a variance that is
+itself drawn from what R seeds say about it (chi-squared), so that alone it would be Student's t.
+Two or three seeds say little; a variance therefore borrows from the study's other runs, as in the
+moderated t of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027), with a weight that is fixed
+(BORROWED), since a study has too few runs to tell how alike their variances are. With one seed
+there is no such part: the effect is that of these trained models, over test images alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,8 +26,10 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
+BORROWED = 6  # degrees of freedom that the study's other runs count for
 POWER = 0.8
 MOST = 100  # seeds, or times as many images: more than anybody would spend
+_GOLDEN = (5**0.5 - 1) / 2
 _BLOCK = 16  # columns
 _CHUNK = 2**22  # resampled images at a time, which bounds memory
 
@@ -36,18 +39,16 @@ class Prior:
     """What other contrasts of a study say about the variance of a seed's mean.
 
     Attributes:
-        variance: s0^2, the typical one, for a contrast whose squared coefficients sum to 1.
-        degrees: d0, how many degrees of freedom it is worth; infinite where all are alike.
+        variance: their mean, for a contrast whose squared coefficients sum to 1.
         most: degrees of freedom that the study has in all, which no contrast can exceed.
     """
 
     variance: float
-    degrees: float
-    most: float
+    most: int
 
     def scaled(self, squares: float) -> "Prior":
         """For a contrast whose squared coefficients sum to `squares`."""
-        return Prior(self.variance * squares, self.degrees, self.most)
+        return Prior(self.variance * squares, self.most)
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[E
     found: dict[int, Effect] = {}
     for images in {contrast.values.shape[1] for contrast in contrasts}:
         places = [place for place, each in enumerate(contrasts) if each.values.shape[1] == images]
-        columns = np.stack([contrasts[place].values.mean(axis=0) for place in places], axis=1)
-        centre = columns.mean(axis=0)
-        deviations = _resampled_means(columns - centre, resamples)
+        columns = [contrasts[place].values.mean(axis=0) for place in places]
+        deviations = _resampled_means(
+            np.stack([column - column.mean() for column in columns], axis=1), resamples)
         for number, place in enumerate(places):
             found[place] = _effect(contrasts[place], deviations[:, number])
     return [found[place] for place in range(len(contrasts))]
@@ -133,17 +134,15 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
     per_image = values.mean(axis=0)
     mean = float(per_image.mean())
     image_variance = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
-    seed_variance, degrees = _seed_variance(values, contrast.prior)
+    variance, degrees, shared = _over_seeds(values, contrast.prior)
+    seed_variance = max(variance - shared, 0.0) / seeds
     if not image_variance + seed_variance:
         low, high = _without_variance(mean, images, contrast.bounds)
         return Effect(mean, low, high, float(low <= 0), float(high >= 0), seeds, images, 0.0, 0.0)
 
-    resamples = len(deviations)
-    if seed_variance:
-        # Evenly spaced probabilities in random order: the t distribution itself, not a sample.
-        order = np.random.default_rng([resamples, 1]).permutation(resamples)
-        noise = special.stdtrit(degrees, (order + 0.5) / resamples)
-        deviations = deviations + np.sqrt(seed_variance) * noise
+    if seeds > 1:
+        deviations = deviations + _seed_deviations(
+            len(deviations), variance, degrees, shared) / np.sqrt(seeds)
     deviations = np.sort(deviations)
     # BCa: z0, how far the median is off, and a, the acceleration, of the images' skewness; the
     # part of the seeds is symmetric.
@@ -162,25 +161,27 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
     return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance)
 
 
-def _seed_variance(values: np.ndarray, prior: Prior | None) -> tuple[float, float]:
-    """What the seeds add to the variance of the mean, and its degrees of freedom.
-
-    The variance of the seeds' means over R holds a part of the rest (its variance over R N), which
-    is in the variance over images already.
-    """
+def _over_seeds(values: np.ndarray, prior: Prior | None) -> tuple[float, int, float]:
+    """The variance of a seed's mean, its degrees of freedom, and what of it is the rest's (its
+    variance over N), which the variance over images holds already."""
     seeds, images = values.shape
     if seeds == 1:
-        return 0.0, 1.0
-    variance, degrees = float(values.mean(axis=1).var(ddof=1)), float(seeds - 1)
-    if prior and prior.degrees:
-        total = min(prior.degrees + degrees, max(prior.most, degrees))
-        variance = (prior.variance if np.isinf(prior.degrees) else
-                    (prior.degrees * prior.variance + degrees * variance)
-                    / (prior.degrees + degrees))
-        degrees = total
+        return 0.0, 0, 0.0
+    variance, degrees = float(values.mean(axis=1).var(ddof=1)), seeds - 1
+    if prior:
+        variance = (BORROWED * prior.variance + degrees * variance) / (BORROWED + degrees)
+        degrees = min(BORROWED + degrees, max(prior.most, degrees))
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    shared = (rest**2).sum() / ((seeds - 1) * max(images - 1, 1)) / images
-    return max(variance - float(shared), 0.0) / seeds, degrees
+    return variance, degrees, float((rest**2).sum() / (seeds - 1) / max(images - 1, 1) / images)
+
+
+def _seed_deviations(size: int, variance: float, degrees: int, shared: float) -> np.ndarray:
+    """(size,) draws of how far a seed's mean lies from the mean of all seeds."""
+    # The points of a Fibonacci lattice in the unit square: the distributions, not a sample.
+    points = np.arange(size) + 0.5
+    normal, chi_squared = points / size, points * _GOLDEN % 1
+    drawn = variance * degrees / (2 * special.gammaincinv(degrees / 2, chi_squared))
+    return special.ndtri(normal) * np.sqrt(np.maximum(drawn - shared, 0.0))
 
 
 def _without_variance(mean: float, images: int,
@@ -242,33 +243,9 @@ def prior_of_differences(means: Iterable[dict[int, float]]) -> Prior | None:
 
 
 def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
-    """Fit a scaled F distribution by the moments of log variances (Smyth 2004, section 6.2)."""
     if len(variances) < 2:
         return None
-    variances, own = np.array(variances, float), np.array(degrees, float)
-    typical = np.median(variances) or variances.mean()
-    if not typical:
-        return None
-    logs = np.log(np.maximum(variances, 1e-5 * typical))
-    logs += np.log(own / 2) - special.digamma(own / 2)
-    excess = float(logs.var(ddof=1) - special.polygamma(1, own / 2).mean())
-    if excess <= 0:
-        return Prior(float(np.average(variances, weights=own)), np.inf, most)
-    prior_degrees = 2 * _inverse_trigamma(excess)
-    variance = np.exp(logs.mean() + special.digamma(prior_degrees / 2) - np.log(prior_degrees / 2))
-    return Prior(float(variance), prior_degrees, most)
-
-
-def _inverse_trigamma(value: float) -> float:
-    """x with trigamma(x) = value, by Newton's method on 1 / trigamma (Smyth 2004, appendix)."""
-    x = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = special.polygamma(1, x)
-        step = trigamma * (1 - trigamma / value) / special.polygamma(2, x)
-        x += step
-        if -step / x < 1e-8:
-            break
-    return float(x)
+    return Prior(float(np.average(variances, weights=degrees)), most)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

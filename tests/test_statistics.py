@@ -1,0 +1,220 @@
+"""Intervals, tests and planning: known cases, references, and simulated studies."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from unfreeze.scoring import statistics
+from unfreeze.scoring.statistics import Contrast, Effect, Prior, effects
+
+
+def estimate(values, **keywords) -> Effect:
+    (effect,) = effects([Contrast(np.asarray(values, float), **keywords)])
+    return effect
+
+
+def test_one_seed_agrees_with_scipy_s_bca_bootstrap_on_skewed_scores():
+    scores = np.random.default_rng(0).exponential(size=400) ** 1.5
+    ours = estimate(scores[None])
+    theirs = stats.bootstrap((scores,), np.mean, method="BCa", n_resamples=20_000,
+                             rng=np.random.default_rng(1)).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.low == pytest.approx(theirs.low, abs=0.03 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
+    assert ours.high - ours.mean > 1.1 * (ours.mean - ours.low)  # skewed as the scores are
+    assert (ours.seeds, ours.images, ours.seed_variance) == (1, 400, 0)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_where_images_agree_the_interval_is_student_s(seeds):
+    means = np.random.default_rng(seeds).normal(70, 2, seeds)
+    ours = estimate(np.repeat(means[:, None], 50, axis=1))
+    reach = stats.t.ppf(0.975, seeds - 1) * means.std(ddof=1) / np.sqrt(seeds)
+    assert ours.mean == pytest.approx(means.mean())
+    assert ours.high - ours.mean == pytest.approx(reach, rel=0.02)
+    assert ours.mean - ours.low == pytest.approx(reach, rel=0.02)
+
+
+def test_the_variance_over_seeds_is_moderated_by_what_others_show():
+    means = np.array([69.0, 71.0])  # variance 2, one degree of freedom
+    values = np.repeat(means[:, None], 50, axis=1)
+    ours = estimate(values, prior=Prior(variance=0.5, most=20))
+    moderated = (6 * 0.5 + 1 * 2) / 7
+    assert ours.seed_variance == pytest.approx(moderated / 2)
+    reach = stats.t.ppf(0.975, 7) * np.sqrt(moderated / 2)
+    assert ours.high - ours.low == pytest.approx(2 * reach, rel=0.02)
+    capped = estimate(values, prior=Prior(variance=0.5, most=2))
+    assert capped.seed_variance == ours.seed_variance
+    assert capped.high - capped.low > 1.3 * (ours.high - ours.low)
+
+
+def test_priors_by_hand():
+    runs = [{1: 70.0, 2: 72.0}, {1: 60.0, 2: 61.0}, {1: 50.0, 2: 51.0}, {1: 99.0}]
+    prior = statistics.prior_of_runs(runs)
+    assert (prior.variance, prior.most) == (pytest.approx((2 + 0.5 + 0.5) / 3), 3)
+    # Differences by seed: (10, 11), (20, 21), (10, 10); half their variances; 4 - 1 - 1 df.
+    prior = statistics.prior_of_differences(runs)
+    assert (prior.variance, prior.most) == (pytest.approx((0.25 + 0.25 + 0) / 3), 2)
+    assert prior.scaled(2) == Prior(2 * prior.variance, 2)
+    for too_few in ([], runs[:1], runs[3:]):
+        assert statistics.prior_of_runs(too_few) is None
+        assert statistics.prior_of_differences(too_few) is None
+    assert statistics.prior_of_differences(runs[:2]) is None  # one difference
+
+
+def test_variances_add_up_and_the_interaction_counts_once():
+    random = np.random.default_rng(5)
+    seeds, images = 400, 400
+    values = (random.normal(0, 1, (1, images)) + random.normal(0, 0.2, (seeds, 1))
+              + random.normal(0, 3, (seeds, images)))
+    ours = estimate(values)
+    # 9 / (400 * 400) of the rest is in the first part, and not in the second.
+    assert ours.image_variance == pytest.approx((1 + 9 / 400) / 400, rel=0.15)
+    assert ours.seed_variance == pytest.approx(0.04 / 400, rel=0.25)
+
+
+def test_an_effect_does_not_depend_on_what_else_is_estimated():
+    random = np.random.default_rng(3)
+    contrasts = [Contrast(random.normal(number, 5, (2, images)))
+                 for number, images in enumerate([50, 80] * 20)]
+    together = effects(contrasts, 500)
+    assert together == [effects([contrast], 500)[0] for contrast in contrasts]
+    assert together[7:30] == effects(contrasts[7:30], 500)
+
+
+def test_shift_and_scale_carry_over():
+    values = np.random.default_rng(4).normal(3, 5, (3, 200))
+    plain, moved = estimate(values), estimate(-2 * values + 1)
+    assert moved.mean == pytest.approx(1 - 2 * plain.mean)
+    assert moved.low == pytest.approx(1 - 2 * plain.high, abs=0.2)
+    assert moved.high == pytest.approx(1 - 2 * plain.low, abs=0.2)
+    assert estimate(-values).p_below == pytest.approx(plain.p_above, abs=0.0005)
+
+
+@pytest.mark.parametrize("shift", [-1.0, -0.3, -0.02, 0.02, 0.3, 1.0])
+def test_the_interval_and_the_p_values_say_the_same(shift):
+    values = np.random.default_rng(6).exponential(size=(2, 300))
+    plain = estimate(values, prior=Prior(0.001, 10))
+    for bound, name in ((plain.low, "p_above"), (plain.high, "p_below")):
+        # With 0 just outside the bound p is below 2.5 %, just inside above it.
+        moved = estimate(values - bound - 0.05 * shift, prior=Prior(0.001, 10))
+        outside = (shift < 0) == (name == "p_above")
+        assert (getattr(moved, name) < 0.025) == outside
+
+
+def test_where_all_images_agree_the_bounds_still_leave_room():
+    low, high = stats.binomtest(40, 40).proportion_ci(0.95, "exact")
+    right = estimate(np.full((1, 40), 100.0), bounds=(0, 100))
+    assert (right.low, right.high) == (pytest.approx(100 * low), 100 * high)
+    assert right.p_above == 0 and right.p_below == 1
+    tie = estimate(np.zeros((2, 40)), bounds=(-100, 100))
+    assert tie.low == -tie.high == pytest.approx(-100 * (1 - low))
+    assert tie.p_above == tie.p_below == 1
+    assert estimate(np.zeros((1, 5))).high == 0  # nothing is known of the bounds
+
+
+def test_one_image():
+    assert estimate([[100.0]], bounds=(0, 100)).low == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 0), (10, 25), (121, 59)])
+def test_mcnemar_is_the_exact_binomial_test(first, second):
+    expected = stats.binomtest(first, first + second).pvalue if first + second else 1
+    assert statistics.mcnemar(first, second) == pytest.approx(expected)
+    assert statistics.mcnemar(second, first) == pytest.approx(expected)
+
+
+def test_one_seed_of_hits_and_misses_is_tested_with_mcnemar():
+    values = np.array([[100.0] * 25 + [-100.0] * 10 + [0.0] * 200])
+    ours = estimate(values, paired_hits=True)
+    assert 2 * ours.p_above == pytest.approx(statistics.mcnemar(25, 10))
+    assert ours.p_below == pytest.approx(stats.binom.sf(9, 35, 0.5))
+    several = np.repeat(values, 2, axis=0)
+    assert estimate(several, paired_hits=True).p_above == estimate(several).p_above
+
+
+def test_holm_by_hand():
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert statistics.holm([]) == []
+
+
+def test_what_would_decide_a_claim_gives_the_power_it_promises():
+    effect = Effect(mean=2.0, low=0, high=0, p_above=0.2, p_below=0.8, seeds=2, images=1000,
+                    image_variance=0.1, seed_variance=1.5)
+    for needed, key in ((statistics.seeds_needed(effect, 0.05), "seed_variance"),
+                        (statistics.images_needed(replace(effect, seed_variance=0.3), 0.05),
+                         "image_variance")):
+        have = effect.seeds if key == "seed_variance" else effect.images
+        assert needed > have
+        other = 0.1 if key == "seed_variance" else 0.3
+        for number, enough in ((needed, True), (needed - 1, False)):
+            variance = other + getattr(effect, key) * have / number
+            power = special.ndtr(effect.mean / np.sqrt(variance) - special.ndtri(0.975))
+            assert (power >= 0.8) == enough or number <= have
+    assert statistics.seeds_needed(replace(effect, image_variance=5.0), 0.05) is None
+    assert statistics.images_needed(effect, 0.05) is None  # the seeds alone leave it open
+    assert statistics.seeds_needed(replace(effect, seeds=1, seed_variance=0.0), 0.05) is None
+    assert statistics.images_needed(replace(effect, mean=0.001), 0.05) is None
+
+
+def simulate(random, runs: int, seeds: int, images: int, own: float | list[float]):
+    """Hits of some runs, (runs, seeds, images), and their true accuracies: an image's difficulty,
+    a run's skill, and what the seed gives to all runs, to a run, and to each of its images; all
+    normal, so that the accuracy over all images and seeds is known."""
+    skill, common, rest = random.normal(0.6, 0.1, runs), 0.03, 0.6
+    own = np.broadcast_to(own, runs)
+    latent = (random.normal(0, 1, images) + skill[:, None, None]
+              + random.normal(0, common, (1, seeds, 1))
+              + random.normal(0, 1, (runs, seeds, 1)) * own[:, None, None]
+              + random.normal(0, rest, (runs, seeds, images)))
+    return (100.0 * (latent > 0),
+            100 * special.ndtr(skill / np.sqrt(1 + common**2 + own**2 + rest**2)))
+
+
+def coverage(studies: int, seeds: int, images: int,
+             own: float | list[float]) -> tuple[float, float]:
+    """Percentage of intervals that hold the truth, of single runs and of differences."""
+    random, runs, resamples = np.random.default_rng([seeds, images]), 10, 999
+    single, paired = [], []
+    for _ in range(studies):
+        hits, truth = simulate(random, runs, seeds, images, own)
+        means = [dict(enumerate(run.mean(axis=1))) for run in hits]
+        alone, between = statistics.prior_of_runs(means), statistics.prior_of_differences(means)
+        found = effects([Contrast(run, alone) for run in hits] + [
+            Contrast(hits[run] - hits[run - 1], between.scaled(2)) for run in range(runs)],
+            resamples)
+        single += [each.low <= true <= each.high
+                   for each, true in zip(found[:runs], truth, strict=True)]
+        paired += [each.low <= truth[run] - truth[run - 1] <= each.high
+                   for run, each in enumerate(found[runs:])]
+    return 100 * np.mean(single), 100 * np.mean(paired)
+
+
+def test_most_intervals_hold_the_truth():
+    single, paired = coverage(studies=40, seeds=2, images=300, own=0.05)
+    assert 90 <= single <= 99.5 and 91 <= paired <= 99.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "images", "own"), [
+    (2, 500, 0.05), (2, 2000, 0.05), (3, 500, 0.05), (5, 500, 0.1),
+    (2, 500, [0.02, 0.1] * 5)])
+def test_95_percent_of_intervals_hold_the_truth(seeds, images, own):
+    single, paired = coverage(300, seeds, images, own)
+    print(f"{seeds} seeds, {images} images: {single:.1f} % of runs, {paired:.1f} % of differences")
+    assert 93 <= single <= 97 and 93 <= paired <= 97
+
+
+def test_one_seed_holds_the_truth_of_its_own_models():
+    """With the seed's own part taken as it is, images are all that is sampled."""
+    random, held = np.random.default_rng(9), []
+    for _ in range(40):
+        rates = special.ndtr(random.normal(0.6, 1.2, (10, 300)))  # of images, of ten trained models
+        truth = 100 * special.ndtr(0.6 / np.sqrt(1 + 1.2**2))
+        hits = 100.0 * (random.random(rates.shape) < rates)
+        held += [each.low <= truth <= each.high
+                 for each in effects([Contrast(run[None]) for run in hits], 499)]
+    assert 91 <= 100 * np.mean(held) <= 98
