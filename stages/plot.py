@@ -21,7 +21,7 @@ WORDS = ("run", "metric", "interval", "claim", "note", "comparison", "quantity",
 def main() -> None:
     study = report.read(Path("."))
     mean_of_seeds = {run: list(scores["accuracy"]["seeds"].values())
-                     for run, scores in study.scores.items() if run not in study.failed}
+                     for run, scores in study.details.items() if run not in study.failed}
     draw("accuracy.svg", figures.accuracy(table("accuracy"), mean_of_seeds))
     for name in ("claims", "fractions", "learning_curves", "movement", "pareto", "reliability",
                  "wall_clock"):

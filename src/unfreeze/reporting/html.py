@@ -172,8 +172,9 @@ def _of_revisions(channel: object) -> bool:
 
 
 def _bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that leaves `vegaEmbed` behind (0.9 MB)."""
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    """Vega, Vega-Lite and vega-embed as one script that leaves `window.vegaEmbed` behind
+    (0.9 MB)."""
+    script = vl_convert.javascript_bundle()
     return re.sub(r"<(?=/script|!--|script)", r"\\x3c", script, flags=re.IGNORECASE)
 
 

@@ -38,20 +38,20 @@ class Study:
         plan: {run: settled knobs}, plan/runs.yaml.
         budget: {cost: at most}, plan/budget.yaml.
         pairs: {pair: [run, run]}, compared/pairs.yaml.
-        scores: {run: metrics/details/RUN.json}.
+        details: {run: metrics/details/RUN.json}.
         rows: {name of TABLES: rows of plots/NAME.csv}.
     """
 
     plan: dict[str, dict]
     budget: dict[str, float]
     pairs: dict[str, list[str]]
-    scores: dict[str, dict]
+    details: dict[str, dict]
     rows: dict[str, list[dict[str, str]]]
 
     @property
     def failed(self) -> dict[str, str]:
         """{run: why}, of the runs without scores."""
-        return {run: own["failed"] for run, own in self.scores.items() if "failed" in own}
+        return {run: own["failed"] for run, own in self.details.items() if "failed" in own}
 
     @property
     def shown(self) -> str | None:
@@ -67,7 +67,7 @@ def read(root: Path) -> Study:
         plan=plan,
         budget=files.read_yaml(root / "plan/budget.yaml"),
         pairs=files.read_yaml(root / tables.PAIRS),
-        scores={run: files.read_json(root / f"metrics/details/{run}.json") for run in plan},
+        details={run: files.read_json(root / f"metrics/details/{run}.json") for run in plan},
         rows={name: files.read_csv(root / f"plots/{name}.csv") for name in TABLES},
     )
 
@@ -83,91 +83,98 @@ def sections(study: Study) -> list[Section]:
     found = [recommendation(study), claims(study), reported(study), results(study),
              other_scores(study), matched(study), costs(study), fractions(study), mistakes(study),
              calibration(study), movement(study), similarity(study), what_was_run(study),
-             how_sure(study)]
+             how_sure()]
     return [section for section in found if section.blocks]
 
 
 def recommendation(study: Study) -> Section:
     """Which run to take under the budget, and what else could be taken."""
-    rows = study.rows["recommendation"]
-    inside = [row for row in rows if row["within_budget"] == "yes"]
-    over = [row for row in rows if row["within_budget"] == "no"]
+    rows = [row for row in study.rows["recommendation"] if row["run"] not in study.failed]
     budget = "; ".join(f"at most {quantity(limit, COSTS[cost].unit)} ({COSTS[cost].text})"
                        for cost, limit in study.budget.items())
-    within = " within the budget" if budget else ""
-    blocks = [line(f"Budget: {budget}." if budget else
-                   "No budget is set (`budget:` in params.yaml): any cost will do.")]
+    best = next((row for row in rows if row["best"] == "yes"), None)
+    over = [row for row in rows if row["within_budget"] == "no"]
     items = []
-    if inside:
-        best = max(inside, key=lambda row: float(row["accuracy"]))
-        chosen = next(row for row in inside if row["recommended"] == "yes")
-        tied = [row for row in inside if row["tied"] == "yes" and row is not best]
-        changes = tables.changes_text(study.plan[chosen["run"]]["changes"])
-        items.append((
-            "Take ", Strong(chosen["run"]), f" ({changes}): ", *_accuracy(chosen),
-            f", {quantity(chosen['seconds'], 's')} of training, "
-            f"{quantity(chosen['parameters_trainable'], 'parameters')}."))
-        if not tied:
-            why = f"its accuracy is the highest{within}, distinguishably so from every other run's."
-        elif chosen is best:
-            why = (f"its accuracy is the highest{within}, and no run that is not distinguishable "
-                   "from it trains in less time.")
-        else:
-            why = (f"it trains in the least time among the {len(tied) + 1} runs{within} that have "
-                   "the highest accuracy or are not distinguishable from the one that has it.")
-        items.append(("Why: ", why))
-        if chosen is not best:
-            items.append((f"Highest accuracy{within}: ", Strong(best["run"]), ", ",
-                          *_accuracy(best), f", {quantity(best['seconds'], 's')}."))
-        if tied:
-            names = [f"{row['run']} ({percent(row['accuracy'])} %, "
-                     f"{quantity(row['seconds'], 's')})" for row in tied]
-            items.append((f"Not distinguishable from {best['run']}: ", *listed(names), "."))
-    elif over:
-        blocks.append(line(Strong("No run lies within the budget.")))
+    if best:
+        items += _chosen(study, rows, best, " within the budget" if budget else "")
+    elif rows:
+        items.append((Strong("No run is within the budget."),))
+    else:
+        items.append((Strong("No run has finished."),))
     if over:
         better = [f"{row['run']} ({percent(row['accuracy'])} %; {row['over']})" for row in over
-                  if not inside or float(row["accuracy"]) > float(best["accuracy"])]
-        items.append((f"Over the budget: {_count(len(over), 'run')}; with a higher accuracy: "
-                      if inside else "Over the budget: ", *listed(better or ["none"], "; "), "."))
-    if study.failed:
-        items.append(("Failed: ", *listed(
-            [f"{run} ({why})" for run, why in study.failed.items()], "; "), "."))
-    return Section("Recommendation", [*blocks, Items(items)] if items else blocks)
+                  if not best or float(row["accuracy"]) > float(best["accuracy"])]
+        some = f"{_count(len(over), 'run')}; with a higher accuracy: " if best else ""
+        items.append((f"Over the budget: {some}", *listed(better or ["none"], "; "), "."))
+    items += [(Strong(row["run"]), f": {row['note']}.") for row in rows if row["note"]]
+    items += [(Strong(run), f" failed: {why}.") for run, why in study.failed.items()]
+    return Section("Recommendation", [
+        line(f"Budget: {budget}." if budget else
+             "No budget is set (`budget:` in params.yaml), so any cost will do."), Items(items)])
+
+
+def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tuple[Inline, ...]]:
+    """The recommended run, why it is, and what it is chosen from.
+
+    Args:
+        rows: of plots/recommendation.csv; best: the one with the highest accuracy. within: the
+            budget, in words.
+    """
+    chosen = next(row for row in rows if row["recommended"] == "yes")
+    tied = [row for row in rows if row["tied"] == "yes" and row is not best]
+    if not tied:
+        why = f"it has the highest accuracy{within}, distinguishably higher than every other run."
+    elif chosen is best:
+        why = (f"it has the highest accuracy{within}, and it is the cheapest of the "
+               f"{len(tied) + 1} runs that are not distinguishable by their accuracy.")
+    else:
+        why = (f"it is the cheapest of {len(tied) + 1} runs{within}: {best['run']}, which has the "
+               "highest accuracy, and those not distinguishable from it by their accuracy.")
+    if tied:
+        why += (" Cheapest: the least training time, or fewer trained parameters where that "
+                "differs by less than 10 %.")
+    items = [("Take ", Strong(chosen["run"]), f" ({_changes(study, chosen['run'])}): ",
+              _accuracy(chosen), f", {quantity(chosen['seconds'], 's')} of training, "
+              f"{quantity(chosen['parameters_trainable'], 'parameters')} trained."), ("Why: ", why)]
+    if chosen is not best:
+        items.append((f"Highest accuracy{within}: ", Strong(best["run"]), ", ",
+                      _accuracy(best), f", {quantity(best['seconds'], 's')}."))
+    if tied:
+        names = [f"{row['run']} ({percent(row['accuracy'])} %, {quantity(row['seconds'], 's')})"
+                 for row in tied]
+        items.append((f"Not distinguishable from {best['run']}: ", *listed(names), "."))
+    return items
 
 
 def claims(study: Study) -> Section:
     """Each claim with its verdict; one of several comparisons is followed by these."""
-    rows = study.rows["claims"]
-    if not rows:
-        return Section("Claims", [line("None are made: `claims:` in params.yaml is empty.")])
     by_claim: dict[str, list[dict]] = {}
-    for row in rows:
+    for row in study.rows["claims"]:
         by_claim.setdefault(row["number"], []).append(row)
+    if not by_claim:
+        return Section("Claims", [line("None are made: `claims:` in params.yaml is empty.")])
     lines = []
-    for own in by_claim.values():
-        first = own[0]
-        cells = [_claim_cells(row) for row in own]
-        said = [first["advice"], first["note"]]
-        advice = " ".join(f"{text.rstrip('.')}." for text in said if text)
-        if len(own) > 1:
-            lines.append((Code(first["claim"]), Verdict(first["claim_verdict"]), "", "",
-                          p_value(first["p_corrected"]), advice))
-            lines += [("↳ " + row["comparison"], Verdict(row["verdict"]), *values, "", "")
-                      for row, values in zip(own, cells, strict=True)]
-        else:
-            lines.append((Code(first["claim"]), Verdict(first["claim_verdict"]), *cells[0],
-                          p_value(first["p_corrected"]), advice))
-    verdicts = [own[0]["claim_verdict"] for own in by_claim.values()]
+    for first, *others in by_claim.values():
+        own = (Number(None, ""),) * 2 if others else _effect_cells(first)
+        why = "" if others else first["why"]
+        lines.append((Code(first["claim"]), Verdict(first["claim_verdict"]), *own,
+                      p_value(first["p_corrected"]), _remarks(first["advice"], why, first["note"])))
+        lines += [(f"↳ {row['comparison']}", Verdict(row["verdict"]), *_effect_cells(row),
+                   Number(None, ""), _remarks(row["why"])) for row in (first, *others) if others]
+    verdicts = [first["claim_verdict"] for first, *_ in by_claim.values()]
     counts = [f"{verdicts.count(verdict)} × {verdict}" for verdict in dict.fromkeys(verdicts)]
     return Section("Claims", [
-        line(f"{_count(len(by_claim), 'claim')} of params.yaml: ", *listed(counts), ". Effect: the "
-             "left side less the right, or for < the right less the left, so that a claim holds "
-             "where it is above 0; p is corrected for the number of claims (Holm)."),
-        Table("claims", ("claim", "verdict", "effect", "95 % interval", "p", "advice"), lines,
+        line(f"{_count(len(verdicts), 'claim')}: ", *listed(counts), ". An effect above 0 is as "
+             "claimed. p is corrected for the number of claims (Holm); what is counted or measured "
+             "once has none."),
+        Table("claims", ("claim", "verdict", "effect", "95 % interval", "p", "remarks"), lines,
               frozenset({"effect", "95 % interval", "p"})),
         Picture("claims.svg", "Effect and 95 % interval of every comparison that is claimed"),
     ])
+
+
+def _remarks(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)
 
 
 def reported(study: Study) -> Section:
@@ -193,7 +200,7 @@ def results(study: Study) -> Section:
         run = row["run"]
         images_only = row["interval"] == "images"
         one_seed |= images_only
-        entropy = study.scores[run]["cross_entropy"]["mean"]
+        entropy = study.details[run]["cross_entropy"]["mean"]
         lines.append((run, _changes(study, run), _number(row["accuracy"], 1),
                       _interval_cell(row, 1, " †" if images_only else ""),
                       _number(entropy, 2), _number(row["replicates"]), *_cost_cells(costs[run])))
@@ -204,7 +211,7 @@ def results(study: Study) -> Section:
                       none, _number(seeds), *_cost_cells(costs.get(run))))
     columns = ("run", "what it changes", "accuracy (%)", "95 % interval", "cross-entropy", "seeds",
                "trained parameters", "stored (MB)", "activations (MB)", "training time (s)")
-    tests = sorted({str(scores["test_images"]) for scores in study.scores.values()})
+    tests = sorted({str(scores["test_images"]) for scores in study.details.values()})
     dagger = (" † One seed: the interval is over test images only, and says nothing of how another "
               "seed would do.") if one_seed else ""
     return Section("All runs", [
@@ -416,8 +423,8 @@ def what_was_run(study: Study) -> Section:
     ])
 
 
-def how_sure(study: Study) -> Section:
-    blocks = [
+def how_sure() -> Section:
+    return Section("How sure is this", [
         line("An interval of 95 % covers both what other test images and what other seeds would "
              "have given. Test images are resampled with replacement (bootstrap, bias-corrected "
              "and accelerated, BCa), the same samples for all runs, so that runs are compared on "
@@ -431,8 +438,7 @@ def how_sure(study: Study) -> Section:
              "not mean equal. A claim of several comparisons holds only if all of them do. Counted "
              "costs are compared as they are; measured ones (training time, peak memory) are "
              "measured once a run, so differences under 10 % do not count."),
-    ]
-    return Section("How sure is this", blocks)
+    ])
 
 
 def quantity(value: float | str, unit: str, sign: bool = False) -> str:
@@ -451,7 +457,7 @@ def quantity(value: float | str, unit: str, sign: bool = False) -> str:
     if unit == "s":
         return f"{value:{plus}.{1 if abs(value) < 100 else 0}f} s"
     if unit in ("%", "points"):
-        return f"{value:{plus}.1f} {'points' if sign else '%'}"
+        return f"{value:{plus}.1f} {unit}"
     return f"{value:{plus}.3f} {unit}".rstrip()
 
 
@@ -478,7 +484,7 @@ def _interval_cell(row: dict[str, str], digits: int, mark: str) -> Number:
     return Number(float(row["low"]) if row["low"] else None, interval(row, digits) + mark)
 
 
-def _claim_cells(row: dict[str, str]) -> tuple[Inline, Inline]:
+def _effect_cells(row: dict[str, str]) -> tuple[Inline, Inline]:
     """Effect and interval; costs that are counted have no interval, what was not computed
     neither."""
     if not row["effect"]:
@@ -491,8 +497,8 @@ def _claim_cells(row: dict[str, str]) -> tuple[Inline, Inline]:
     return effect, Number(float(row["low"]), f"{low} to {high}")
 
 
-def _accuracy(row: dict[str, str]) -> tuple[Inline, ...]:
-    return (f"{percent(row['accuracy'])} % accuracy (95 % interval {interval(row, 1)})",)
+def _accuracy(row: dict[str, str]) -> str:
+    return f"{percent(row['accuracy'])} % accuracy (95 % interval {interval(row, 1)})"
 
 
 def _changes(study: Study, run: str) -> str:
