@@ -5,17 +5,53 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import NullFormatter
 
-from unfreeze.reporting.figures.style import BLUE, GREY, ORANGE, empty
+from unfreeze.reporting.figures.style import BLACK, BLUE, ORANGE, empty, wrap
 
 
 def movement(table: pd.DataFrame) -> plt.Figure:
-    """How far the pretrained parameters of each part have moved in each run, as a heat map.
+    """How far the pretrained parameters of each part have moved in each run, over the norm of where
+    they were, mean over seeds, as a heat map with a logarithmic colour scale.
 
     Args:
-        table: plots/movement.csv (run, part, seed, distance, relative_distance).
+        table: plots/movement.csv.
     """
-    return empty("movement")
+    if table.empty:
+        return empty("No run starts from pretrained weights, so none has moved: `init:` in "
+                     "params.yaml.")
+    runs, parts = list(dict.fromkeys(table.run)), list(dict.fromkeys(table.part))
+    percent = 100 * table.pivot_table(index="run", columns="part", values="relative_distance",
+                                      dropna=False).reindex(index=runs, columns=parts)
+    positive = percent.where(percent > 0)
+    most = positive.max(axis=None)
+    norm = LogNorm(min(positive.min(axis=None), most / 10), most) if most > 0 else None
+    figure, axes = plt.subplots(figsize=(3.8 + 0.55 * len(parts), 1.6 + 0.27 * len(runs)))
+    image = axes.imshow(positive, cmap="Blues", norm=norm, aspect="auto")
+    for row, column in np.ndindex(percent.shape):
+        share = percent.iat[row, column]
+        dark = share > 0 and image.norm(share) > 0.6
+        axes.text(column, row, _percent(share), ha="center", va="center", fontsize=8,
+                  color="white" if dark else BLACK)
+    axes.set_xticks(range(len(parts)), parts, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(runs)), [wrap(run, 36) for run in runs])
+    axes.set_xlabel("part, stem to head")
+    axes.grid(False)
+    if most > 0:
+        bar = figure.colorbar(image, ax=axes, label="distance from the start\n(% of its norm)",
+                              format="%g", shrink=min(1, 3 / (0.27 * len(runs) + 0.1)))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    return figure
+
+
+def _percent(share: float) -> str:
+    """At most four characters; a dash where there was nothing to move."""
+    if np.isnan(share):
+        return "–"
+    if 0 < share < 0.01:
+        return "<.01"
+    return "0" if share == 0 else f"{share:.{0 if share >= 10 else 1 if share >= 1 else 2}f}"
 
 
 def similarity(table: pd.DataFrame, pairs: dict[str, list[str]]) -> plt.Figure:
@@ -27,10 +63,7 @@ def similarity(table: pd.DataFrame, pairs: dict[str, list[str]]) -> plt.Figure:
         table: plots/similarity.csv. pairs: {pair: [run, run]}.
     """
     if not pairs:
-        figure = plt.figure(figsize=(5, 0.6))
-        figure.text(0.5, 0.5, "params.yaml names no pairs of runs under `compare:`", ha="center",
-                    va="center", color=GREY)
-        return figure
+        return empty("params.yaml names no pairs of runs: write some under `compare:`.")
     figure, grid = plt.subplots(len(pairs), 3, figsize=(11, 2.9 * len(pairs)), sharey="row",
                                 squeeze=False, width_ratios=(5, 5, 2))
     for row, (pair, runs) in zip(grid, pairs.items(), strict=True):
@@ -42,9 +75,9 @@ def similarity(table: pd.DataFrame, pairs: dict[str, list[str]]) -> plt.Figure:
         for axes, kind in zip(row, ("bias", "weight"), strict=False):
             _similarity_of_tensors(axes, cosines[cosines.kind == kind], layers)
         row[0].set_ylim(min(-0.25, own.value.min() - 0.05), 1.05)
-        row[0].set_title(f"{pair}: biases", loc="left", fontsize=10)
+        row[0].set_title(wrap(f"{pair}: biases", 56), loc="left", fontsize=10)
         row[1].set_title("weights", loc="left", fontsize=10)
-        row[0].set_ylabel(f"{runs[0]} and {runs[1]}\ncosine, CKA")
+        row[0].set_ylabel(wrap(f"{runs[0]} and {runs[1]}", 32) + "\ncosine, CKA")
 
         parts = own[own.measure == "cka"].groupby("part", sort=False).value
         row[2].plot(range(len(parts)), parts.mean(), "o-", color=BLUE, linewidth=1, markersize=4)
