@@ -20,26 +20,24 @@ WORDS = ("run", "metric", "interval", "claim", "note", "comparison", "quantity",
 
 def main() -> None:
     study = report.read(Path("."))
-    mean_of_seeds = {run: list(scores["accuracy"]["seeds"].values())
-                     for run, scores in study.details.items() if run not in study.failed}
-    draw("accuracy.svg", figures.accuracy(table("accuracy"), mean_of_seeds))
-    for name in ("claims", "fractions", "learning_curves", "movement", "pareto", "reliability",
-                 "wall_clock"):
-        draw(f"{name}.svg", getattr(figures, name)(table(name)))
-    draw("confusion.svg", figures.confusion(table("confusion"), study.shown or ""))
-    draw("similarity.svg", figures.similarity(table("similarity"), study.pairs))
-    draw("mistakes.png", figures.mistakes(*most_confident_mistakes(study)))
+    by_seed = {run: list(scores["accuracy"]["seeds"].values())
+               for run, scores in study.details.items() if run not in study.failed}
+    pictures = {
+        "accuracy.svg": figures.accuracy(table("accuracy"), by_seed),
+        **{f"{name}.svg": getattr(figures, name)(table(name)) for name in (
+            "claims", "fractions", "learning_curves", "movement", "pareto", "reliability",
+            "wall_clock")},
+        "confusion.svg": figures.confusion(table("confusion"), study.shown or ""),
+        "similarity.svg": figures.similarity(table("similarity"), study.pairs),
+        "mistakes.png": figures.mistakes(*most_confident_mistakes(study)),
+    }
+    for file, figure in pictures.items():
+        figures.save(figure, PLOTS / file)
 
     title, sections = report.title(study), report.sections(study)
     files.write_text(Path("report.md"), document.markdown(title, sections))
-    pictures = {path.name: html.data_uri(path)
-                for path in (*PLOTS.glob("*.svg"), PLOTS / "mistakes.png")}
     files.write_text(Path("report.html"),
-                     html.page(title, sections, html.charts(PLOTS), pictures))
-
-
-def draw(name: str, figure: figures.Figure) -> None:
-    figures.save(figure, PLOTS / name)
+                     html.page(title, sections, html.charts(PLOTS), PLOTS))
 
 
 def table(name: str) -> pd.DataFrame:

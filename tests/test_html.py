@@ -5,8 +5,10 @@ import json
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests import browser
 from tests.small_study import rows, settled, study, write_tables
 
@@ -17,16 +19,20 @@ READY = "document.documentElement.dataset.ready === 'yes'"
 EVIL = '</script><script>window.evil = 1</script><img src=x onerror="window.evil=2"> & "q" \'a\''
 
 
-class Anything(dict):
-    """A data URI for every picture."""
-
-    def __missing__(self, file: str) -> str:
-        return "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4="
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36.5pt"/>'
 
 
-def page(whole: report.Study, plots) -> str:
+def page(whole: report.Study, plots: Path) -> str:
+    """With the charts that there are, and small pictures for the rest."""
     write_tables(whole, plots)
-    return html.page(report.title(whole), report.sections(whole), html.charts(plots), Anything())
+    sections = report.sections(whole)
+    for picture in (block for section in sections for block in section.blocks
+                    if isinstance(block, Picture)):
+        if picture.file.endswith(".svg"):
+            (plots / picture.file).write_text(SVG)
+        else:
+            Image.new("RGB", (30, 20)).save(plots / picture.file)
+    return html.page(report.title(whole), sections, html.charts(plots), plots)
 
 
 class Texts(HTMLParser):
@@ -125,17 +131,21 @@ def test_no_template_shows_the_revision_or_a_placeholder(template):
     assert '"rev"' not in spec and "DVC_" not in spec
 
 
-def test_a_picture_without_a_chart_is_shown_itself():
-    sections = [Section("S", [Picture("mistakes.png", "of base")])]
-    source = html.page("T", sections, {}, {"mistakes.png": "data:image/png;base64,AA=="})
-    assert '<img src="data:image/png;base64,AA==" alt="of base">' in source
+def test_a_picture_without_a_chart_is_shown_itself(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "mistakes.png")
+    (tmp_path / "claims.svg").write_text(SVG)
+    pictures = [Picture("mistakes.png", "of base"), Picture("claims.svg", "of all")]
+    source = html.page("T", [Section("S", pictures)], {}, tmp_path)
+    assert re.search('<img src="data:image/png;base64,[^"]+" width="30" height="20" alt="of base">',
+                     source)
+    assert re.search('<img src="data:image/svg.xml;base64,[^"]+" width="96" height="49"', source)
     assert len(source) < 50_000  # without Vega
 
 
 def test_short_tables_have_no_filter_and_ordered_ones_no_buttons():
     def one(**changes):
         table = Table("t", ("a",), [(Number(1.0, "1"),)] * html.FILTER_FROM, **changes)
-        return html.page("T", [Section("S", [table])], {}, {})
+        return html.page("T", [Section("S", [table])], {}, Path())
 
     assert "<button" not in one() and "search" not in re.sub("<style.*", "", one(), flags=re.S)
     assert "<button" in one(sortable=True) and 'type="search"' in one(sortable=True)
@@ -322,7 +332,8 @@ def test_the_browser_notices_errors_and_requests(shown, tmp_path):
 
 
 def test_verdicts_have_a_mark_beside_their_colour():
-    source = html.page("T", [Section("S", [document.line(Verdict("not distinguishable"))])], {}, {})
+    source = html.page("T", [Section("S", [document.line(Verdict("not distinguishable"))])], {},
+                       Path())
     assert '<span class="verdict not-distinguishable">not distinguishable</span>' in source
     css = (html.FOLDER / "page.css").read_text()
     assert all(f".verdict.{name}::before" in css

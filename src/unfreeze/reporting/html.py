@@ -9,6 +9,7 @@ import base64
 import html
 import json
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from unfreeze.reporting.document import (
 
 FOLDER = Path(__file__).parent
 TEMPLATES = FOLDER / "templates"
-FILTER_FROM = 10  # rows; shorter tables are taken in at a glance
+FILTER_FROM = 12  # rows; shorter tables are taken in at a glance
 LONG = 30  # characters; columns with longer texts get room for them
 
 # Text and lines take the page's colour, whether it is light, dark or printed.
@@ -50,18 +51,17 @@ CONFIG = {
 }
 
 
-def page(title: str, sections: list[Section], charts: Mapping[str, dict],
-         pictures: Mapping[str, str]) -> str:
+def page(title: str, sections: list[Section], charts: Mapping[str, dict], plots: Path) -> str:
     """The whole page.
 
     Args:
         charts: {name: Vega-Lite specification}, shown instead of plots/NAME.svg.
-        pictures: {file of a document.Picture: data URI}, for those without a chart.
+        plots: the folder of the pictures that have no chart.
     """
     shown = {block.file.partition(".")[0] for section in sections for block in section.blocks
              if isinstance(block, Picture)}
     charts = {name: chart for name, chart in charts.items() if name in shown}
-    body = "\n".join(_section(section, charts, pictures) for section in sections)
+    body = "\n".join(_section(section, charts, plots) for section in sections)
     links = "\n".join(f'<li><a href="#{_slug(section.title)}">{_escape(section.title)}</a></li>'
                       for section in sections)
     return f"""<!doctype html>
@@ -112,11 +112,6 @@ def chart(template: dict, rows: list[dict[str, str]]) -> dict:
     spec = _without_revisions(_filled(template, rows))
     spec.pop("$schema", None)  # DVC's Vega-Lite may be older than ours, which would warn of it
     return spec | {"config": CONFIG | spec.get("config", {})}
-
-
-def data_uri(path: Path) -> str:
-    kind = {".svg": "svg+xml", ".png": "png"}[path.suffix]
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def script_json(value: object) -> str:
@@ -178,44 +173,51 @@ def _bundle() -> str:
     return re.sub(r"<(?=/script|!--|script)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
-def _section(section: Section, charts: Mapping[str, dict], pictures: Mapping[str, str]) -> str:
-    blocks = "\n".join(_block(block, charts, pictures) for block in section.blocks)
+def _section(section: Section, charts: Mapping[str, dict], plots: Path) -> str:
+    blocks = "\n".join(_block(block, charts, plots) for block in section.blocks)
     name = _slug(section.title)
     return (f'<section aria-labelledby="{name}">\n<h2 id="{name}">{_escape(section.title)}</h2>\n'
             f"{blocks}\n</section>")
 
 
-def _block(block: Block, charts: Mapping[str, dict], pictures: Mapping[str, str]) -> str:
+def _block(block: Block, charts: Mapping[str, dict], plots: Path) -> str:
     match block:
         case Paragraph(parts):
             return f"<p>{_line(parts)}</p>"
         case Items(items):
             lines = "\n".join(f"<li>{_line(item)}</li>" for item in items)
             return f"<ul>\n{lines}\n</ul>"
-        case Picture(file, text):
-            return _picture(file.partition(".")[0], file, text, charts, pictures)
+        case Picture():
+            return _picture(block, charts, plots)
         case Table():
             return _table(block)
 
 
-def _picture(name: str, file: str, text: str, charts: Mapping[str, dict],
-             pictures: Mapping[str, str]) -> str:
-    caption = f"<figcaption>{_escape(text)}</figcaption>"
+def _picture(picture: Picture, charts: Mapping[str, dict], plots: Path) -> str:
+    """A chart, or the picture itself. Room is kept for it, so that nothing moves when it comes."""
+    name, text = picture.file.partition(".")[0], _escape(picture.text)
     if name in charts:
-        width, height = _size(charts[name])
-        # Room is kept for the chart, so that nothing moves when it is drawn.
-        return (f'<figure><div class="scroll" role="region" tabindex="0" '
-                f'aria-label="{_escape(text)}"><div class="chart" data-chart="{_escape(name)}" '
-                f'style="min-width:{width}px;min-height:{height}px"></div></div>'
-                f"{caption}</figure>")
-    return (f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{_escape(text)}">'
-            f'<img src="{pictures[file]}" alt="{_escape(text)}"></div>{caption}</figure>')
+        svg = vl_convert.vegalite_to_svg(charts[name])
+        width, height = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg).groups()
+        inside = (f'<div class="chart" data-chart="{_escape(name)}" '
+                  f'style="min-width:{width}px;min-height:{height}px"></div>')
+    else:
+        uri, width, height = _image(plots / picture.file)
+        inside = f'<img src="{uri}" width="{width}" height="{height}" alt="{text}">'
+    return (f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{text}">{inside}'
+            f"</div><figcaption>{text}</figcaption></figure>")
 
 
-def _size(spec: dict) -> tuple[str, str]:
-    """Width and height of a chart as it will be drawn, in pixels."""
-    svg = vl_convert.vegalite_to_svg(spec)
-    return re.search(r'width="([\d.]+)" height="([\d.]+)"', svg).groups()
+def _image(path: Path) -> tuple[str, int, int]:
+    """A picture of the stage plot as a data URI, its width and height in pixels."""
+    content = path.read_bytes()
+    if path.suffix == ".png":
+        kind, size = "png", struct.unpack(">II", content[16:24])  # of the header chunk
+    else:
+        kind = "svg+xml"
+        points = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', content)
+        size = [round(float(each) * 4 / 3) for each in points.groups()]
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}", *size
 
 
 def _table(table: Table) -> str:

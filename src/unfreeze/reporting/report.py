@@ -308,7 +308,8 @@ def costs(study: Study) -> Section:
     return Section("Accuracy against cost", [
         line("Not dominated, by cost: no other run has at least their accuracy (the mean) for at "
              "most their cost."),
-        Items([(Strong(COSTS[cost].text), ": ", *listed(runs)) for cost, runs in fronts.items()]),
+        Items([(Code(cost), f" ({COSTS[cost].text}): ", *listed(runs))
+               for cost, runs in fronts.items()]),
         Picture("pareto.svg", "Accuracy of all runs against each cost"),
     ])
 
