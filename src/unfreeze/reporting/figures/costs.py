@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from unfreeze.reporting.figures.style import BLUE, GREY, empty, number_ticks, panels
+from unfreeze.reporting.figures.style import BLUE, GREY, empty, number_ticks, panels, wrap
 
 TITLES = {
     "seconds": "training time of a replicate (s)",
@@ -40,6 +40,8 @@ def pareto(table: pd.DataFrame) -> plt.Figure:
         for runs, color, marker, face, label in (
                 (rest, GREY, "s", "white", "dominated: another has at least its accuracy for less"),
                 (front, BLUE, "o", BLUE, "on the Pareto front")):
+            if runs.empty:
+                continue
             axes.vlines(runs.value, runs.low, runs.high, color=color, linewidth=1)
             axes.plot(runs.value, runs.accuracy, marker, color=color, markerfacecolor=face,
                       markersize=5, label=label)
@@ -54,7 +56,9 @@ def pareto(table: pd.DataFrame) -> plt.Figure:
         axes.tick_params(labelleft=True)
         axes.set_xlabel(TITLES.get(cost, f"{cost} ({own.unit.iloc[0]})"), fontsize=9)
         axes.set_ylabel("test accuracy (%)", fontsize=9)
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=2,
+    handles = {label: handle for axes in grid
+               for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=2,
                   frameon=False)
     figure.canvas.draw()  # settles the layout: the labels' places depend on it
     for axes, cost in zip(grid, costs, strict=True):
@@ -73,17 +77,21 @@ def _label_points(axes: plt.Axes, points: pd.DataFrame) -> None:
     offsets = [(side, 9 * step) for step in steps for side in ("left", "right")]
     for _, row in points.sort_values(["dominated", "accuracy"], ascending=[True, False]).iterrows():
         front = row.dominated == "no"
-        for side, up in offsets if front else offsets[:6]:
+        # The front is named in any case, over the lines if need be.
+        attempts = [(offset, (*taken, *names)) for offset in (offsets if front else offsets[:6])]
+        if front:
+            attempts += [(offset, tuple(names)) for offset in offsets]
+        for (side, up), obstacles in attempts:
             text = axes.annotate(
-                row.run, (row.value, row.accuracy), fontsize=8, ha=side, va="center",
+                wrap(row.run, 24), (row.value, row.accuracy), fontsize=8, ha=side, va="center",
                 color=BLUE if front else GREY, xytext=(7 if side == "left" else -7, up),
                 textcoords="offset points", in_layout=False,
                 arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5} if abs(up) > 9 else None)
             # Of the text alone: the annotation's own extent would include its line.
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)
-            fits = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 < inside.y1
-            if fits and not any(box.overlaps(other) for other in (*taken, *names)):
+            fits = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0
+            if fits and not any(box.overlaps(other) for other in obstacles):
                 names.append(box)
                 break
             text.remove()

@@ -24,8 +24,8 @@ def learning_curves(table: pd.DataFrame) -> plt.Figure:
                                                      ("validation", BLUE, "-", "o")])
     for own in axes:
         own.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=5))
-    figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("accuracy (%), mean and range over seeds", fontsize=10)
+    figure.supxlabel("epoch (lines: mean over seeds; bands: lowest to highest)", fontsize=10)
+    figure.supylabel("accuracy (%)", fontsize=10)
     return figure
 
 
@@ -43,8 +43,9 @@ def wall_clock(table: pd.DataFrame) -> plt.Figure:
                                     [("validation", BLUE, "-", "o")])
     for own in axes:
         own.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4))
-    figure.supxlabel("time of training (s)", fontsize=10)
-    figure.supylabel("validation accuracy (%), mean and range over seeds", fontsize=10)
+    figure.supxlabel("time of training (s) (lines: mean over seeds; bands: lowest to highest)",
+                     fontsize=10)
+    figure.supylabel("validation accuracy (%)", fontsize=10)
     return figure
 
 

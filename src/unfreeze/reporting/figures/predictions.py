@@ -39,8 +39,8 @@ def reliability(table: pd.DataFrame) -> plt.Figure:
         axes.set_ylim(-2, 102)
         axes.set_xticks([0, 50, 100])
         axes.set_yticks([0, 50, 100])
-    figure.supxlabel("confidence (%)", fontsize=10)
-    figure.supylabel("accuracy (%); a point's area: share of the predictions", fontsize=10)
+    figure.supxlabel("confidence (%) (a point's area: share of the predictions)", fontsize=10)
+    figure.supylabel("accuracy (%)", fontsize=10)
     handles = dict(zip(*grid[0].get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3,
                   frameon=False)
@@ -93,7 +93,7 @@ def _confused_pairs(table: pd.DataFrame, run: str) -> plt.Figure:
     for place, percent in zip(places, wrong.percent, strict=True):
         axes.text(percent, place, f" {percent:.0f}", va="center", fontsize=8)
     axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(wrong) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("share of the true class (%)")
     axes.set_title(f"{run}: most confused of {table.actual.nunique()} classes, true → predicted",

@@ -63,7 +63,7 @@ def panels(names: Sequence[str], columns: int, width: float, height: float,
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
     figure, grid = plt.subplots(rows, columns, squeeze=False, **share, figsize=(
-        max(width * columns + 0.5, 4.5), height * rows + 0.8))
+        max(width * columns + 0.5, 6.5), max(height * rows + 0.8, 3.2)))
     for place in range(len(names), rows * columns):
         grid.flat[place].axis("off")
         grid.flat[place - columns].tick_params(labelbottom=True)
@@ -87,6 +87,7 @@ def number(value: float, unit: str, decimals: int | None = None) -> str:
     many decimals."""
     if abs(value) >= 1000:
         return _PREFIXED(value) + ("B" if unit == "bytes" else "")
+    value = round(value, 12 if decimals is None else decimals) + 0.0  # no -0
     return (f"{value:g}" if decimals is None else f"{value:.{decimals}f}").replace("-", "−")
 
 

@@ -27,7 +27,9 @@ def movement(table: pd.DataFrame) -> plt.Figure:
     positive = percent.where(percent > 0)
     most = positive.max(axis=None)
     norm = LogNorm(min(positive.min(axis=None), most / 10), most) if most > 0 else None
-    figure, axes = plt.subplots(figsize=(3.8 + 0.55 * len(parts), 1.6 + 0.27 * len(runs)))
+    names = [wrap(run, 36) for run in runs]
+    height = len(runs) * (0.15 + 0.14 * (1 + max(name.count("\n") for name in names)))
+    figure, axes = plt.subplots(figsize=(3.8 + 0.55 * len(parts), max(2.8, 1.5 + height)))
     image = axes.imshow(positive, cmap="Blues", norm=norm, aspect="auto")
     for row, column in np.ndindex(percent.shape):
         share = percent.iat[row, column]
@@ -35,12 +37,12 @@ def movement(table: pd.DataFrame) -> plt.Figure:
         axes.text(column, row, _percent(share), ha="center", va="center", fontsize=8,
                   color="white" if dark else BLACK)
     axes.set_xticks(range(len(parts)), parts, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(runs)), [wrap(run, 36) for run in runs])
+    axes.set_yticks(range(len(runs)), names)
     axes.set_xlabel("part, stem to head")
     axes.grid(False)
     if most > 0:
         bar = figure.colorbar(image, ax=axes, label="distance from the start\n(% of its norm)",
-                              format="%g", shrink=min(1, 3 / (0.27 * len(runs) + 0.1)))
+                              format="%g", shrink=min(1, 3 / height))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
