@@ -1,5 +1,5 @@
-"""recipes/RUN.yaml -> runs/RUN/: model.safetensors, predictions.npz, history.csv, cost.json,
-parts.csv. Usage: train.py RUN"""
+"""recipes/RUN.yaml -> runs/RUN/: model.safetensors, predictions.npz, history.csv, movement.csv,
+cost.json, parts.csv. Usage: train.py RUN"""
 
 import io
 import sys
@@ -11,7 +11,7 @@ import torch
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import UserError, run_stage
-from unfreeze.training import cost, devices, replicate, saved
+from unfreeze.training import cost, devices, movement, replicate, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.tuning import groups
 
@@ -42,8 +42,9 @@ def main() -> None:
 
     predictions = io.BytesIO()
     np.savez(predictions, seeds=np.array(seeds), classes=np.array(recipe["classes"]),
-             logits=np.stack([result["logits"].numpy() for result in results.values()]),
-             labels=replicate.test_labels(recipe, inputs))
+             labels=replicate.test_labels(recipe, inputs),
+             **{key: np.stack([result[key].numpy() for result in results.values()])
+                for key in ("logits", "validation_logits", "validation_labels")})
     seconds = sum(result["cost"]["seconds"] for result in results.values())
     images = sum(result["cost"]["images"] for result in results.values())
     stored = list(results[seeds[0]]["model"].values())
@@ -52,6 +53,8 @@ def main() -> None:
     files.write_bytes(folder / "predictions.npz", predictions.getvalue())
     files.write_csv(folder / "history.csv", ("seed", *replicate.HISTORY), (
         (seed, *row.values()) for seed, result in results.items() for row in result["history"]))
+    files.write_csv(folder / "movement.csv", movement.HEADER, (
+        (seed, *row) for seed, result in results.items() for row in result["movement"]))
     files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), parts)
     files.write_json(folder / "cost.json", cost.of_phases(counts, phases) | {
         "parameters_stored": sum(tensor.numel() for tensor in stored),

@@ -154,13 +154,15 @@ def test_training_knobs_leave_out_what_is_not_read():
     plans = config.resolve(params({
         "plain": {}, "sgd": {"optimizer": "sgd", "momentum": 0.5}, "frozen": {"freeze": "early"},
         "bias": {"tune": "bias"}, "mlp": {"head": "mlp"}, "lora": {"tune": "lora"},
-        "tinytl": {"tune": "tinytl"}, "later": {"phases": [{}, {"freeze": "middle"}]}})).runs
+        "tinytl": {"tune": "tinytl"}, "later": {"phases": [{}, {"freeze": "middle"}]},
+        "decayed": {"weight_decay": 0.1}, "soon": {"phases": [{}, {"weight_decay": 0.1}]}})).runs
     read = {name: set(config.training_knobs(run)) for name, run in plans.items()}
     assert {name: keys - read["plain"] for name, keys in read.items()} == {
         "plain": set(), "sgd": {"momentum"}, "frozen": {"frozen_batchnorm"},
         "bias": {"frozen_batchnorm"}, "mlp": {"head_width"},
         "lora": {"lora_rank", "lora_alpha", "lora_layers", "frozen_batchnorm"},
-        "tinytl": {"tinytl_groups", "frozen_batchnorm"}, "later": {"frozen_batchnorm"}}
+        "tinytl": {"tinytl_groups", "frozen_batchnorm"}, "later": {"frozen_batchnorm"},
+        "decayed": {"decay_biases_and_norms"}, "soon": {"decay_biases_and_norms"}}
     assert config.training_knobs(plans["sgd"])["momentum"] == 0.5
     # They reach training through the phases, the subset, the transform and the weights.
     assert set(config.KNOBS) - set().union(*read.values()) == {
@@ -500,8 +502,8 @@ def test_phase_takes_from_the_run_what_it_does_not_set():
     assert third == plain
     assert [{row["lr_scale"] for row in rows if row["part"] == "stem"} for rows in parts] == [
         {0.0}, {0.5}, {1.0}]
-    assert [{row["trainable"] for row in rows if row["part"] != "head"} for rows in parts] == [
-        {False}, {True}, {True}]
+    assert [{row["tune"] for row in rows if row["part"] != "head"} for rows in parts] == [
+        {"frozen"}, {"full"}, {"full"}]
 
 
 def test_run_without_phases_is_one_phase():

@@ -8,6 +8,7 @@ import torch
 from unfreeze import models
 from unfreeze.errors import UserError
 from unfreeze.models import heads
+from unfreeze.models.facts import is_within
 from unfreeze.training import loop, saved
 from unfreeze.training.devices import Device
 from unfreeze.tuning import frozen, groups, methods, rules
@@ -91,7 +92,7 @@ def test_every_model_with_every_method(built, name, method):
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     assert sum(row[-1] for row in table) == sum(
         p.numel() for p in model.parameters() if p.requires_grad)
-    assert all(assigned[n]["trainable"] for n in trainable)
+    assert all(assigned[n]["tune"] != "frozen" for n in trainable)
     head = [row["module"] for row in rows if row["part"] == "head"]
     expected = {
         "full": lambda n: True,
@@ -103,7 +104,7 @@ def test_every_model_with_every_method(built, name, method):
     }[method]
     assert trainable == {
         n for n, row in assigned.items()
-        if row["trainable"] and (methods.lies_in(n, head) or expected(n))}
+        if row["tune"] != "frozen" and (is_within(n, head) or expected(n))}
 
     initial = {n: t.clone() for n, t in model.state_dict().items()}
     optimizer = torch.optim.SGD(groups.parameter_groups(model, rows, 0.01, 0.01), momentum=0.9)
@@ -328,7 +329,7 @@ def test_heads(name, head, dropout):
         "mlp": [(16, features), (16,), (CLASSES, 16), (CLASSES,)]}[head])
     drops = [m.p for n, m in model.named_modules()
              if isinstance(m, torch.nn.Dropout)
-             and methods.lies_in(n, ["fc", "classifier", "heads"])]
+             and is_within(n, ["fc", "classifier", "heads"])]
     if dropout != "model":
         assert 0.3 in drops
     else:

@@ -1,10 +1,12 @@
 """The real DVC pipeline in a real git repository, on a tiny image set: which stages run, when."""
 
 import os
+import re
 import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from conftest import make_project, ran
@@ -71,6 +73,30 @@ def test_training_learns_what_can_be_learned(finished):
     score = files.read_json(project.folder / "metrics" / "runs" / "own_lr.json")
     assert score["seeds"] == 2
     assert score["accuracy"] > 60  # of three classes
+
+
+def test_train_leaves_validation_predictions_and_movement(finished):
+    project, output = finished
+    for run, seeds in (("base", 1), ("own_lr", 2)):
+        with np.load(project.folder / "runs" / run / "predictions.npz") as found:
+            logits, labels = found["validation_logits"], found["validation_labels"]
+            assert logits.shape == (seeds, 6, 3) and logits.dtype == np.float32
+            assert labels.shape == (seeds, 6) and labels.dtype == np.int64
+            accuracy = 100 * (logits[0].argmax(1) == labels[0]).mean()
+        assert re.search(rf"{run} seed 1: validation accuracy {accuracy:.1f} %, \d+ s of training",
+                         output)
+    moved = {run: files.read_csv(project.folder / "runs" / run / "movement.csv")
+             for run in ("base", "own_lr", "own_freeze", "other_model")}
+    parts = ["stem", "stage1", "stage2"]
+    assert [(row["seed"], row["part"]) for row in moved["own_lr"]] == [
+        (seed, part) for seed in "12" for part in parts]
+    assert all(float(row["distance"]) > 0 for row in moved["base"])
+    assert [(row["part"], row["distance"]) for row in moved["own_freeze"]] == [
+        (part, "0.0") for part in parts]
+    assert moved["other_model"] == []  # from scratch
+    compared = files.read_csv(project.folder / "compared" / "pair.csv")
+    assert [row["value"] for row in compared if row["measure"] == "distance"] == [
+        row["distance"] for run in ("base", "own_lr") for row in moved[run] if row["seed"] == "1"]
 
 
 def test_a_branch_trains_what_inherits_its_knob_and_going_back_trains_none(project):

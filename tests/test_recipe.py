@@ -131,7 +131,7 @@ def test_no_source_uses_relative_imports():
 
 RECIPE = {
     "knobs": {"lr": 0.001, "epochs": 3},
-    "phases": [{"epochs": 3, "parts": [{"module": "fc", "trainable": True}]}],
+    "phases": [{"epochs": 3, "parts": [{"module": "fc", "tune": "full"}]}],
     "transform": {"resize": None}, "dataset": {"name": "cifar10", "digest": "d"},
     "weights": {"name": "w", "digest": "e"},
     "seeds": {42: {"subset": "a.json", "digest": "1"}, 43: {"subset": "b.json", "digest": "2"}},

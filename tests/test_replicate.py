@@ -1,5 +1,7 @@
 """Training from a recipe: phases, what is kept at the end, and going on after a stop."""
 
+import re
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -8,7 +10,6 @@ import torch
 from helpers import TINY, tiny_recipe
 from unfreeze import models
 from unfreeze.data.batches import Images
-from unfreeze.errors import UserError
 from unfreeze.models import weights
 from unfreeze.training import loop, replicate
 from unfreeze.training.assemble import assemble
@@ -63,7 +64,7 @@ def state(training):
 
 
 def epoch(training):
-    return training.epoch(lambda: None, "test")
+    return training.epoch(lambda: None)
 
 
 def same(one, other):
@@ -173,12 +174,17 @@ def test_replicate_stopped_after_each_epoch_is_bit_for_bit_one_never_stopped(
             train()
     parts = train()
     assert same(parts["model"], whole["model"])
-    assert torch.equal(parts["logits"], whole["logits"])
+    assert same(tensors(parts), tensors(whole))
+    assert parts["movement"] == whole["movement"] and parts["diverged"] is None
     times = {"seconds": None}
     assert [row | times for row in parts["history"]] == [row | times for row in whole["history"]]
     if name == "patience":
         assert len(whole["history"]) < 12  # it did end a phase
-    assert train()["logits"].equal(whole["logits"])  # finished: taken from the scratch folder
+    assert same(tensors(train()), tensors(whole))  # finished: taken from the scratch folder
+
+
+def tensors(result):
+    return {key: value for key, value in result.items() if isinstance(value, torch.Tensor)}
 
 
 def scores(training, monkeypatch, *found):
@@ -259,7 +265,7 @@ def test_l2_sp_keeps_weights_where_they_were(begin):
                          epochs=6, schedule="constant")
         _, result = finish(training)
         return sum((result[name] - tensor).norm() for name, tensor in training.initial.items()
-                   if "running" not in name).item()
+                   if name.endswith((".weight", ".bias"))).item()
 
     near, far = distance(5.0), distance(0.0)
     assert near < 0.5 * far
@@ -315,29 +321,140 @@ def test_result_holds_what_training_changed_and_the_logits_of_the_model(folders,
     inputs, digest = folders
     recipe = tiny_recipe(digest, freeze="last_only", batch_size=8)
     result = replicate.train(recipe, 1, CPU, inputs, "test")
-    learned = {name for name in result["model"] if "num_batches" not in name}
-    assert learned == {"head.weight", "head.bias"}
+    assert result["model"].keys() == {"head.weight", "head.bias"}
     model, initial = assemble(recipe, 1, inputs.weights)
     model.load_state_dict(initial | result["model"])
-    logits = loop.predict(model.to(memory_format=torch.channels_last), splits["test"].batches(32),
-                          CPU)
-    assert torch.equal(logits, result["logits"]) and logits.shape == (SIZES["test"], 3)
+    model = model.to(memory_format=torch.channels_last)
+    for split, key in (("test", "logits"), ("validation", "validation_logits")):
+        logits = loop.predict(model, splits[split].batches(32), CPU)
+        assert torch.equal(logits, result[key]) and logits.shape == (SIZES[split], 3)
+    assert torch.equal(result["validation_labels"], splits["validation"].labels)
+    accuracy = (result["validation_logits"].argmax(1) == result["validation_labels"]).double()
+    assert accuracy.mean().item() == result["history"][-1]["validation_accuracy"]
+    assert [row[0] for row in result["movement"]] == ["stem", "stage1", "stage2"]
     assert result["cost"]["images"] == 3 * SIZES["train"]
     assert [row["epoch"] for row in result["history"]] == [1, 2, 3]
 
 
-def test_training_that_diverges_is_a_clear_error(folders):
-    recipe = tiny_recipe(optimizer="sgd", lr=1e30, schedule="constant")
-    with pytest.raises(UserError, match=r"test: training diverged .*lr: 1e\+30 is too high"):
-        replicate.train(recipe, 1, CPU, folders[0], "test")
+def test_run_without_validation_images_has_no_logits_of_them(folders, splits, monkeypatch, capsys):
+    empty = Images(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int64), [], 8, [0.5] * 3,
+                   [0.25] * 3, CPU.torch, 10**9)
+    monkeypatch.setattr(replicate, "_load_images", lambda *_: splits | {"validation": empty})
+    result = replicate.train(tiny_recipe(validation=0), 1, CPU, folders[0], "run seed 1")
+    assert result["validation_logits"].shape == (0, 3)
+    assert result["validation_labels"].shape == (0,)
+    assert result["validation_labels"].dtype == torch.int64
+    assert result["movement"] == []  # from scratch
+    assert re.search(r"^run seed 1: \d+ s of training$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_model_without_finite_logits_is_blamed_on_the_rate_that_was_set(folders, monkeypatch):
-    monkeypatch.setattr(replicate, "_validate", lambda *_: (None, None))
-    monkeypatch.setattr(loop, "predict", lambda *_: torch.full((SIZES["test"], 3), np.nan))
-    recipe = tiny_recipe(lr=0.4, epochs=2)
-    with pytest.raises(UserError, match="logits of the test images are not finite.*lr: 0.4 is"):
-        replicate.train(recipe, 1, CPU, folders[0], "test")
+def test_finished_replicate_is_a_line(folders, capsys):
+    result = replicate.train(tiny_recipe(), 1, CPU, folders[0], "run seed 1")
+    percent = 100 * result["history"][-1]["validation_accuracy"]
+    output, errors = capsys.readouterr()
+    assert re.fullmatch(rf"run seed 1: validation accuracy {percent:.1f} %, \d+ s of training\n",
+                        output)
+    assert "warning" not in errors
+
+
+HOT = {"optimizer": "sgd", "schedule": "constant", "epochs": 4,
+       "phases": [{"lr": 0.01, "epochs": 2}, {"lr": 1e30, "epochs": 4}]}
+
+
+def check_diverged(result):
+    assert result["logits"].shape == (SIZES["test"], 3) and result["logits"].isnan().all()
+    assert result["validation_logits"].shape == (SIZES["validation"], 3)
+    assert result["validation_logits"].isnan().all()
+
+
+@pytest.mark.parametrize("knobs", [{}, {"select": "best", "patience": 3}, {"ema": 0.5}], ids=str)
+def test_training_that_diverges_stops_and_is_recorded(folders, capsys, knobs):
+    inputs, digest = folders
+    recipe = tiny_recipe(digest, **HOT, **knobs)
+    result = replicate.train(recipe, 1, CPU, inputs, "run seed 1")
+    check_diverged(result)
+    history = result["history"]
+    assert 3 <= len(history) < 6 and history[-1]["phase"] == 2
+    assert np.isfinite([row["train_loss"] for row in history[:-1]]).all()
+    loss = history[-1]["train_loss"]
+    assert not np.isfinite(loss)
+    if "ema" not in knobs:
+        assert np.isnan([history[-1]["validation_loss"], history[-1]["validation_accuracy"]]).all()
+    assert [row[0] for row in result["movement"]] == ["stem", "stage1", "stage2"]
+    output, errors = capsys.readouterr()
+    warning = (f"warning: run seed 1: training diverged (the loss of epoch {len(history)} is "
+               f"{loss}); lr: 1e+30 is too high for this run, choose a lower one in params.yaml; "
+               "the run is marked failed\n")
+    assert errors.endswith(warning) and errors.count("warning") == 1
+    assert "validation accuracy" not in output
+    # From the scratch folder it comes with its warning too.
+    again = replicate.train(recipe, 1, CPU, inputs, "run seed 1")
+    assert repr(again["history"]) == repr(history)
+    check_diverged(again)
+    assert capsys.readouterr().err == warning
+
+
+def test_diverged_replicate_stopped_after_each_epoch_is_the_same(folders, tmp_path, monkeypatch):
+    recipe = tiny_recipe(**HOT)
+
+    def train():
+        return replicate.train(recipe, 1, CPU, folders[0], "test")
+
+    whole = train()
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "other"))
+    real = Scratch.save_epoch
+
+    def save_and_stop(scratch, content):
+        real(scratch, content)
+        raise Stopped
+
+    monkeypatch.setattr(Scratch, "save_epoch", save_and_stop)
+    for _ in whole["history"]:
+        with pytest.raises(Stopped):
+            train()
+    parts = train()
+    assert parts["diverged"] == whole["diverged"]
+    assert parts["model"].keys() == whole["model"].keys()
+    for name, tensor in whole["model"].items():
+        assert parts["model"][name].numpy().tobytes() == tensor.numpy().tobytes(), name
+    times = {"seconds": None}
+    assert repr([row | times for row in parts["history"]]) == repr(
+        [row | times for row in whole["history"]])
+    check_diverged(parts)
+
+
+@pytest.mark.parametrize("which", ["test", "validation"])
+def test_logits_that_are_not_finite_are_blamed_on_the_rate_that_was_set(
+        folders, monkeypatch, capsys, which):
+    def predict(model, images, *rest, real=replicate._predict):
+        logits = real(model, images, *rest).clone()
+        if len(images) == SIZES[which]:
+            logits[0, 1] = torch.inf
+        return logits
+
+    monkeypatch.setattr(replicate, "_predict", predict)
+    result = replicate.train(tiny_recipe(lr=0.4, epochs=2), 1, CPU, folders[0], "test")
+    check_diverged(result)
+    assert len(result["history"]) == 2
+    assert re.search(f"logits of the {which} images are not finite.*lr: 0.4 is",
+                     capsys.readouterr().err)
+
+
+def test_validation_without_finite_logits_is_never_the_best(begin, splits, monkeypatch):
+    training = begin(select="best", epochs=3)
+    real, calls = loop.predict, []
+
+    def predict(*arguments):
+        calls.append(real(*arguments))
+        # The first class wins where all are NaN, so here every image would be right.
+        return torch.full_like(calls[-1], torch.nan) if len(calls) == 2 else calls[-1]
+
+    monkeypatch.setattr(loop, "predict", predict)
+    monkeypatch.setattr(splits["validation"], "labels", torch.zeros(SIZES["validation"]).long())
+    states, result = finish(training)
+    row = training.history[1]
+    assert np.isnan([row["validation_loss"], row["validation_accuracy"]]).all()
+    assert same(result, states[0]) or same(result, states[2])
 
 
 def test_training_learns(begin):

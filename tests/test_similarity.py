@@ -7,22 +7,20 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import safetensors.torch
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
-from helpers import ROOT
+from helpers import ROOT, TINY, tiny_recipe
 from unfreeze import files, models
 from unfreeze.data import arrays
 from unfreeze.data.batches import Images
 from unfreeze.errors import UserError
-from unfreeze.models import weights
 from unfreeze.reporting import figures, report, tables
 from unfreeze.scoring import similarity
-from unfreeze.training import compare, saved
+from unfreeze.training import compare, movement, saved
+from unfreeze.training.assemble import assemble
 from unfreeze.training.devices import Device
-from unfreeze.tuning import rules
+from unfreeze.tuning.methods.tinytl import LiteResidual
 
 torch.set_num_threads(1)  # on tiny tensors more threads only wait for one another
 
@@ -45,12 +43,6 @@ def test_cosine_by_hand(one, other, expected):
 def test_cosine_is_in_float64():
     one = 1e-30 * RNG.standard_normal(50).astype(np.float32)  # squares vanish in float32
     assert similarity.cosine(one, one) == pytest.approx(1)
-
-
-def test_distance_by_hand():
-    assert similarity.distance([f32(3, 1), f32([5])], [f32(0, 1), f32([1])]) == pytest.approx(
-        (5, 5 / 2**0.5))
-    assert similarity.distance([f32(3, 4)], [f32(0, 0)]) == (5, None)
 
 
 def hsic_cka(x, y):
@@ -96,13 +88,14 @@ def test_rows_hold_what_both_models_have_in_equal_shape():
         (7, "cosine", "head", "bias", "h.in_proj_bias", "1", "", 1.0)]
 
 
-def test_distance_counts_what_was_pretrained():
-    now = {"stem": {"a": f32(1, 1), "b": f32(0)}, "stage1": {"c": f32(2)}, "head": {"h": f32(9)}}
-    assert similarity.distance_rows(7, "tuned", now, {"a": f32(1, 2), "c": f32(2)}) == [
-        (7, "distance", "stem", "", "", "", "tuned", 1.0),
-        (7, "relative_distance", "stem", "", "", "", "tuned", round(5**-0.5, 6)),
-        (7, "distance", "stage1", "", "", "", "tuned", 0.0),
-        (7, "relative_distance", "stage1", "", "", "", "tuned", 0.0)]
+def test_distances_are_those_of_the_seed():
+    def row(seed, distance, relative):
+        return {"seed": seed, "part": "stem", "parameters": "9", "distance": distance,
+                "relative_distance": relative}
+
+    found = similarity.distance_rows(7, "tuned", [row("70", "1.0", "1.0"), row("7", "2.5", "")])
+    assert found == [(7, "distance", "stem", "", "", "", "tuned", 2.5),
+                     (7, "relative_distance", "stem", "", "", "", "tuned", None)]
 
 
 def test_similarity_imports_no_torch():
@@ -112,7 +105,8 @@ def test_similarity_imports_no_torch():
 
 
 class Tiny(nn.Module):
-    """A part of two modules, one with a bare parameter and tokens, a head, and an addition."""
+    """A part of two modules, one with a bare parameter and tokens, a head, and a branch as TinyTL
+    adds one."""
 
     def __init__(self):
         super().__init__()
@@ -120,41 +114,29 @@ class Tiny(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3, 2)
         self.norm = nn.BatchNorm2d(4)
         self.mix = nn.Linear(4, 4)
-        self.added = nn.Linear(4, 4)
+        self.mix.lite = LiteResidual(4, 4, 1, 4, 2)
         self.head = nn.Linear(4, 2)
 
     def forward(self, x):
         x = nn.functional.relu(self.norm(self.conv(x)), inplace=True)
         x = self.mix(x.flatten(2).mT + self.token)
-        return self.head(x[:, 0] + self.added(x[:, 0]))
+        return self.head(x[:, 0])
 
 
-MODULES = {"conv": "stem", "norm": "stem", "token": "stage1", "mix": "stage1", "head": "head"}
+PARTS = [{"module": module, "part": part} for module, part in (
+    ("conv", "stem"), ("norm", "stem"), ("token", "stage1"), ("mix", "stage1"), ("head", "head"))]
 
 
-def tiny(seed, initial=None):
+def tiny(seed):
     torch.manual_seed(seed)
-    return compare.Trained(Tiny().eval(), MODULES, initial or {})
+    return compare.Trained(Tiny().eval(), PARTS)
 
 
-class Shift(nn.Module):
-    def forward(self, weight):
-        return weight + 1
-
-
-def test_parameters_come_by_part_without_what_a_method_added():
+def test_parameters_come_by_part_without_added_branches():
     found = compare.parameters(tiny(0))
     assert {part: list(tensors) for part, tensors in found.items()} == {
         "stem": ["conv.weight", "conv.bias", "norm.weight", "norm.bias"],
         "stage1": ["token", "mix.weight", "mix.bias"], "head": ["head.weight", "head.bias"]}
-
-
-def test_parametrised_tensor_is_what_the_forward_pass_sees():
-    plain, trained = compare.parameters(tiny(0)), tiny(0)
-    parametrize.register_parametrization(trained.model.mix, "weight", Shift())
-    found = compare.parameters(trained)
-    assert found["stage1"].keys() == plain["stage1"].keys()
-    np.testing.assert_array_equal(found["stage1"]["mix.weight"], plain["stage1"]["mix.weight"] + 1)
 
 
 def some_images(count=5, size=9):
@@ -198,11 +180,11 @@ def project(tmp_path, monkeypatch):
             "transform": {"resize": None, "interpolation": "bilinear"},
             "dataset": {"name": "some"}, "seeds": dict.fromkeys(seeds, entry)})
 
-    def load(run, recipe, seed, root):
-        before = {name: tensor.detach() for name, tensor in tiny(9).model.named_parameters()}
-        return tiny(1 if seed == 1 else len(run), before if run == "one" else None)
-
-    monkeypatch.setattr(compare, "load", load)
+    moved = [(seed, "head", 10, 0.5, 0.25) for seed in (3, 2, 1)]
+    files.write_csv(tmp_path / "runs/one/movement.csv", movement.HEADER, moved)
+    files.write_csv(tmp_path / "runs/other/movement.csv", movement.HEADER, [])  # from scratch
+    monkeypatch.setattr(compare, "load", lambda run, recipe, seed, root: tiny(
+        1 if seed == 1 else len(run)))
     return tmp_path
 
 
@@ -215,8 +197,10 @@ def test_two_runs_are_compared_for_the_seeds_they_share(project):
     kernels = alike[(alike.seed == 2) & alike["shape"].str.contains("x")]
     assert (kernels[kernels.tensor != "token"].value.abs() < 0.9).all()
     assert set(alike[alike.measure == "cka"].part) == {"stem", "stage1", "head"}
-    assert set(table[table.measure == "relative_distance"].run) == {"one"}
-    assert (table[(table.measure == "distance") & (table.part == "head")].value > 0).all()
+    moved = table[~table.measure.isin(["cosine", "cka"])]
+    assert [tuple(row) for row in moved[["seed", "measure", "part", "run", "value"]].values] == [
+        (seed, *rest) for seed in (2, 1) for rest in (
+            ("distance", "head", "one", 0.5), ("relative_distance", "head", "one", 0.25))]
     assert compare.compare("one", "other", CPU, project) == rows
 
 
@@ -242,31 +226,29 @@ def test_other_subset_is_a_clear_error(project):
         compare.compare("one", "other", CPU, project)
 
 
-def test_load_knows_what_a_run_started_from(tmp_path):
-    name = "mobilenet_v2"
-    official = models.build(name, "original", 3, 32).state_dict()
-    file = weights.path(tmp_path / "weights", "madeup")
-    files.write_bytes(file, safetensors.torch.save(official))
-    recipe = {
-        "knobs": {"model": name, "stem": "original", "head": "replace", "dropout": "model",
-                  "image_size": 32},
-        "phases": [{"parts": rules.part_table(models.facts_of(name).parts, "none", {})}],
-        "weights": {"name": "madeup", "own": False, "unused": [],
-                    "digest": weights.tensors_digest(weights.read_arrays(file))},
-        "classes": ["a", "b", "c"],
-        "seeds": {1: {}},
-    }
+def test_weights_count_with_what_lora_adds(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.families(), "tiny", TINY)
+    recipe = tiny_recipe(tune="lora", lora_rank=2) | {"weights": None}
+    rows = [row | {"tune": "lora" if row["part"] != "head" else "full"}
+            for row in recipe["phases"][0]["parts"]]  # as if it were not from scratch
+    recipe["phases"][0]["parts"] = rows
+    recipe["knobs"] |= {"lora_rank": 2, "lora_alpha": 4, "lora_layers": "all"}
     files.write_yaml(tmp_path / "recipes" / "run.yaml", recipe)
-    moved = {name: official[name] + 1 for name in (
-        "features.1.conv.2.bias", "classifier.1.weight", "classifier.1.bias")}
-    moved |= {name: tensor for name, tensor in official.items() if weights.is_counter(name)}
-    files.write_bytes(tmp_path / "runs/run/model.safetensors", saved.serialise({1: moved}))
-    trained = compare.load("run", recipe, 1, tmp_path)
-    # The head is new in every run, so it has not moved from anywhere, though its shape fits.
-    rows = similarity.distance_rows(1, "run", compare.parameters(trained), {
-        name: tensor.numpy() for name, tensor in trained.initial.items()})
-    assert {row[2]: row[-1] for row in rows if row[1] == "distance"} == {
-        "stem": 4.0, "stage1": 0.0, "stage2": 0.0, "stage3": 0.0, "stage4": 0.0}
+    model, _ = assemble(recipe, 1, tmp_path)
+    torch.nn.init.ones_(model.stage1[0].lora.up.weight)
+    files.write_bytes(tmp_path / "runs/run/model.safetensors",
+                      saved.serialise({1: saved.changed(model.state_dict(), {})}))
+    found = compare.parameters(compare.load("run", recipe, 1, tmp_path))
+    assert {part: list(tensors) for part, tensors in found.items()} == {
+        "stem": ["stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"],
+        "stage1": ["stage1.0.weight", "stage1.0.bias", "stage1.1.weight", "stage1.1.bias"],
+        "stage2": ["stage2.0.weight", "stage2.0.bias"], "head": ["head.weight", "head.bias"]}
+    layer = model.stage1[0]
+    # (alpha / rank) B A with B all ones: twice the sum of A's rows, for every channel.
+    added = 2 * layer.lora.down.weight.sum(0).expand(6, 6, 3, 3)
+    np.testing.assert_allclose(found["stage1"]["stage1.0.weight"],
+                               (layer.weight + added).detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert np.array_equal(found["stem"]["stem.0.weight"], model.stem[0].weight.detach().numpy())
 
 
 @pytest.fixture(scope="module")

@@ -440,4 +440,6 @@ def training_knobs(run: dict) -> dict:
     rows = [row for phase in run["training"] for row in phase["parts"]]
     if all(row["tune"] == "full" for row in rows):
         del knobs["frozen_batchnorm"]
+    if not any(phase["weight_decay"] for phase in run["training"]):
+        del knobs["decay_biases_and_norms"]
     return knobs

@@ -1,6 +1,7 @@
 """What a family file states about each of its models."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from unfreeze.data.assets import Asset, Registry
@@ -92,6 +93,7 @@ def torchvision_weights(model: str, key: str, url: str, registry: Registry | Non
     )
 
 
-def is_within(tensor: str, modules: tuple[str, ...]) -> bool:
-    """Whether a tensor, by its name in the state dict, belongs to one of some modules."""
-    return any(tensor == module or tensor.startswith(f"{module}.") for module in modules)
+def is_within(name: str, modules: Iterable[str]) -> bool:
+    """Whether a tensor or a module, by its name in the model, is one of some modules or lies in
+    one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)

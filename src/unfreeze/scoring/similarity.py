@@ -19,15 +19,6 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float | None:
     return _ratio(one @ other, np.linalg.norm(one) * np.linalg.norm(other))
 
 
-def distance(now: list[np.ndarray],
-             before: list[np.ndarray]) -> tuple[float, float | None]:
-    """How far some tensors have moved: the L2 norm of the difference over all of them together,
-    and that divided by the norm of where they were (None where that is zero)."""
-    moved = np.sqrt(sum(_squares(new.astype(np.float64) - old)
-                        for new, old in zip(now, before, strict=True)))
-    return float(moved), _ratio(moved, np.sqrt(sum(_squares(old) for old in before)))
-
-
 def linear_cka(one: np.ndarray, other: np.ndarray) -> float | None:
     """Linear centred kernel alignment of two sets of activations of the same N images: HSIC with
     linear kernels, normalised, in feature space (Kornblith et al. 2019,
@@ -64,26 +55,13 @@ def kind(name: str) -> str:
     return "bias" if name.endswith("bias") else "weight"
 
 
-def distance_rows(seed: int, run: str, now: Tensors,
-                  before: dict[str, np.ndarray]) -> list[tuple]:
-    """Two rows (distance, relative distance) for every part with pretrained tensors.
-
-    Args:
-        seed, run: whose model it is.
-        now: its tensors.
-        before: {tensor's name: as pretrained}; tensors that are not in it started anew and do not
-            count.
-    """
-    rows = []
-    for part, tensors in now.items():
-        started = [name for name in tensors if name in before]
-        if started:
-            values = distance([tensors[name] for name in started],
-                              [before[name] for name in started])
-            rows += [(seed, measure, part, "", "", "", run, _rounded(value))
-                     for measure, value in zip(("distance", "relative_distance"), values,
-                                               strict=True)]
-    return rows
+def distance_rows(seed: int, run: str, movement: list[dict[str, str]]) -> list[tuple]:
+    """Two rows (distance, relative distance) for every part of a run's movement.csv, whose rows
+    come as text."""
+    return [(seed, measure, row["part"], "", "", "", run,
+             float(row[measure]) if row[measure] else None)
+            for row in movement if row["seed"] == str(seed)
+            for measure in ("distance", "relative_distance")]
 
 
 def cka_rows(seed: int, first: dict[str, np.ndarray],

@@ -21,7 +21,7 @@ def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, di
 
     Returns:
         The model, and {name: tensor} of those of its tensors that came from the weights, as they
-        came; empty from scratch.
+        came, with BatchNorm's counters of steps, which start at 0; empty from scratch.
 
     Raises:
         UserError: the weights are missing, damaged, not those of the recipe, or do not fit; or the
@@ -47,7 +47,8 @@ def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, di
 
 
 def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> list[torch.Tensor]:
-    """Copy the recipe's weights in; the tensors of the model that they filled."""
+    """Copy the recipe's weights in; the tensors of the model that they filled, and the counters,
+    which no file holds."""
     named = recipe["weights"]
     if named is None:
         return []
@@ -70,4 +71,4 @@ def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> list[tor
     own = {"fresh": (), "optional": (*head, *fresh)} if named["own"] else {"fresh": (*head, *fresh)}
     taken = weights.load_into(model, tensors, what=str(file), unused=tuple(named["unused"]), **own)
     state = model.state_dict(keep_vars=True)
-    return [state[name] for name in taken]
+    return [tensor for name, tensor in state.items() if name in taken or weights.is_counter(name)]

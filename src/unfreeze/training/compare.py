@@ -1,7 +1,6 @@
 """Two runs of one model side by side: their tensors, and what their parts put out.
 
-What depends on it: the stage compare. `load` is the only place that knows how a trained model
-comes back and where a recipe keeps its parts.
+What depends on it: the stage compare.
 """
 
 from dataclasses import dataclass
@@ -10,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.utils import parametrize
 
 from unfreeze import environment, files
 from unfreeze.data import arrays
 from unfreeze.data.batches import Images
 from unfreeze.errors import UserError
+from unfreeze.models.facts import is_within
 from unfreeze.scoring import similarity
-from unfreeze.training import saved
+from unfreeze.training import replicate, saved
 from unfreeze.training.devices import Device
-from unfreeze.tuning.methods import lies_in, lora, tinytl
+from unfreeze.tuning import groups
+from unfreeze.tuning.methods import tinytl
 
 IMAGES = 500
 BATCH_SIZE = 100
@@ -30,27 +30,19 @@ class Trained:
     """A trained model.
 
     Attributes:
-        model: in eval mode.
-        modules: {module's name: its part}, stem to head.
-        initial: {parameter's name: as pretrained}, without those that started anew.
+        model: in eval mode; its weights hold what a method added to them.
+        parts: the table of its parts.
     """
 
     model: torch.nn.Module
-    modules: dict[str, str]
-    initial: dict[str, torch.Tensor]
+    parts: list[dict]
 
 
 def load(run: str, recipe: dict, seed: int, root: Path) -> Trained:
     """The model that a run left behind."""
-    model, initial = saved.load_with_initial(run, seed, root)
-    lora.merge(model)  # so that a weight counts with what LoRA adds to it
-    parameters = {name for name, _ in model.named_parameters()}
-    return Trained(
-        model=model,
-        modules={row["module"]: row["part"] for row in recipe["phases"][0]["parts"]},
-        initial={name.replace(".parametrizations", "").removesuffix(".original"): tensor
-                 for name, tensor in initial.items() if name in parameters},
-    )
+    model, tables = saved.load(run, seed, root), [phase["parts"] for phase in recipe["phases"]]
+    groups.merge(model, tables)
+    return Trained(model, tables[0])
 
 
 def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> list[tuple]:
@@ -79,7 +71,7 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
             trained = load(run, recipe, seed, root)
             tensors[run] = parameters(trained)
             distances += similarity.distance_rows(
-                seed, run, tensors[run], {name: t.numpy() for name, t in trained.initial.items()})
+                seed, run, files.read_csv(root / "runs" / run / "movement.csv"))
             images = _images(recipes[first], recipe, seed, device, root)
             outputs[run] = activations(trained, images, device)
         rows += similarity.cosine_rows(seed, tensors[first], tensors[second])
@@ -89,21 +81,13 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
 
 
 def parameters(trained: Trained) -> similarity.Tensors:
-    """{part: {name: array}}, stem to head. A parametrised tensor counts as what the forward pass
-    sees of it; parameters outside the model's parts, which a method added, do not count."""
-    tensors: similarity.Tensors = {part: {} for part in trained.modules.values()}
+    """{part: {name: array}}, stem to head, without what TinyTL added."""
+    tensors: similarity.Tensors = {row["part"]: {} for row in trained.parts}
     added = [name for name, module in trained.model.named_modules()
              if isinstance(module, tinytl.LiteResidual)]
-    for place, module in trained.model.named_modules():
-        if "parametrizations" in place.split(".") or lies_in(place, added):
-            continue
-        own = dict(module.named_parameters(prefix=place, recurse=False))
-        if parametrize.is_parametrized(module):
-            own |= {f"{place}.{name}": getattr(module, name) for name in module.parametrizations}
-        for name, tensor in own.items():
-            for part in (part for above, part in trained.modules.items()
-                         if f"{name}.".startswith(f"{above}.")):
-                tensors[part][name] = tensor.detach().cpu().numpy()
+    for name, row in groups.assign(trained.model, trained.parts).items():
+        if not is_within(name, added):
+            tensors[row["part"]][name] = trained.model.get_parameter(name).detach().numpy()
     return tensors
 
 
@@ -111,7 +95,7 @@ def parameters(trained: Trained) -> similarity.Tensors:
 def activations(trained: Trained, images: Images, device: Device) -> dict[str, np.ndarray]:
     """{part: (N, D)}: what the last module of each part puts out, averaged over space or tokens."""
     found = dict(trained.model.named_modules())
-    last = {part: found[name] for name, part in trained.modules.items() if name in found}
+    last = {row["part"]: found[row["module"]] for row in trained.parts if row["module"] in found}
     outputs: dict[str, list[np.ndarray]] = {part: [] for part in last}
 
     def keep(part: str, module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
@@ -139,13 +123,9 @@ def _pooled(output: torch.Tensor) -> torch.Tensor:
 
 def _images(chooser: dict, recipe: dict, seed: int, device: Device, root: Path) -> Images:
     """The first IMAGES test images of one recipe's subset, prepared as another recipe says."""
-    subset = chooser["seeds"][seed]
-    file = root / "subsets" / subset["subset"]
-    if not file.is_file() or files.file_digest(file) != subset["digest"]:
-        raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
-                        f"{subset['digest'][:12]}...); run `dvc repro`")
+    indices = replicate.indices(chooser, seed, root / "subsets")["test"][:IMAGES]
     dataset = arrays.load(root / "data" / chooser["dataset"]["name"])
-    return Images(dataset.test_images, dataset.test_labels, files.read_json(file)["test"][:IMAGES],
+    return Images(dataset.test_images, dataset.test_labels, indices,
                   recipe["knobs"]["image_size"], **recipe["normalization"],
                   **recipe["transform"], device=device.torch,
                   limit=environment.resized_limit(device.memory))

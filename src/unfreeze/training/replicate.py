@@ -1,5 +1,6 @@
 """One replicate of a run: a model trained from a recipe with one seed."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from unfreeze.data import arrays
 from unfreeze.data.batches import Augmentation, Images, count_batches
 from unfreeze.data.mixing import mix
 from unfreeze.errors import UserError
-from unfreeze.training import loop, saved
+from unfreeze.training import loop, movement, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device
@@ -52,15 +53,19 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
 
     Returns:
         {"model": {name: tensor that differs from the pretrained one}, "logits": (N, classes)
-        float32 of the test images, "history": a row an epoch with the fields of HISTORY, "cost":
-        {"seconds" of training, "images", "peak_memory_bytes"}}.
+        float32 of the test images, "validation_logits": (V, classes) float32, "validation_labels":
+        (V,) int64, "history": a row an epoch with the fields of HISTORY, "movement": of
+        `movement.rows`, "cost": {"seconds" of training, "images", "peak_memory_bytes"},
+        "diverged": None}. Where training diverged (the loss or a logit is not finite), it stopped
+        after that epoch, all logits are NaN, and "diverged" says how.
 
     Raises:
-        UserError: an input is missing or not the one the recipe names, or the loss diverged.
+        UserError: an input is missing or not the one that the recipe names.
     """
     scratch = Scratch(recipes.replicate_digest(recipe, seed), device)
     if done := scratch.load_done():
         print(f"{label}: finished before, taken from the scratch folder", flush=True)
+        _warn(label, recipe, done)
         return done
     splits = _load_images(recipe, seed, device, inputs)
     training = Training(recipe, seed, device, inputs, splits)
@@ -74,25 +79,37 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
               initial=len(training.history) * training.batches, unit="batch",
               disable=None) as bar:
         while not training.finished:
-            row = training.epoch(bar.update, label)
+            row = training.epoch(bar.update)
             bar.set_postfix(loss=f"{row['train_loss']:.3f}",
                             accuracy=f"{row['train_accuracy']:.3f}")
             scratch.save_epoch(training.state_dict())
-    model = training.result()
-    logits = loop.predict(model, splits["test"].batches(4 * recipe["knobs"]["batch_size"]), device)
-    if not logits.isfinite().all():
-        raise _diverged(label, recipe["phases"][training.history[-1]["phase"] - 1]["lr"],
-                        "the logits of the test images are not finite")
-    history = training.history
+    model, history = training.result(), training.history
+    logits = {split: _predict(model, splits[split], recipe, device)
+              for split in ("test", "validation")}
+    diverged = training.diverged or next(
+        (f"the logits of the {split} images are not finite"
+         for split, found in logits.items() if not found.isfinite().all()), None)
+    if diverged:
+        logits = {split: torch.full_like(found, torch.nan) for split, found in logits.items()}
+    labels = splits["validation"].labels.cpu()
     result = {
         "model": saved.changed(model.state_dict(), training.initial),
-        "logits": logits,
+        "logits": logits["test"],
+        "validation_logits": logits["validation"],
+        "validation_labels": labels,
         "history": history,
+        "movement": movement.rows(model, training.initial, recipe["phases"]),
         "cost": {"seconds": sum(row["seconds"] for row in history),
                  "images": len(splits["train"]) * len(history),
                  "peak_memory_bytes": device.peak_memory()},
+        "diverged": diverged,
     }
     scratch.save_done(result)
+    if not diverged:
+        accuracy = (f"validation accuracy {100 * _accuracy(logits['validation'], labels):.1f} %, "
+                    if len(labels) else "")
+        print(f"{label}: {accuracy}{result['cost']['seconds']:.0f} s of training", flush=True)
+    _warn(label, recipe, result)
     return result
 
 
@@ -128,7 +145,13 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        return self._phase == len(self._phases)
+        return self._phase == len(self._phases) or self.diverged is not None
+
+    @property
+    def diverged(self) -> str | None:
+        """How the last epoch went wrong; None: it did not."""
+        loss = self.history[-1]["train_loss"] if self.history else 0.0
+        return None if np.isfinite(loss) else f"the loss of epoch {len(self.history)} is {loss}"
 
     def _begin(self) -> None:
         """What each phase starts with."""
@@ -140,15 +163,12 @@ class Training:
         self._anchor = Anchor(self._model, self.initial, knobs["l2_sp"])
         self._optimizer = loop.make_optimizer(
             groups.parameter_groups(self._model, phase["parts"], phase["lr"],
-                                    phase["weight_decay"], knobs["decay_biases_and_norms"],
+                                    phase["weight_decay"],
+                                    knobs.get("decay_biases_and_norms", True),
                                     self._anchor.names), knobs)
 
-    def epoch(self, progress: Callable[[], None], label: str) -> dict:
-        """Train and validate for an epoch; its row of the history.
-
-        Raises:
-            UserError: the loss diverged.
-        """
+    def epoch(self, progress: Callable[[], None]) -> dict:
+        """Train and validate for an epoch; its row of the history."""
         start, number = time.perf_counter(), len(self.history)
         phase, knobs, device = self._phases[self._phase], self._knobs, self._device
         torch.manual_seed(counter(self._seed, "dropout", number))
@@ -159,8 +179,6 @@ class Training:
                                           self._step(number), progress)
         device.synchronize()
         seconds = time.perf_counter() - start
-        if not np.isfinite(loss):
-            raise _diverged(label, phase["lr"], f"the loss of epoch {number + 1} is {loss}")
         with self._average.applied():
             validation = _validate(self._model, self._splits["validation"],
                                    4 * knobs["batch_size"], device)
@@ -243,9 +261,20 @@ class Training:
             self._optimizer.load_state_dict(state["optimizer"])
 
 
-def _diverged(label: str, lr: float, how: str) -> UserError:
-    return UserError(f"{label}: training diverged ({how}); lr: {lr} is too high for this "
-                     "run, choose a lower one in params.yaml")
+def _warn(label: str, recipe: dict, result: dict) -> None:
+    """A line on standard error where training diverged."""
+    if result["diverged"]:
+        lr = recipe["phases"][result["history"][-1]["phase"] - 1]["lr"]
+        print(f"warning: {label}: training diverged ({result['diverged']}); lr: {lr} is too high "
+              "for this run, choose a lower one in params.yaml; the run is marked failed",
+              file=sys.stderr, flush=True)
+
+
+def _predict(model: torch.nn.Module, images: Images, recipe: dict, device: Device) -> torch.Tensor:
+    """(N, classes) float32 logits, of no image too."""
+    if not len(images):
+        return torch.empty(0, len(recipe["classes"]))
+    return loop.predict(model, images.batches(4 * recipe["knobs"]["batch_size"]), device)
 
 
 def _validate(model: torch.nn.Module, images: Images, batch_size: int,
@@ -253,16 +282,22 @@ def _validate(model: torch.nn.Module, images: Images, batch_size: int,
     if not len(images):
         return None, None
     logits = loop.predict(model, images.batches(batch_size), device)
+    if not logits.isfinite().all():
+        return np.nan, np.nan  # below every score, which a class found by chance might not be
     labels = images.labels.cpu()
     loss = torch.nn.functional.cross_entropy(logits, labels)
-    return loss.item(), (logits.argmax(1) == labels).double().mean().item()
+    return loss.item(), _accuracy(logits, labels)
+
+
+def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    return (logits.argmax(1) == labels).double().mean().item()
 
 
 def test_labels(recipe: dict, inputs: Inputs) -> np.ndarray:
     """(N,) int64, the true classes of the test images; the same for every seed."""
     seed = next(iter(recipe["seeds"]))
     dataset = arrays.load(inputs.data / recipe["dataset"]["name"])
-    return np.asarray(dataset.test_labels[_indices(recipe, seed, inputs)["test"]])
+    return np.asarray(dataset.test_labels[indices(recipe, seed, inputs.subsets)["test"]])
 
 
 def _load_images(recipe: dict, seed: int, device: Device, inputs: Inputs) -> dict[str, Images]:
@@ -272,12 +307,12 @@ def _load_images(recipe: dict, seed: int, device: Device, inputs: Inputs) -> dic
         raise UserError(f"{folder}: is not the dataset that the recipe names (digest "
                         f"{recipe['dataset']['digest'][:12]}...); run `dvc repro`")
     dataset = arrays.load(folder)
-    indices = _indices(recipe, seed, inputs)
+    chosen = indices(recipe, seed, inputs.subsets)
     return {
         split: Images(
             *((dataset.test_images, dataset.test_labels) if split == "test"
               else (dataset.train_images, dataset.train_labels)),
-            indices[split], recipe["knobs"]["image_size"], **recipe["normalization"],
+            chosen[split], recipe["knobs"]["image_size"], **recipe["normalization"],
             **recipe["transform"], device=device.torch,
             limit=environment.resized_limit(device.memory),
         )
@@ -285,9 +320,19 @@ def _load_images(recipe: dict, seed: int, device: Device, inputs: Inputs) -> dic
     }
 
 
-def _indices(recipe: dict, seed: int, inputs: Inputs) -> dict:
+def indices(recipe: dict, seed: int, subsets: Path) -> dict[str, list[int]]:
+    """{split: indices of its images} of a replicate.
+
+    Args:
+        recipe: content of recipes/RUN.yaml.
+        seed: one of its seeds.
+        subsets: the folder subsets/.
+
+    Raises:
+        UserError: the file is missing or not the one that the recipe names.
+    """
     subset = recipe["seeds"][seed]
-    file = inputs.subsets / subset["subset"]
+    file = subsets / subset["subset"]
     if not file.is_file() or files.file_digest(file) != subset["digest"]:
         raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
                         f"{subset['digest'][:12]}...); run `dvc repro`")

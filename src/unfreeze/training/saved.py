@@ -46,12 +46,6 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
     Raises:
         UserError: something is missing, damaged or does not fit.
     """
-    return load_with_initial(run, seed, root)[0]
-
-
-def load_with_initial(run: str, seed: int | None = None, root: Path = Path("."),
-                      ) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
-    """The same, and {name: tensor} of those of its tensors that were pretrained, as they were."""
     recipe = files.read_yaml(root / "recipes" / f"{run}.yaml")
     seed = next(iter(recipe["seeds"])) if seed is None else seed
     if seed not in recipe["seeds"]:
@@ -72,7 +66,7 @@ def load_with_initial(run: str, seed: int | None = None, root: Path = Path("."),
             raise UserError(f"{path}: does not hold seed {seed} of this recipe ({name} is missing "
                             "or of another shape); run `dvc repro`")
     put(model, tensors)
-    return model.eval(), initial
+    return model.eval()
 
 
 @torch.no_grad()

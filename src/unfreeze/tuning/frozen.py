@@ -7,11 +7,13 @@ section 3.1): an additive term needs nothing of what it was added to. What depen
 and the methods bias and tinytl.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unfreeze.tuning.methods import lies_in
+from unfreeze.models.facts import is_within
 
 
 class _ConvInput(torch.autograd.Function):
@@ -99,16 +101,17 @@ MASKED = {nn.ReLU: MaskedReLU, nn.ReLU6: MaskedReLU6}
 def install(model: nn.Module) -> None:
     """Let every Conv2d and BatchNorm2d of a model be of the kind above, which differs only while
     its weight is frozen. Tensors and their names stay."""
-    _change(model, LEAN, [""])
+    _change(model.modules(), LEAN)
 
 
 def mask_activations(model: nn.Module, modules: list[str]) -> None:
     """Let every ReLU of some blocks keep a mask, where no weight after it trains, which would keep
     its output anyway."""
-    _change(model, MASKED, modules)
+    _change((module for name, module in model.named_modules() if is_within(name, modules)),
+            MASKED)
 
 
-def _change(model: nn.Module, kinds: dict[type, type], modules: list[str]) -> None:
-    for name, module in model.named_modules():
-        if type(module) in kinds and (modules == [""] or lies_in(name, modules)):
-            module.__class__ = kinds[type(module)]
+def _change(layers: Iterable[nn.Module], kinds: dict[type, type]) -> None:
+    for layer in layers:
+        if type(layer) in kinds:
+            layer.__class__ = kinds[type(layer)]

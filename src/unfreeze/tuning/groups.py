@@ -4,8 +4,10 @@ What depends on it: training/.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 
 from unfreeze.errors import UserError
+from unfreeze.models.facts import is_within
 from unfreeze.tuning import methods
 from unfreeze.tuning.methods import norm
 
@@ -26,7 +28,7 @@ def assign(model, rows: list[dict]) -> dict[str, dict]:
     """
     assigned = {}
     for name, _ in model.named_parameters():
-        matching = [row for row in rows if methods.lies_in(name, [row["module"]])]
+        matching = [row for row in rows if is_within(name, [row["module"]])]
         if len(matching) != 1:
             raise ValueError(f"parameter {name} lies in {len(matching)} modules of PARTS, not one")
         assigned[name] = matching[0]
@@ -45,13 +47,25 @@ def insert(model, phases: list[list[dict]], facts, knobs: dict) -> None:
         facts: models.facts.Model.
         knobs: of the run.
     """
+    for name, modules in _blocks(chain(*phases)).items():
+        methods.method(name).insert(model, modules, facts, knobs)
+
+
+def merge(model, phases: list[list[dict]]) -> None:
+    """Let every weight hold what methods add to it, in place: the parameters of the plain model are
+    then what its layers compute with. Branches that are no part of a weight stay."""
+    for name in _blocks(chain(*phases)):
+        if merge := getattr(methods.method(name), "merge", None):
+            merge(model)
+
+
+def _blocks(rows: Iterable[dict]) -> dict[str, list[str]]:
+    """{method: the blocks that it tunes}."""
     blocks: dict[str, dict[str, None]] = {}
-    for rows in phases:
-        for row in rows:
-            if row["trainable"]:
-                blocks.setdefault(row["tune"], {})[row["module"]] = None
-    for name, modules in blocks.items():
-        methods.method(name).insert(model, list(modules), facts, knobs)
+    for row in rows:
+        if row["tune"] != "frozen":
+            blocks.setdefault(row["tune"], {})[row["module"]] = None
+    return {name: list(modules) for name, modules in blocks.items()}
 
 
 def freeze(model, rows: list[dict]) -> None:
@@ -62,8 +76,7 @@ def freeze(model, rows: list[dict]) -> None:
     """
     assign(model, rows)
     wanted: set[str] = set()
-    for name in dict.fromkeys(row["tune"] for row in rows if row["trainable"]):
-        modules = [row["module"] for row in rows if row["trainable"] and row["tune"] == name]
+    for name, modules in _blocks(rows).items():
         found = methods.method(name).trained(model, modules)
         if not found:
             raise UserError(f"tune: {name} finds nothing to train in {span(modules)}; use another "

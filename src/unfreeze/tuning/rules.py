@@ -21,14 +21,13 @@ class Row:
 
     Attributes:
         part: the part that it lies in. module: its name in the model.
-        trainable: whether anything of it trains.
-        tune: how: a file of tuning/methods, or "frozen". What starts anew is trained in full.
+        tune: how it trains: a file of tuning/methods, or "frozen". What starts anew is trained in
+            full.
         lr_scale: learning-rate multiplier, 0 when frozen.
     """
 
     part: str
     module: str
-    trainable: bool
     tune: str
     lr_scale: float
 
@@ -57,13 +56,13 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
     for name in sorted(lr_scale, key=lambda name: (name not in parts, len(name))):
         scales |= dict.fromkeys(_lookup(parts, name, "lr_scale"), float(lr_scale[name]))
     rows = [
-        Row(part, module, False, "frozen", 0.0) if module in frozen else
-        Row(part, module, True, "full" if part == "head" or module in new else tune,
+        Row(part, module, "frozen", 0.0) if module in frozen else
+        Row(part, module, "full" if part == "head" or module in new else tune,
             float(scales[module]))
         for part, modules in parts.items()
         for module in modules
     ]
-    if not any(row.trainable for row in rows):
+    if all(row.tune == "frozen" for row in rows):
         raise UserError(f"freeze: {freeze!r} freezes every part, so nothing is left to train; "
                         f"leave at least one of {', '.join(parts)}")
     return [asdict(row) for row in rows]

@@ -5,6 +5,8 @@ A method's file offers:
     insert(model, modules, facts, knobs)   adds what the method needs to those blocks, in place;
                                            in eval mode the logits stay bit for bit the same
     trained(model, modules)                names of the parameters that train in those blocks
+    merge(model)                           only where a method adds to weights: lets those weights
+                                           hold what it adds to them, in place
 
 What depends on this folder: config.py (names only, without torch), groups.py and training/.
 """
@@ -14,6 +16,8 @@ import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+from unfreeze.models.facts import is_within
 
 
 def names() -> list[str]:
@@ -36,10 +40,5 @@ def parameters(model, modules: list[str]) -> Iterator[tuple[str, object, str]]:
     for path, owner in model.named_modules():
         for name, _ in owner.named_parameters(recurse=False):
             full = f"{path}.{name}" if path else name
-            if lies_in(full, modules):
+            if is_within(full, modules):
                 yield full, owner, name
-
-
-def lies_in(name: str, modules: list[str]) -> bool:
-    """Whether a module or parameter is one of some blocks, or lies in one."""
-    return any(name == module or name.startswith(f"{module}.") for module in modules)

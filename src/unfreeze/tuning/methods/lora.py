@@ -17,7 +17,8 @@ from torch.nn.utils import parametrize
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from unfreeze.errors import UserError
-from unfreeze.tuning.methods import lies_in, parameters
+from unfreeze.models.facts import is_within
+from unfreeze.tuning.methods import parameters
 
 # {attention layer: [(path of the owner of a weight, its name, matrices packed in it)]}
 ATTENTION = {
@@ -92,7 +93,7 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
     rank, alpha, patterns = knobs["lora_rank"], knobs["lora_alpha"], knobs["lora_layers"]
 
     def wanted(path: str) -> bool:
-        return lies_in(path, modules) and (
+        return is_within(path, modules) and (
             patterns == "all" or any(fnmatch(path, pattern) for pattern in patterns))
 
     places, inside = [], []
@@ -105,7 +106,7 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
                     if wanted(full):
                         places.append((full, name, packed))
         if (isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "groups", 1) == 1
-                and not lies_in(path, inside) and wanted(path)):
+                and not is_within(path, inside) and wanted(path)):
             places.append((path, None, 1))
     if not places:
         raise UserError(f"lora_layers: {patterns!r} matches no Linear, ungrouped Conv2d or "
@@ -131,7 +132,7 @@ def trained(model, modules: list[str]) -> list[str]:
     """Names of the parameters of the low-rank updates in some blocks."""
     updates = [path for path, module in model.named_modules()
                if isinstance(module, LowRank | LowRankWeight)]
-    return [name for name, _, _ in parameters(model, modules) if lies_in(name, updates)]
+    return [name for name, _, _ in parameters(model, modules) if is_within(name, updates)]
 
 
 @torch.no_grad()

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from unfreeze.errors import UserError
+from unfreeze.models.facts import is_within
 from unfreeze.tuning import frozen
-from unfreeze.tuning.methods import bias, lies_in, parameters
+from unfreeze.tuning.methods import bias, parameters
 
 KERNEL = 5
 
@@ -75,7 +76,7 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
     """
     frozen.mask_activations(model, modules)
     groups = knobs["tinytl_groups"]
-    blocks = [block for block in facts.residual_blocks if lies_in(block, modules)]
+    blocks = [block for block in facts.residual_blocks if is_within(block, modules)]
     sides = _sides(model, blocks, knobs["image_size"])
     for path in blocks:
         block = model.get_submodule(path)
@@ -96,7 +97,7 @@ def insert(model, modules: list[str], facts, knobs: dict) -> None:
 def _main_path(block: nn.Module) -> list[nn.Module]:
     """The layers of a block without those of its shortcut."""
     shortcut = [name for name, _ in block.named_children() if name in ("downsample", "proj")]
-    return [module for name, module in block.named_modules() if not lies_in(name, shortcut)]
+    return [module for name, module in block.named_modules() if not is_within(name, shortcut)]
 
 
 def _sides(model: nn.Module, blocks: list[str], image_size: int) -> dict[str, int]:
@@ -114,7 +115,7 @@ def trained(model, modules: list[str]) -> list[str]:
     """Names of the biases and of the parameters of the branches in some blocks."""
     branches = {path: module for path, module in model.named_modules()
                 if isinstance(module, LiteResidual)}
-    own = [name for name, _, _ in parameters(model, modules) if lies_in(name, list(branches))
+    own = [name for name, _, _ in parameters(model, modules) if is_within(name, branches)
            and not name.endswith("norm2.bias")]
-    biases = [name for name in bias.trained(model, modules) if not lies_in(name, list(branches))]
+    biases = [name for name in bias.trained(model, modules) if not is_within(name, branches)]
     return [*biases, *own]

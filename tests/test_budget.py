@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from test_verdicts import run
+from unfreeze.reporting import budget, estimates
+from unfreeze.scoring import statistics
+
+
+def candidates(runs, limits=None):
+    found = budget.recommend(runs, limits or {}, estimates.intervals(runs))
+    return {each.run: each for each in found}
+
+
+def chosen(runs, limits=None):
+    return [each.run for each in candidates(runs, limits).values() if each.recommended]
+
+
+def priced(share, random, seconds, parameters=10, **more):
+    return run(share, random, seconds_per_replicate=seconds, parameters_trainable=parameters,
+               **more)
+
+
+RUNS = {"base": priced(0.8, 1, 30.0), "fast": priced(0.79, 2, 5.0), "same": priced(0.8, 3, 20.0),
+        "poor": priced(0.4, 4, 1.0), "top": priced(0.95, 5, 100.0)}
+
+
+def test_cheapest_of_those_tied_with_the_best_within_the_budget():
+    found = candidates(RUNS, {"seconds": 50})
+    assert list(found)[0] == "top" and list(found)[-1] == "poor"  # by accuracy
+    (best,) = (name for name, each in found.items() if each.best)
+    assert best in ("base", "same", "fast")
+    assert {name for name, each in found.items() if each.tied} == {"base", "same", "fast"}
+    assert chosen(RUNS, {"seconds": 50}) == ["fast"]
+    assert found["top"].over == "seconds 100 s of 50 s" and not found["top"].tied
+    assert found["top"].difference.low > 0 and found["top"].p is None
+    assert found["poor"].difference.high < 0 and found["poor"].p < 0.05
+    assert found[best].difference is None and found[best].p is None
+
+
+def test_without_a_budget_the_best_stands_alone():
+    assert chosen(RUNS) == ["top"]
+    assert not any(each.over for each in candidates(RUNS).values())
+
+
+def test_p_is_corrected_over_the_runs_within_the_budget():
+    found = candidates(RUNS, {"seconds": 50})
+    best = next(name for name, each in found.items() if each.best)
+    within = [name for name in found if name not in (best, "top")]
+    p = [min(1, 2 * min(effect.p_above, effect.p_below)) for effect in estimates.effects(
+        RUNS, [estimates.difference("accuracy", name, best) for name in within])]
+    assert [found[name].p for name in within] == statistics.holm(p)
+
+
+def test_what_the_clock_cannot_tell_is_as_fast():
+    runs = {"slow": priced(0.8, 1, 10.5, 5), "quick": priced(0.8, 2, 10.0, 50),
+            "late": priced(0.8, 3, 12.0, 1)}
+    assert chosen(runs) == ["slow"]  # a tenth as many parameters; `late` is late for certain
+    runs["slow"] = priced(0.8, 1, 10.5, 50)
+    assert chosen(runs) == ["quick"]
+
+
+def test_nothing_fits():
+    limits = {"seconds": 0.5, "activation_bytes": 1e6}
+    found = candidates(RUNS, limits)
+    assert len(found) == len(RUNS)
+    assert not any(each.best or each.tied or each.recommended or each.difference
+                   for each in found.values())
+    assert found["poor"].over == "seconds 1 s of 0.5 s"
+    assert budget.sentence(list(found.values()), limits) == (
+        "No run is within the budget (seconds 0.5 s, activation_bytes 1 MB); nothing is "
+        "recommended.")
+
+
+def test_everything_that_is_exceeded_is_named():
+    cost = RUNS["top"].cost | {"stored_bytes": 12_345_678}
+    assert budget._over(cost, {"seconds": 100, "stored_bytes": 1e6, "parameters_trainable": 9}) == (
+        "stored_bytes 12.35 MB of 1 MB, parameters_trainable 10 parameters of 9 parameters")
+
+
+def test_failed_and_incomparable_runs_are_listed_and_never_chosen():
+    runs = RUNS | {"broken": run(failed="diverged", seconds_per_replicate=0.1),
+                   "far": priced(0.99, 6, 0.1, test_set="other"),
+                   "alone": priced(0.8, 7, 0.1, seeds=[9])}
+    found = candidates(runs, {"seconds": 50})
+    assert chosen(runs, {"seconds": 50}) == ["fast"]
+    assert found["broken"].note == "failed: diverged" and found["broken"].accuracy is None
+    assert found["far"].note == "not compared: other test images than base's"
+    # As the best itself it would be the one that others are not comparable with.
+    best = next(name for name, each in found.items() if each.best)
+    assert best == "alone" or found["alone"].note == f"not compared: no seed in common with {best}"
+    assert list(found)[-1] == "broken"
+    only = {"broken": runs["broken"]}
+    assert chosen(only) == [] and "No run" in budget.sentence(list(candidates(only).values()), {})
+    assert budget.pareto_rows(only, {}) == []
+
+
+def test_sentence():
+    assert budget.sentence(list(candidates(RUNS).values()), {}).startswith(
+        "top is best without a budget: 9")
+    text = budget.sentence(list(candidates(RUNS, {"seconds": 50}).values()), {"seconds": 50})
+    assert "within the budget (seconds 50 s)" in text
+    assert "2 other runs cannot be told from it" in text and "fast (7" in text and "5 s)" in text
+
+
+def test_rows_have_a_cell_for_each_column():
+    found = list(candidates(RUNS | {"broken": run(failed="why")}, {"seconds": 50}).values())
+    rows = {row[0]: dict(zip(budget.RECOMMENDATION, row, strict=True))
+            for row in budget.recommendation_rows(found)}
+    assert rows["top"]["within_budget"] == "no" and rows["fast"]["within_budget"] == "yes"
+    assert rows["fast"]["recommended"] == "yes" and rows["fast"]["seconds"] == 5
+    assert rows["fast"]["flops"] == 15
+    assert rows["broken"]["accuracy"] is None and rows["broken"]["note"] == "failed: why"
+    assert rows["poor"]["difference_low"] < rows["poor"]["difference"] < 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=1, max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_pareto_front(points):
+    scores = np.linspace(-1, 1, 40)[None]  # images differ, so that there is an interval
+    runs = {f"r{place}": estimates.Run("same", run().cost | {"stored_bytes": cost}, (1,),
+                                       {"accuracy": 50.0 + accuracy + scores})
+            for place, (cost, accuracy) in enumerate(points)}
+    rows = [dict(zip(budget.PARETO, row, strict=True))
+            for row in budget.pareto_rows(runs, estimates.intervals(runs))]
+    assert {row["cost"] for row in rows} == set(budget.PARETO_COSTS)
+    for row, (cost, accuracy) in zip((row for row in rows if row["cost"] == "stored_bytes"), points,
+                                     strict=True):
+        assert row["value"] == cost and row["low"] < row["accuracy"] < row["high"]
+        beaten = any((other[0] < cost and other[1] >= accuracy)
+                     or (other[0] <= cost and other[1] > accuracy) for other in points)
+        assert row["dominated"] == ("yes" if beaten else "no")
+
+
+def test_only_runs_with_the_same_test_images_dominate():
+    runs = {"here": priced(0.6, 1, 5.0), "there": priced(0.9, 2, 1.0, test_set="other")}
+    rows = budget.pareto_rows(runs, estimates.intervals(runs))
+    assert {row[-1] for row in rows} == {"no"}
+
+
+@pytest.mark.parametrize(("value", "unit", "text"), [
+    (12.81, "s", "12.81 s"), (409_346_308, "bytes", "409.3 MB"), (144_998_400, "operations",
+                                                                "145 M operations"),
+    (11_181_642, "parameters", "11.18 M parameters"), (512, "bytes", "512 B"),
+    (1e6, "bytes", "1 MB"), (0, "bytes", "0 B"), (3e9, "bytes", "3 GB")])
+def test_amount(value, unit, text):
+    assert budget.amount(value, unit) == text

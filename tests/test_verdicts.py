@@ -1,0 +1,273 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from unfreeze import files
+from unfreeze.reporting import estimates, verdicts
+from unfreeze.reporting.estimates import Run
+from unfreeze.reporting.verdicts import CONTRADICTED, HOLDS, NOT_COMPARABLE, NOT_COMPUTED, OPEN
+from unfreeze.scoring import statistics
+
+COST = {"seconds_per_replicate": 10.0, "parameters_total": 100, "parameters_trainable": 10,
+        "stored_bytes": 40, "activation_bytes": 1000, "activation_bytes_1": 100,
+        "flops_forward": 5, "flops_backward": 10, "peak_memory_bytes": 7000}
+
+
+def hits(share, images=400, seeds=2, random=0, seed_spread=0.0):
+    """(R, N) hits and misses of a run on images that are as hard for every run and seed."""
+    hard = np.random.default_rng(99).normal(size=images)
+    rng = np.random.default_rng([random, 7])
+    skill = stats.norm.ppf(share) * np.sqrt(2) + seed_spread * rng.normal(size=(seeds, 1))
+    return 100.0 * (skill - hard + rng.normal(size=(seeds, images)) > 0)
+
+
+def run(share=0.5, random=0, seeds=(1, 2), test_set="same", failed=None, seed_spread=0.0,
+        images=400, **cost):
+    scores = {} if failed else {
+        "accuracy": hits(share, images, len(seeds), random, seed_spread)}
+    return Run(test_set, COST | cost, tuple(seeds), scores, failed)
+
+
+def judge(runs, *claims):
+    return verdicts.judge([{"claim": claim, "note": ""} for claim in claims], runs)
+
+
+GOOD, FAIR, LIKE, POOR = run(0.9, 1), run(0.6, 2), run(0.6, 3), run(0.3, 4)
+RUNS = {"good": GOOD, "fair": FAIR, "like": LIKE, "poor": POOR}
+
+
+@pytest.mark.parametrize(("claim", "verdict", "parts"), [
+    ("good > poor", HOLDS, [HOLDS]), ("good < poor", CONTRADICTED, [CONTRADICTED]),
+    ("fair > like", OPEN, [OPEN]), ("good > fair > poor", HOLDS, [HOLDS, HOLDS]),
+    ("good > fair > like", OPEN, [HOLDS, OPEN]),
+    ("good > [fair, like, poor]", HOLDS, [HOLDS] * 3),
+    ("fair > [like, poor, good]", CONTRADICTED, [OPEN, HOLDS, CONTRADICTED]),
+    ("gap(good, poor) > gap(fair, like)", HOLDS, [HOLDS]),
+    ("good > 50", HOLDS, [HOLDS]), ("60 > poor > 50", CONTRADICTED, [HOLDS, CONTRADICTED]),
+    ("2 * poor < good", HOLDS, [HOLDS])])
+def test_verdict(claim, verdict, parts):
+    (found,) = judge(RUNS, claim)
+    assert (found.verdict, [part.verdict for part in found.comparisons]) == (verdict, parts)
+    assert bool(found.advice) == (verdict == OPEN)
+    assert found.p_corrected == found.p  # a claim alone
+
+
+def test_effect_is_the_difference_as_claimed():
+    (found,) = judge(RUNS, "fair < good")
+    (part,) = found.comparisons
+    values = GOOD.scores["accuracy"] - FAIR.scores["accuracy"]
+    assert part.effect == pytest.approx(values.mean())
+    assert part.low < part.effect < part.high
+    assert (part.seeds, part.images, found.unit, part.text) == (2, 400, "points", "fair < good")
+    (found,) = judge(RUNS, "good > 50")
+    assert found.comparisons[0].effect == pytest.approx(GOOD.scores["accuracy"].mean() - 50)
+
+
+def test_claims_agree_with_their_comparisons():
+    for random in range(6):
+        runs = {f"r{place}": run(0.5 + place / 40, 10 * random + place, seed_spread=0.1, images=150)
+                for place in range(5)}
+        found = judge(runs, "r4 > r0", "r3 > r1", "r4 > [r0, r1, r2]", "r4 > r2 > r0", "r0 > r*",
+                      "r4 > r*", "r2 > [r0, r4]", "gap(r4, r0) > gap(r3, r2)")
+        for each in found:
+            parts = {part.verdict for part in each.comparisons}
+            if len(each.comparisons) == 1:
+                assert parts == {each.verdict}
+            assert (each.verdict == HOLDS) == (parts == {HOLDS})
+            assert each.verdict != CONTRADICTED or CONTRADICTED in parts
+            assert each.p_corrected >= each.p
+
+
+def test_more_claims_need_more_evidence():
+    runs = RUNS | {"better": run(0.63, 5)}
+    alone = judge(runs, "better > fair")[0]
+    among = judge(runs, "better > fair", *(f"better.accuracy > {60 + place / 100}"
+                                           for place in range(30)))[0]
+    assert alone.p == among.p and alone.verdict == HOLDS
+    assert among.p_corrected > alone.p_corrected and among.verdict == OPEN
+    costs = judge(runs, "better > fair", *(f"better.flops > {place}" for place in range(30)))[0]
+    assert costs.p_corrected == alone.p_corrected  # costs are not tested
+
+
+def test_p_of_several_comparisons():
+    estimated = estimates.effects(RUNS, [estimates.difference("accuracy", "fair", other)
+                                         for other in ("like", "good", "poor")])
+    above, below = ([getattr(each, side) for each in estimated] for side in ("p_above", "p_below"))
+    (found,) = judge(RUNS, "fair > [like, good, poor]")
+    assert found.p == min(1, 2 * min(max(above), 3 * min(below)))
+    assert [part.p for part in found.comparisons] == [
+        min(1, 2 * min(pair)) for pair in zip(above, below, strict=True)]
+
+
+def test_one_seed_takes_mcnemars_test_and_says_what_is_missing():
+    runs = {"a": run(0.6, 1, seeds=[5]), "b": run(0.5, 2, seeds=[4, 5])}
+    (found,) = judge(runs, "a > b")
+    a, b = runs["a"].scores["accuracy"][0], runs["b"].scores["accuracy"][1]
+    assert found.p == pytest.approx(statistics.mcnemar(int((a > b).sum()), int((b > a).sum())))
+    (part,) = found.comparisons
+    assert part.seeds == 1 and "one seed" in part.why
+
+
+def test_runs_on_other_images_are_not_compared():
+    runs = RUNS | {"far": run(0.9, 5, test_set="other")}
+    found = judge(runs, "good > far", "good > [far, poor]", "good.flops > far", "good > poor",
+                  "far > 50")
+    assert [each.verdict for each in found] == [
+        NOT_COMPARABLE, NOT_COMPARABLE, CONTRADICTED, HOLDS, HOLDS]
+    assert found[0].comparisons[0].why == "good and far were tested on different images"
+    assert found[0].p is None and found[0].comparisons[0].effect is None
+    assert found[3].p_corrected == 2 * found[3].p  # of two tested claims
+
+
+def test_runs_without_a_common_seed_are_not_compared():
+    runs = RUNS | {"alone": run(0.9, 5, seeds=[7])}
+    (found,) = judge(runs, "alone > [good, poor]")
+    assert found.verdict == NOT_COMPARABLE
+    assert found.comparisons[0].why == "alone, good have no seed in common"
+
+
+def test_failed_run_is_not_computed_and_disturbs_nothing():
+    runs = RUNS | {"broken": run(failed="the logits of seed 1 are not finite")}
+    found = judge(runs, "good > broken", "broken.flops < good", "good > fair")
+    assert [each.verdict for each in found] == [NOT_COMPUTED, NOT_COMPUTED, HOLDS]
+    assert found[0].comparisons[0].why == "broken failed: the logits of seed 1 are not finite"
+    assert found[2] == judge(RUNS, "good > fair")[0]
+
+
+def test_identical_runs_are_practically_equal():
+    runs = {"a": FAIR, "b": FAIR}
+    (found,) = judge(runs, "a > b")
+    assert found.verdict == OPEN and found.p == 1
+    assert found.advice.startswith("practically equal")
+    (part,) = found.comparisons
+    assert part.low < 0 == part.effect < part.high
+
+
+def test_advice_names_what_would_decide():
+    # A small difference, images the only noise: four times as many halve the interval.
+    runs = {"a": run(0.62, 1, images=300), "b": run(0.58, 2, images=300)}
+    (found,) = judge(runs, "a > b")
+    assert found.verdict == OPEN
+    (effect,) = estimates.effects(runs, [estimates.difference("accuracy", "a", "b")])
+    needed = statistics.images_needed(effect, verdicts.ALPHA)
+    number = int(found.advice.split(" test images")[0].split()[-1].replace(",", ""))
+    assert needed <= number < 1.1 * needed + 1 and "(now 300)" in found.advice
+    # Against another 19 claims it takes more.
+    crowd = judge(runs, "a > b", *(f"a > {place}" for place in range(19)))[0]
+    assert int(crowd.advice.split(" test images")[0].split()[-1].replace(",", "")) > number
+
+
+def test_advice_counts_seeds_where_seeds_are_the_noise():
+    # So many images agree within a seed that only seeds matter.
+    a, b = (Run("same", COST, (1, 2, 3), {"accuracy": np.repeat(
+        np.array(values)[:, None], 200, axis=1) + np.linspace(-1, 1, 200)})
+        for values in ([70.0, 72.0, 69.0], [69.0, 68.0, 70.0]))
+    (found,) = judge({"a": a, "b": b}, "a > b")
+    assert found.verdict == OPEN
+    seeds = int(found.advice.split(" seeds (now 3)")[0].split()[-1])
+    assert 3 < seeds <= 100 and "images" not in found.advice
+
+
+def test_counted_costs_are_compared_as_they_are():
+    runs = {"a": run(parameters_trainable=10), "b": run(parameters_trainable=11),
+            "c": run(parameters_trainable=11)}
+    found = judge(runs, "a.parameters_trainable < b", "b.parameters_trainable < c",
+                  "b.parameters_trainable < a", "a.trainable_bytes < 41",
+                  "gap(b, a).parameters_trainable > gap(b, c)")
+    assert [each.verdict for each in found] == [HOLDS, CONTRADICTED, CONTRADICTED, HOLDS, HOLDS]
+    assert found[1].comparisons[0].why == "equal"
+    assert [each.comparisons[0].effect for each in found] == [1, 0, -1, 1, 1]
+    assert all(each.p is None and not each.advice for each in found)
+    assert found[3].unit == "bytes"
+
+
+def test_measured_costs_differ_by_a_tenth_or_not_at_all():
+    runs = {name: run(seconds_per_replicate=seconds)
+            for name, seconds in [("a", 10), ("b", 10.9), ("c", 11.2), ("d", 30)]}
+    found = judge(runs, "a.seconds < b", "a.seconds < c", "c.seconds < a", "3.1 * a.seconds < d",
+                  "[a, b].seconds < d", "a.seconds < [b, d]", "d.seconds < [a, b]")
+    assert [each.verdict for each in found] == [
+        OPEN, HOLDS, CONTRADICTED, OPEN, HOLDS, OPEN, CONTRADICTED]
+    assert "less than 10%" in found[0].comparisons[0].why
+
+
+def test_tables_and_quality_file_of_claims():
+    runs = RUNS | {"broken": run(failed="why")}
+    claims = ("good > [fair, like]", "good.flops > poor", "good.seconds > poor", "broken > good")
+    found = judge(runs, *claims)
+    rows = [dict(zip(verdicts.CLAIMS, row, strict=True)) for row in verdicts.claim_rows(found)]
+    assert [(row["number"], row["comparison"]) for row in rows] == [
+        (1, "good > fair"), (1, "good > like"), (2, "good > poor"), (3, "good > poor"),
+        (4, "broken > good")]
+    assert {row["claim_verdict"] for row in rows if row["number"] == 1} == {HOLDS}
+    kept = verdicts.claim_metrics(found)
+    assert list(kept) == [claims[0], claims[1], claims[3]]  # no clock in it
+    assert kept[claims[0]]["comparisons"][1] == {
+        "text": "good > like", **{key: rows[1][key] for key in ("effect", "low", "high")}}
+    assert kept[claims[1]] == {"verdict": CONTRADICTED, "p": None, "comparisons": [
+        {"text": "good > poor", "effect": 0, "low": None, "high": None}]}
+    assert json.dumps(kept) == json.dumps(verdicts.claim_metrics(judge(runs, *claims)))
+    assert verdicts.claim_rows([]) == [] and verdicts.judge([], runs) == []
+
+
+def test_reported_numbers_beside_ours():
+    own = estimates.intervals(RUNS | {"broken": run(failed="why")})
+    mean, low = own["good"]["accuracy"].mean, own["good"]["accuracy"].low
+    rows = [dict(zip(verdicts.REPORTED, row, strict=True)) for row in verdicts.reported_rows(
+        {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5}, "fair": {"accuracy": 60}},
+        own)]
+    assert [(row["run"], row["within"]) for row in rows] == [("good", "no"), ("fair", "yes")]
+    assert rows[0]["difference"] == pytest.approx(mean - low + 0.1, abs=1e-3)
+
+
+def test_runs_are_read_from_their_folders(tmp_path: Path):
+    planned = {name: {"dataset": "d", "test_fraction": 1} for name in ("fine", "broken")}
+    for name in planned:
+        arrays = {"seeds": np.array([1, 2]), "labels": np.zeros(4), "classes": np.array(["a"])}
+        if name == "fine":
+            arrays |= {"accuracy": GOOD.scores["accuracy"], "predicted": np.zeros((2, 4))}
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "per_image.npz", **arrays)
+        files.write_json(tmp_path / name / "cost.json", COST)
+        files.write_json(tmp_path / name / "metrics.json",
+                         {} if name == "fine" else {"failed": "diverged", "test_images": 4})
+    runs = estimates.read_runs(planned, tmp_path)
+    assert list(runs) == ["fine", "broken"] and runs["broken"].failed == "diverged"
+    assert runs["fine"].seeds == (1, 2) and list(runs["fine"].scores) == ["accuracy"]
+    assert runs["fine"].test_set == runs["broken"].test_set == ("d", 1.0)
+    assert list(estimates.intervals(runs)) == ["fine"]
+
+
+CLAIMS_OF_NOTHING = [
+    *(f"r{place} > r{place + 1}" for place in range(9)),
+    *(f"r{place} < r{place + 2}" for place in range(5)),
+    "r0 > r5 > r9", "r1 > [r6, r7]", "r8 > [r3, r4, r5]", "gap(r0, r1) > gap(r2, r3)",
+    "gap(r4, r5) > gap(r6, r7)", "r9 > r0"]
+
+
+def false_verdicts(studies: int) -> tuple[int, int]:
+    """Of studies of runs without any difference, how many have a claim that holds, how many any
+    verdict."""
+    holding = any_verdict = 0
+    for study in range(studies):
+        runs = {f"r{place}": run(0.6, 1000 + 10 * study + place, seed_spread=0.15, images=300)
+                for place in range(10)}
+        found = {each.verdict for each in judge(runs, *CLAIMS_OF_NOTHING)}
+        holding += HOLDS in found
+        any_verdict += found != {OPEN}
+    return holding, any_verdict
+
+
+def test_no_difference_seldom_gives_a_verdict():
+    assert len(CLAIMS_OF_NOTHING) == 20
+    assert false_verdicts(12)[1] <= stats.binom.ppf(0.999, 12, 0.05)
+
+
+@pytest.mark.slow
+def test_false_verdicts_of_twenty_claims_are_rare():
+    studies = 200
+    holding, any_verdict = false_verdicts(studies)
+    assert max(holding, any_verdict) <= stats.binom.ppf(0.99, studies, 0.05), (holding, any_verdict)
