@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 from tests.small_study import FAILURE, rows, settled, study
 
-from unfreeze.reporting import document, report
+from unfreeze.reporting import budget, document, report, tables, verdicts
 from unfreeze.reporting.document import Code, Items, Number, Section, Strong, Table, line
 
 
@@ -221,3 +221,12 @@ def test_runs_may_be_called_what_they_like():
                             for run in ("base", "NA", "1")],
                   costs=[study().rows["costs"][0] | {"run": run} for run in ("base", "NA", "1")])
     assert [row[0] for row in table(section(whole, "All runs"))[2:]] == ["base", "NA", "1"]
+
+
+def test_the_made_up_tables_have_the_columns_of_the_real_ones():
+    real = {"recommendation": budget.RECOMMENDATION, "pareto": budget.PARETO,
+            "claims": verdicts.CLAIMS, "reported": verdicts.REPORTED, "costs": tables.COSTS,
+            "accuracy": tables.ACCURACY, "scores": tables.SCORES, "confused": tables.CONFUSED,
+            "wall_clock": tables.WALL_CLOCK, "similarity": tables.SIMILARITY}
+    for name, header in real.items():
+        assert set(study().rows[name][0]) <= set(header), name
