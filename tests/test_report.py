@@ -53,7 +53,7 @@ def _recommended(**changes) -> list[dict]:
 
 def test_recommendation_of_a_best_run_that_stands_alone():
     said = section(study(recommendation=_recommended(recommended="yes")), "Recommendation")
-    assert "Take **lora**" in said and "distinguishably higher than every other run" in said
+    assert "Take **lora**" in said and "no other run within the budget is tied with it" in said
     assert "Not distinguishable" not in said and "**base**" not in said
 
 

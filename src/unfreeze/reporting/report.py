@@ -123,7 +123,7 @@ def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tup
     chosen = next(row for row in rows if row["recommended"] == "yes")
     tied = [row for row in rows if row["tied"] == "yes" and row is not best]
     if not tied:
-        why = f"it has the highest accuracy{within}, distinguishably higher than every other run."
+        why = f"it has the highest accuracy{within}, and no other run{within} is tied with it."
     elif chosen is best:
         why = (f"it has the highest accuracy{within}, and it is the cheapest of the "
                f"{len(tied) + 1} runs that are not distinguishable by their accuracy.")
