@@ -179,6 +179,30 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     assert "own_freeze" not in (project.folder / "report.md").read_text()
 
 
+def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(project):
+    project.edit("params.yaml", "own_freeze: {freeze: last_only}",
+                 "own_freeze: {freeze: last_only, lr: 1.0e+30}")
+    output = project.run("dvc", "repro")
+    assert ran(output, "train") == {"own_freeze"}
+    assert output.count("warning: own_freeze seed") == 1 and "diverged" in output
+    metrics = project.folder / "metrics"
+    assert set(files.read_json(metrics / "accuracy.json")) == RUNS - {"own_freeze"}
+    assert "not finite" in files.read_json(metrics / "runs" / "own_freeze.json")["failed"]
+    for report in ("report.md", "report.html"):
+        assert "failed: the logits of seed" in (project.folder / report).read_text()
+
+
+def test_quality_files_are_the_same_bytes_when_all_is_evaluated_again(project):
+    def content():
+        return {path.relative_to(project.folder): path.read_bytes()
+                for path in project.folder.glob("metrics/**/*.json")}
+
+    before = content()
+    assert project.folder.joinpath("metrics/claims.json").is_file()
+    project.run("dvc", "repro", "-f", "-s", "evaluate@base", "evaluate@own_lr", "summarize")
+    assert content() == before
+
+
 def test_clean_caches_and_a_kill_in_training_give_the_same_bytes(finished, mirror, tmp_path):
     project, _ = finished
     again = make_project(tmp_path / "again", mirror, tmp_path / "scratch")

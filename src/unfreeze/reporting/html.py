@@ -111,7 +111,10 @@ def chart(template: dict, rows: list[dict[str, str]]) -> dict:
     """A template of DVC with its rows, without what tells revisions apart: here is but one."""
     spec = _without_revisions(_filled(template, rows))
     spec.pop("$schema", None)  # DVC's Vega-Lite may be older than ours, which would warn of it
-    return spec | {"config": CONFIG | spec.get("config", {})}
+    spec.pop("background", None)  # white, for DVC's page
+    config = spec.get("config", {})
+    return spec | {"config": CONFIG | {key: CONFIG.get(key, {}) | own
+                                       for key, own in config.items()}}
 
 
 def script_json(value: object) -> str:
