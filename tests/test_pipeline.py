@@ -147,7 +147,7 @@ def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(proj
 
 def test_a_run_s_own_key_or_model_s_file_trains_that_run_alone(project):
     params = (project.folder / "params.yaml").read_text()
-    project.edit("params.yaml", "own_freeze: {freeze: last_only}",
+    project.edit("params.yaml", "own_freeze: {freeze: last_only, reported: 50}",
                  "own_freeze: {freeze: last_only, epochs: 2}")
     project.run("dvc", "repro", "pin")
     assert would_train(project) == {"own_freeze"}
@@ -171,7 +171,7 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     for path in [*project.folder.glob("src/**/*.py"), *project.folder.glob("stages/*.py")]:
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Now better explained. ', 1) + "\n# a comment\n")
-    project.edit("params.yaml", "  own_freeze: {freeze: last_only}\n", "")
+    project.edit("params.yaml", "  own_freeze: {freeze: last_only, reported: 50}\n", "")
     assert ran(project.run("dvc", "repro"), "train") == set()
     assert recipes(project) == {run: before[run] for run in RUNS - {"own_freeze"}}
     assert not any("own_freeze" in path.name for path in project.folder.glob("metrics/**/*"))
@@ -180,7 +180,7 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
 
 
 def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(project):
-    project.edit("params.yaml", "own_freeze: {freeze: last_only}",
+    project.edit("params.yaml", "own_freeze: {freeze: last_only, reported: 50}",
                  "own_freeze: {freeze: last_only, lr: 1.0e+30}")
     output = project.run("dvc", "repro")
     assert ran(output, "train") == {"own_freeze"}
