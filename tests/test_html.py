@@ -298,7 +298,9 @@ def test_print_is_light_and_without_controls(shown):
 
 def test_no_error_and_no_request_leaves_the_page(shown):
     """Last: after all that the tests above did."""
-    assert shown.errors == []
+    # Vega-Lite warns of the claims' panels, whose scales differ on purpose.
+    harmless = "WARN Detected faceted independent scales"
+    assert [error for error in shown.errors if not error.startswith(harmless)] == []
     assert [url for url in shown.requests if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in shown.requests if url.startswith("file:")]) == 1
     assert shown.evaluate("window.evil") is None

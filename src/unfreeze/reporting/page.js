@@ -49,7 +49,6 @@ for (const view of document.querySelectorAll("[data-chart]")) {
   await window.vegaEmbed(view, charts[view.dataset.chart], {
     mode: "vega-lite", renderer: "svg", actions: false, ast: true,
     tooltip: { disableDefaultStyle: true },
-    logLevel: 1, // errors: Vega-Lite warns of the claims' panels, whose scales differ on purpose
   });
 }
 document.documentElement.dataset.ready = "yes";
