@@ -30,7 +30,8 @@ def main() -> None:
 
     with files.whole_folder(Path("metrics")) as folder:
         files.write_json(folder / "accuracy.json", {
-            run.name: run.metrics["accuracy"]["mean"] for run in runs if not run.failed})
+            run.name: run.metrics["accuracy"]["mean"]
+            for run in sorted(runs, key=lambda run: run.name) if not run.failed})
         files.write_json(folder / "claims.json", verdicts.claim_metrics(judged))
         for run in runs:
             files.write_json(folder / "runs" / f"{run.name}.json", tables.run_metrics(run))

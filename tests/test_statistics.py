@@ -41,9 +41,9 @@ def test_the_variance_over_seeds_is_moderated_by_what_others_show():
     means = np.array([69.0, 71.0])  # variance 2, one degree of freedom
     values = np.repeat(means[:, None], 50, axis=1)
     ours = estimate(values, prior=Prior(variance=0.5, most=20))
-    moderated = (6 * 0.5 + 1 * 2) / 7
+    moderated = (5 * 0.5 + 1 * 2) / 6
     assert ours.seed_variance == pytest.approx(moderated / 2)
-    reach = stats.t.ppf(0.975, 7) * np.sqrt(moderated / 2)
+    reach = stats.t.ppf(0.975, 6) * np.sqrt(moderated / 2)
     assert ours.high - ours.low == pytest.approx(2 * reach, rel=0.02)
     capped = estimate(values, prior=Prior(variance=0.5, most=2))
     assert capped.seed_variance == ours.seed_variance
@@ -52,16 +52,28 @@ def test_the_variance_over_seeds_is_moderated_by_what_others_show():
 
 def test_priors_by_hand():
     runs = [{1: 70.0, 2: 72.0}, {1: 60.0, 2: 61.0}, {1: 50.0, 2: 51.0}, {1: 99.0}]
+    chance = stats.chi2.ppf(0.5, 1)  # median of a variance of two values, were the true one 1
     prior = statistics.prior_of_runs(runs)
-    assert (prior.variance, prior.most) == (pytest.approx((2 + 0.5 + 0.5) / 3), 3)
+    assert (prior.variance, prior.most) == (pytest.approx(0.5 / chance), 3)
     # Differences by seed: (10, 11), (20, 21), (10, 10); half their variances; 4 - 1 - 1 df.
     prior = statistics.prior_of_differences(runs)
-    assert (prior.variance, prior.most) == (pytest.approx((0.25 + 0.25 + 0) / 3), 2)
+    assert (prior.variance, prior.most) == (pytest.approx(0.25 / chance), 2)
     assert prior.scaled(2) == Prior(2 * prior.variance, 2)
     for too_few in ([], runs[:1], runs[3:]):
         assert statistics.prior_of_runs(too_few) is None
         assert statistics.prior_of_differences(too_few) is None
     assert statistics.prior_of_differences(runs[:2]) is None  # one difference
+    alike = [{1: 5.0, 2: 5.0}] * 3 + [{1: 1.0, 2: 3.0}]
+    assert statistics.prior_of_runs(alike).variance == pytest.approx(2 / 4)
+
+
+def test_a_prior_is_not_drowned_by_one_unstable_run():
+    random = np.random.default_rng(1)
+    runs = [dict(enumerate(random.normal(70, 1, 3))) for _ in range(40)]
+    steady = statistics.prior_of_runs(runs).variance
+    assert steady == pytest.approx(1, rel=0.35)
+    unstable = statistics.prior_of_runs([*runs, {0: 10.0, 1: 90.0, 2: 50.0}]).variance
+    assert unstable == pytest.approx(steady, rel=0.15)
 
 
 def test_variances_add_up_and_the_interaction_counts_once():
@@ -113,6 +125,13 @@ def test_where_all_images_agree_the_bounds_still_leave_room():
     assert tie.low == -tie.high == pytest.approx(-100 * (1 - low))
     assert tie.p_above == tie.p_below == 1
     assert estimate(np.zeros((1, 5))).high == 0  # nothing is known of the bounds
+
+
+def test_an_interval_ends_where_the_metric_does():
+    values = np.array([[0.0] * 30 + [100.0] * 2, [0.0] * 32])
+    assert estimate(values).low < 0
+    assert estimate(values, bounds=(0, np.inf)).low == 0
+    assert estimate(values, bounds=(0, 1)).high == 1
 
 
 def test_one_image():

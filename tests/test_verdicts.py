@@ -132,16 +132,20 @@ def test_runs_without_a_common_seed_are_not_compared():
 def test_failed_run_is_not_computed_and_disturbs_nothing():
     runs = RUNS | {"broken": run(failed="the logits of seed 1 are not finite")}
     found = judge(runs, "good > broken", "broken.flops < good", "good > fair")
-    assert [each.verdict for each in found] == [NOT_COMPUTED, NOT_COMPUTED, HOLDS]
+    # What is counted is known all the same.
+    assert [each.verdict for each in found] == [NOT_COMPUTED, CONTRADICTED, HOLDS]
     assert found[0].comparisons[0].why == "broken failed: the logits of seed 1 are not finite"
+    (several,) = judge(runs, "good > [fair, broken]")
+    assert [(part.verdict, part.why[:6]) for part in several.comparisons] == [
+        (NOT_COMPUTED, ""), (NOT_COMPUTED, "broken")]
     assert found[2] == judge(RUNS, "good > fair")[0]
 
 
-def test_identical_runs_are_practically_equal():
+def test_identical_runs_are_not_distinguishable():
     runs = {"a": FAIR, "b": FAIR}
     (found,) = judge(runs, "a > b")
     assert found.verdict == OPEN and found.p == 1
-    assert found.advice.startswith("practically equal")
+    assert found.advice.startswith("not even 100 seeds with 10 times")
     (part,) = found.comparisons
     assert part.low < 0 == part.effect < part.high
 
@@ -182,7 +186,7 @@ def test_advice_names_both_where_either_alone_would_not_do():
 
     # (1.4 / 2.8)^2 = 0.25 is less than either part.
     assert " seeds (now 2) with 5 times the test images (now 1,000)" in advice(1.4)
-    assert advice(0.001).startswith("practically equal")
+    assert advice(0.001).startswith("not even 100 seeds with 10 times")
     assert advice(4.0).count(" or ") == 1
 
 
@@ -219,11 +223,14 @@ def test_tables_and_quality_file_of_claims():
         (4, "broken > good")]
     assert {row["claim_verdict"] for row in rows if row["number"] == 1} == {HOLDS}
     kept = verdicts.claim_metrics(found)
-    assert list(kept) == [claims[0], claims[1], claims[3]]  # no clock in it
+    assert list(kept) == sorted([claims[0], claims[1], claims[3]])  # no clock in it
     assert kept[claims[0]]["comparisons"][1] == {
-        "text": "good > like", **{key: rows[1][key] for key in ("effect", "low", "high")}}
-    assert kept[claims[1]] == {"verdict": CONTRADICTED, "p": None, "comparisons": [
-        {"text": "good > poor", "effect": 0, "low": None, "high": None}]}
+        "text": "good > like",
+        **{key: rows[1][key] for key in ("verdict", "effect", "low", "high")}}
+    assert kept[claims[1]] == {
+        "verdict": CONTRADICTED, "p": None, "quantity": "flops", "unit": "operations",
+        "comparisons": [{"text": "good > poor", "verdict": CONTRADICTED, "effect": 0, "low": None,
+                         "high": None}]}
     assert json.dumps(kept) == json.dumps(verdicts.claim_metrics(judge(runs, *claims)))
     assert verdicts.claim_rows([]) == [] and verdicts.judge([], runs) == []
 
@@ -234,7 +241,7 @@ def test_reported_numbers_beside_ours():
     rows = [dict(zip(verdicts.REPORTED, row, strict=True)) for row in verdicts.reported_rows(
         {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5}, "fair": {"accuracy": 60}},
         own)]
-    assert [(row["run"], row["within"]) for row in rows] == [("good", "no"), ("fair", "yes")]
+    assert [(row["run"], row["within"]) for row in rows] == [("good", "no"), ("broken", "failed"), ("fair", "yes")]
     assert rows[0]["difference"] == pytest.approx(mean - low + 0.1, abs=1e-3)
 
 
@@ -286,3 +293,9 @@ def test_false_verdicts_of_twenty_claims_are_rare():
     studies = 200
     holding, any_verdict = false_verdicts(studies)
     assert max(holding, any_verdict) <= stats.binom.ppf(0.99, studies, 0.05), (holding, any_verdict)
+
+
+def test_numbers_for_files():
+    assert [verdicts.number(value) for value in (None, 3.0, -0.00001, 2.34567, 1e30)] == [
+        None, 3, 0.0, 2.3457, 1e30]
+    assert isinstance(verdicts.number(1e30), float)

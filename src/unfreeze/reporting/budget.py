@@ -76,7 +76,8 @@ def recommend(runs: dict[str, Run], budget: dict[str, float],
     p = dict(zip(within, holm([
         min(1.0, 2 * min(found[name].p_above, found[name].p_below)) for name in within]),
         strict=True))
-    tied = [best] * bool(best) + [name for name in within if p[name] > ALPHA]
+    tied = [best] * bool(best) + [
+        name for name in within if p[name] > ALPHA or found[name].mean > 0]
     recommended = _cheapest({name: runs[name].cost for name in tied})
     return [
         Candidate(name, own[name]["accuracy"] if name in own else None, over[name],
@@ -110,23 +111,6 @@ def _cheapest(costs: dict[str, dict]) -> str | None:
     return min((name for name in costs if (1 - NOISE) * seconds(costs[name]) <= fastest),
                key=lambda name: (parameters(costs[name]), seconds(costs[name]), name),
                default=None)
-
-
-def sentence(candidates: list[Candidate], budget: dict[str, float]) -> str:
-    """The recommendation in a sentence."""
-    limits = ", ".join(f"{name} {amount(most, COSTS[name].unit)}" for name, most in budget.items())
-    where = f"within the budget ({limits})" if limits else "without a budget"
-    best = next((each for each in candidates if each.best), None)
-    if best is None:
-        return f"No run is {where}; nothing is recommended."
-    chosen = next(each for each in candidates if each.recommended)
-    count = sum(each.tied for each in candidates)
-    scored = f"{best.run} is best {where}: {best.accuracy.mean:.1f} % accuracy."
-    if count == 1:
-        return f"{scored} It is recommended: no other run comes close enough to be tied with it."
-    return (f"{scored} {count - 1} other run{'s' * (count > 2)} cannot be told from it; "
-            f"recommended is the cheapest of these {count}: {chosen.run} "
-            f"({chosen.accuracy.mean:.1f} %, {amount(COSTS['seconds'].of(chosen.cost), 's')}).")
 
 
 RECOMMENDATION = ("run", "accuracy", "low", "high", "within_budget", "over", "difference",

@@ -11,9 +11,6 @@ from unfreeze.scoring import statistics
 from unfreeze.scoring.metrics import METRICS
 from unfreeze.scoring.statistics import Contrast, Effect, Prior
 
-# The lowest and the highest that an image's score can be; cross-entropy has no highest.
-BOUNDS = {"accuracy": (0, 100), "balanced_accuracy": (0, 100), "top5": (0, 100), "brier": (0, 2)}
-
 
 @dataclass(frozen=True)
 class Run:
@@ -116,10 +113,8 @@ def _contrast(runs: dict[str, Run], wanted: Sum, priors: dict[tuple, Prior | Non
                     and sorted(coefficients.values()) == [-1, 1])
 
 
-def _bounds(wanted: Sum) -> tuple[float, float] | None:
-    if wanted.metric not in BOUNDS:
-        return None
-    ends = [[factor * bound for bound in BOUNDS[wanted.metric]]
+def _bounds(wanted: Sum) -> tuple[float, float]:
+    ends = [[factor * bound for bound in METRICS[wanted.metric].bounds]
             for factor in wanted.coefficients.values()]
     return (wanted.constant + sum(min(each) for each in ends),
             wanted.constant + sum(max(each) for each in ends))

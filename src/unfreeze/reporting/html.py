@@ -170,9 +170,10 @@ def _block(block: Block, charts: Mapping[str, dict], plots: Path) -> str:
 def _picture(picture: Picture, charts: Mapping[str, dict], plots: Path) -> str:
     """A chart, or the picture itself. Room is kept for it, so that nothing moves when it comes."""
     name, text = picture.file.partition(".")[0], _escape(picture.text)
-    if name in charts:
-        svg = vl_convert.vegalite_to_svg(charts[name])
-        width, height = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg).groups()
+    svg = vl_convert.vegalite_to_svg(charts[name]) if name in charts else ""
+    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
+    if size:  # none where a chart of nothing but undefined numbers has no end
+        width, height = size.groups()
         inside = (f'<div class="chart" data-chart="{_escape(name)}" '
                   f'style="min-width:{width}px;min-height:{height}px"></div>')
     else:

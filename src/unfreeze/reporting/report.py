@@ -123,7 +123,8 @@ def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tup
     chosen = next(row for row in rows if row["recommended"] == "yes")
     tied = [row for row in rows if row["tied"] == "yes" and row is not best]
     if not tied:
-        why = f"it has the highest accuracy{within}, and no other run{within} is tied with it."
+        why = (f"it has the highest accuracy{within}, and no other run{within} that could be "
+               "compared with it is tied with it.")
     elif chosen is best:
         why = (f"it has the highest accuracy{within}, and it is the cheapest of the "
                f"{len(tied) + 1} runs that are not distinguishable by their accuracy.")
@@ -134,11 +135,11 @@ def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tup
         why += (" Cheapest: the least training time, or fewer trained parameters where that "
                 "differs by less than 10 %.")
     items = [("Take ", Strong(chosen["run"]), f" ({_changes(study, chosen['run'])}): ",
-              _accuracy(chosen), f", {quantity(chosen['seconds'], 's')} of training, "
+              _accuracy(study, chosen), f", {quantity(chosen['seconds'], 's')} of training, "
               f"{quantity(chosen['parameters_trainable'], 'parameters')} trained."), ("Why: ", why)]
     if chosen is not best:
         items.append((f"Highest accuracy{within}: ", Strong(best["run"]), ", ",
-                      _accuracy(best), f", {quantity(best['seconds'], 's')}."))
+                      _accuracy(study, best), f", {quantity(best['seconds'], 's')}."))
     if tied:
         names = [f"{row['run']} ({percent(row['accuracy'])} %, {quantity(row['seconds'], 's')})"
                  for row in tied]
@@ -156,9 +157,9 @@ def claims(study: Study) -> Section:
     lines = []
     for first, *others in by_claim.values():
         own = (Number(None, ""),) * 2 if others else _effect_cells(first)
-        why = "" if others else first["why"]
+        why, note = "" if others else first["why"], first["note"] and f"note: {first['note']}"
         lines.append((Code(first["claim"]), Verdict(first["claim_verdict"]), *own,
-                      p_value(first["p_corrected"]), _remarks(first["advice"], why, first["note"])))
+                      p_value(first["p_corrected"]), _remarks(first["advice"], why, note)))
         lines += [(f"↳ {row['comparison']}", Verdict(row["verdict"]), *_effect_cells(row),
                    Number(None, ""), _remarks(row["why"])) for row in (first, *others) if others]
     verdicts = [first["claim_verdict"] for first, *_ in by_claim.values()]
@@ -248,8 +249,9 @@ def other_scores(study: Study) -> Section:
         Table("other scores", columns, lines, frozenset(columns[1:]), True),
         line("With 95 % intervals. Calibration error: expected, over 15 bins of equal width, "
              "before and after scaling the logits by one temperature fitted on the validation "
-             "images. Brier score: sum over classes of squared differences, from 0 to 2. Per "
-             "class: ", Code("metrics/details/RUN.json"), "."),
+             "images; as such sums go it is too high by a point or two with few images, which is "
+             "why it has no interval. Brier score: sum over classes of squared differences, from 0 "
+             "to 2. Per class: ", Code("metrics/details/RUN.json"), "."),
     ])
 
 
@@ -287,8 +289,9 @@ def matched(study: Study) -> Section:
     return Section(name, [
         line(f"Accuracy on the validation images, mean over seeds, after {_count(epochs, 'epoch')} "
              f"and at the end of the last epoch within {limit:.1f} s of training ({why}; - where "
-             "not every seed had finished an epoch). The learning rate was not planned to end "
-             "there, so a run cut short is not at its best."),
+             "not every seed had finished an epoch). Validation images are few: differences of "
+             "some points mean little here. The learning rate was not planned to end there, so a "
+             "run cut short is not at its best."),
         Table("matched epochs and time", columns, lines, frozenset(columns[1:]), True,
               (in_seconds, "descending")),
         Picture("learning_curves.svg", "Accuracy over epochs"),
@@ -456,7 +459,7 @@ def quantity(value: float | str, unit: str, sign: bool = False) -> str:
     if unit == "parameters":
         return f"{value:{plus},.0f} {unit}"
     if unit == "s":
-        return f"{value:{plus}.{1 if abs(value) < 100 else 0}f} s"
+        return f"{value:{plus}.{3 if abs(value) < 100 else 4}g} s"
     if unit in ("%", "points"):
         return f"{value:{plus}.1f} {unit}"
     return f"{value:{plus}.3f} {unit}".rstrip()
@@ -498,8 +501,11 @@ def _effect_cells(row: dict[str, str]) -> tuple[Inline, Inline]:
     return effect, Number(float(row["low"]), f"{low} to {high}")
 
 
-def _accuracy(row: dict[str, str]) -> str:
-    return f"{percent(row['accuracy'])} % accuracy (95 % interval {interval(row, 1)})"
+def _accuracy(study: Study, row: dict[str, str]) -> str:
+    one_seed = any(own["run"] == row["run"] and own["interval"] == "images"
+                   for own in study.rows["accuracy"])
+    return (f"{percent(row['accuracy'])} % accuracy (95 % interval {interval(row, 1)}"
+            f"{', over test images only: one seed' if one_seed else ''})")
 
 
 def _changes(study: Study, run: str) -> str:
@@ -524,6 +530,8 @@ def _score_cell(row: dict[str, str] | None, digits: int) -> Number:
 
 
 def _number(text: float | str, digits: int = 0, sign: bool = False) -> Number:
+    if text == "":
+        return Number(None, "-")
     value = float(text)
     return Number(value, f"{value:{'+' if sign else ''}.{digits}f}")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from unfreeze.reporting.estimates import Run, Sum, common_seeds, effects
 from unfreeze.scoring import claims, statistics
-from unfreeze.scoring.claims import Claim
+from unfreeze.scoring.claims import Claim, Comparison
 from unfreeze.scoring.costs import COSTS, Cost
 from unfreeze.scoring.metrics import METRICS
 from unfreeze.scoring.statistics import Effect
@@ -84,9 +84,10 @@ def judge(given: list[dict[str, str]], runs: dict[str, Run]) -> list[Verdict]:
         runs: all runs of the study; those that no claim names tell about the spread over seeds.
     """
     read = [claims.parse(each["claim"], list(runs)) for each in given]
-    obstacles = [_obstacle(claim, runs) for claim in read]
+    obstacles = [[_obstacle(part, claim.quantity, runs) for part in claim.comparisons]
+                 for claim in read]
     tested = [place for place, claim in enumerate(read)
-              if claim.quantity in METRICS and not obstacles[place]]
+              if claim.quantity in METRICS and not any(obstacles[place])]
     found = iter(effects(runs, [Sum(read[place].quantity, each.coefficients, each.constant)
                                 for place in tested for each in read[place].comparisons]))
     estimated = {place: [next(found) for _ in read[place].comparisons] for place in tested}
@@ -96,15 +97,19 @@ def judge(given: list[dict[str, str]], runs: dict[str, Run]) -> list[Verdict]:
     verdicts = []
     for place, (claim, each) in enumerate(zip(read, given, strict=True)):
         advice, corrected = "", None
-        if obstacles[place]:
-            verdict, why = obstacles[place]
-            findings = [Finding(part.text, verdict, why=why) for part in claim.comparisons]
+        if any(obstacles[place]):
+            verdict = next(obstacle for obstacle in obstacles[place] if obstacle)[0]
+            findings = [Finding(part.text, verdict, why=obstacle[1] if obstacle else "")
+                        for part, obstacle in zip(claim.comparisons, obstacles[place], strict=True)]
         elif place in p:
             corrected = _corrected(p, place, p[place])
             holds, contradicted = _p_holds_and_contradicted(estimated[place])
             verdict = _decided(corrected, holds <= contradicted)
+            # K parts have K chances; where the claim holds, its test has shown each of them.
+            chances = 1 if verdict == HOLDS else len(claim.comparisons)
             findings = [
-                _finding(part.text, effect, _corrected(p, place, _two_sided(effect)))
+                _finding(part.text, effect,
+                         _corrected(p, place, min(1.0, chances * _two_sided(effect))))
                 for part, effect in zip(claim.comparisons, estimated[place], strict=True)]
             if verdict == OPEN:
                 advice = _advice(estimated[place], findings, ALPHA / len(tested))
@@ -117,21 +122,23 @@ def judge(given: list[dict[str, str]], runs: dict[str, Run]) -> list[Verdict]:
     return verdicts
 
 
-def _obstacle(claim: Claim, runs: dict[str, Run]) -> tuple[str, str] | None:
-    """The verdict on a claim that cannot be computed, and why."""
-    names = claim.runs
-    for name in names:
+def _obstacle(comparison: Comparison, quantity: str,
+              runs: dict[str, Run]) -> tuple[str, str] | None:
+    """The verdict on what cannot be computed, and why. What is counted is known of failed runs
+    too."""
+    if quantity in COSTS and not COSTS[quantity].measured:
+        return None
+    first, *others = comparison.coefficients
+    for name in comparison.coefficients:
         if runs[name].failed:
             return NOT_COMPUTED, f"{name} failed: {runs[name].failed}"
-    if claim.quantity in COSTS:
+    if quantity in COSTS:
         return None
-    for comparison in claim.comparisons:
-        first, *others = comparison.coefficients
-        for other in others:
-            if runs[other].test_set != runs[first].test_set:
-                return NOT_COMPARABLE, f"{first} and {other} were tested on different images"
-        if not common_seeds(runs[name] for name in comparison.coefficients):
-            return NOT_COMPARABLE, f"{', '.join([first, *others])} have no seed in common"
+    for other in others:
+        if runs[other].test_set != runs[first].test_set:
+            return NOT_COMPARABLE, f"{first} and {other} were tested on different images"
+    if not common_seeds(runs[name] for name in comparison.coefficients):
+        return NOT_COMPARABLE, f"{', '.join([first, *others])} have no seed in common"
     return None
 
 
@@ -157,7 +164,7 @@ def _decided(corrected: float, above: bool) -> str:
 def _finding(text: str, effect: Effect, corrected: float) -> Finding:
     return Finding(text, _decided(corrected, effect.p_above <= effect.p_below), effect.mean,
                    effect.low, effect.high, _two_sided(effect), effect.seeds, effect.images,
-                   "one seed: what other seeds would give is not in the interval"
+                   "one seed: of these trained models; other seeds are not in the interval"
                    if effect.seeds == 1 else "")
 
 
@@ -192,12 +199,13 @@ def _advice(found: list[Effect], findings: list[Finding], alpha: float) -> str:
         return (f"not even {statistics.MOST} times the test images would probably decide it; what "
                 "more seeds would do, one seed cannot tell")
     for times in (2, 5, 10):
-        seeds, _ = _needed([replace(effect, image_variance=effect.image_variance / times)
+        seeds, _ = _needed([replace(effect, image_variance=effect.image_variance / times,
+                                    rest_variance=effect.rest_variance / times)
                             for effect in found], findings, alpha)
         if seeds:
             return (f"about {seeds} seeds (now {now}) with {times} times the test images (now "
                     f"{tested:,}) would probably decide it; either alone would not")
-    return (f"practically equal: not even {statistics.MOST} seeds with {times} times the test "
+    return (f"not even {statistics.MOST} seeds with {times} times the test "
             "images would probably decide it")
 
 
@@ -246,11 +254,13 @@ def claim_metrics(verdicts: list[Verdict]) -> dict[str, dict]:
         each.claim: {
             "verdict": each.verdict,
             "p": p_value(each.p_corrected),
+            "quantity": each.quantity,
+            "unit": each.unit,
             "comparisons": [
-                {"text": part.text, "effect": number(part.effect), "low": number(part.low),
-                 "high": number(part.high)} for part in each.comparisons],
+                {"text": part.text, "verdict": part.verdict, "effect": number(part.effect),
+                 "low": number(part.low), "high": number(part.high)} for part in each.comparisons],
         }
-        for each in verdicts
+        for each in sorted(verdicts, key=lambda each: each.claim)
         if each.quantity in METRICS or not COSTS[each.quantity].measured
     }
 
@@ -260,27 +270,32 @@ REPORTED = ("run", "metric", "ours", "low", "high", "reported", "difference", "w
 
 def reported_rows(reported: dict[str, dict[str, float]],
                   own: dict[str, dict[str, Effect]]) -> list[tuple]:
-    """A row for each reported number, beside ours, its 95 % interval, and ours less it; failed runs
-    are left out.
+    """A row for each reported number, beside ours, its 95 % interval, and ours less it; a failed
+    run has none.
 
     Args:
         reported: content of plan/reported.yaml.
         own: of estimates.intervals.
     """
-    return [
-        (run, metric, *map(number, (own[run][metric].mean, own[run][metric].low,
-                                     own[run][metric].high)), theirs,
-         number(own[run][metric].mean - theirs),
-         "yes" if own[run][metric].low <= theirs <= own[run][metric].high else "no")
-        for run, numbers in reported.items() if run in own for metric, theirs in numbers.items()
-    ]
+    rows = []
+    for run, numbers in reported.items():
+        for metric, theirs in numbers.items():
+            if run not in own:
+                rows.append((run, metric, None, None, None, theirs, None, "failed"))
+                continue
+            ours = own[run][metric]
+            rows.append((run, metric, *map(number, (ours.mean, ours.low, ours.high)), theirs,
+                         number(ours.mean - theirs),
+                         "yes" if ours.low <= theirs <= ours.high else "no"))
+    return rows
 
 
 def number(value: float | None) -> float | int | None:
     """For a file: four decimals, none where there is no fraction."""
     if value is None:
         return None
-    return int(value) if float(value).is_integer() else round(float(value), 4) + 0.0
+    whole = float(value).is_integer() and abs(value) < 2**53  # beyond that readers make text of it
+    return int(value) if whole else round(float(value), 4) + 0.0
 
 
 def p_value(value: float | None) -> float | None:

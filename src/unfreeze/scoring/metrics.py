@@ -5,6 +5,7 @@ all finite; labels (N,). Accuracies, calibration errors, precision, recall and F
 as in the field's tables; cross-entropy is in nats.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,21 +24,23 @@ class Metric:
 
     Attributes:
         name: in files and claims. unit: "" for none. better: which values are. text: in words.
+        bounds: the lowest and the highest that it can be.
     """
 
     name: str
     unit: str
     better: Literal["higher", "lower"]
     text: str
+    bounds: tuple[float, float]
 
 
 METRICS = {metric.name: metric for metric in (
-    Metric("accuracy", "%", "higher", "accuracy"),
-    Metric("balanced_accuracy", "%", "higher", "balanced accuracy"),
-    Metric("top5", "%", "higher", "top-5 accuracy"),
-    Metric("cross_entropy", "nats", "lower", "cross-entropy"),
-    Metric("brier", "", "lower", "Brier score"),
-    Metric("ece", "%", "lower", "expected calibration error"),
+    Metric("accuracy", "%", "higher", "accuracy", (0, 100)),
+    Metric("balanced_accuracy", "%", "higher", "balanced accuracy", (0, 100)),
+    Metric("top5", "%", "higher", "top-5 accuracy", (0, 100)),
+    Metric("cross_entropy", "nats", "lower", "cross-entropy", (0, math.inf)),
+    Metric("brier", "", "lower", "Brier score", (0, 2)),
+    Metric("ece", "%", "lower", "expected calibration error", (0, 100)),
 )}
 
 

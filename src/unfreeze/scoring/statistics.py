@@ -26,7 +26,7 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
-BORROWED = 6  # degrees of freedom that the study's other runs count for
+BORROWED = 5  # degrees of freedom that the study's other runs count for
 POWER = 0.8
 MOST = 100  # seeds, or times as many images: more than anybody would spend
 _GOLDEN = (5**0.5 - 1) / 2
@@ -39,7 +39,7 @@ class Prior:
     """What other contrasts of a study say about the variance of a seed's mean.
 
     Attributes:
-        variance: their mean, for a contrast whose squared coefficients sum to 1.
+        variance: their typical one, for a contrast whose squared coefficients sum to 1.
         most: degrees of freedom that the study has in all, which no contrast can exceed.
     """
 
@@ -58,8 +58,8 @@ class Contrast:
     Attributes:
         values: (R, N), float.
         prior: of its variance over seeds; None: it stands alone.
-        bounds: the lowest and the highest that a value can be; None: not bounded. Where all images
-            agree, the interval comes from them.
+        bounds: the lowest and the highest that the mean can be, perhaps infinite; None: not
+            bounded. They cut the interval, and where all images agree it comes from them.
         paired_hits: whether the values are differences of two runs' hits and misses, which one seed
             alone gives to McNemar's test.
     """
@@ -80,6 +80,7 @@ class Effect:
         seeds, images: R and N.
         image_variance, seed_variance: the two parts of the mean's variance; more images shrink the
             first, more seeds the second.
+        rest_variance: what of image_variance more seeds shrink too; 0 with one seed, unknown.
     """
 
     mean: float
@@ -91,6 +92,7 @@ class Effect:
     images: int
     image_variance: float
     seed_variance: float
+    rest_variance: float = 0.0
 
 
 def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Effect]:
@@ -153,12 +155,15 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
     tail = (1 - CONFIDENCE) / 2
     low, high = (mean + float(np.quantile(deviations, _bca(level, z0, acceleration)))
                  for level in (tail, 1 - tail))
+    if contrast.bounds:
+        low, high = np.clip((low, high), *contrast.bounds).tolist()
     if contrast.paired_hits and seeds == 1:
         above, below = _mcnemar_one_sided(int((values > 0).sum()), int((values < 0).sum()))
     else:
         above = _inverted(_share_below(deviations, -mean), z0, acceleration)
         below = _inverted(1 - _share_below(deviations, -mean), -z0, -acceleration)
-    return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance)
+    return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance,
+                  min(shared / seeds, image_variance))
 
 
 def _over_seeds(values: np.ndarray, prior: Prior | None) -> tuple[float, int, float]:
@@ -191,7 +196,8 @@ def _without_variance(mean: float, images: int,
     if bounds is None:
         return mean, mean
     share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / images)
-    return mean - share * (mean - bounds[0]), mean + share * (bounds[1] - mean)
+    low, high = (mean + share * (bound - mean) if np.isfinite(bound) else mean for bound in bounds)
+    return low, high
 
 
 def _share_below(ordered: np.ndarray, value: float) -> float:
@@ -243,9 +249,13 @@ def prior_of_differences(means: Iterable[dict[int, float]]) -> Prior | None:
 
 
 def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
+    """Their median, so that one unstable run does not drown the others, over the median that they
+    would have by chance were the true variance 1; their mean where most are 0."""
     if len(variances) < 2:
         return None
-    return Prior(float(np.average(variances, weights=degrees)), most)
+    own = np.array(degrees) / 2
+    variance = np.median(variances / (special.gammaincinv(own, 0.5) / own))
+    return Prior(float(variance or np.average(variances, weights=degrees)), most)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
@@ -274,10 +284,11 @@ def holm(p: Sequence[float]) -> list[float]:
 def seeds_needed(effect: Effect, alpha: float) -> int | None:
     """Seeds with which a two-sided test at `alpha` would find an effect of this size in 80 of 100
     studies; None where no number up to MOST would do, or one seed leaves it unknown."""
-    spare = _allowed_variance(effect, alpha) - effect.image_variance
+    spare = _allowed_variance(effect, alpha) - (effect.image_variance - effect.rest_variance)
     if effect.seeds == 1 or spare <= 0:
         return None
-    seeds = int(np.ceil(effect.seed_variance * effect.seeds / spare))
+    shrinks = effect.seed_variance + effect.rest_variance
+    seeds = int(np.ceil(shrinks * effect.seeds / spare))
     return max(seeds, effect.seeds + 1) if seeds <= MOST else None
 
 
