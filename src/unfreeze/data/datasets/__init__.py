@@ -42,14 +42,19 @@ from types import ModuleType
 from unfreeze.errors import UserError, nearest
 
 
+def names() -> list[str]:
+    """All datasets of the catalogue, sorted."""
+    return sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+
+
 def dataset(name: str) -> ModuleType:
     """The module of a dataset.
 
     Raises:
         UserError: no such dataset.
     """
-    known = sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+    known = names()
     if name not in known:
-        raise UserError(f"{name!r} is no dataset{nearest(name, known)}; "
-                        f"allowed: {', '.join(known)}")
+        raise UserError(f"{name!r} is no dataset{nearest(name, known)}; allowed: "
+                        f"{', '.join(known)}, or the path or address of images of your own")
     return importlib.import_module(f"{__name__}.{name}")
