@@ -67,9 +67,10 @@ def fetch(facts: ModuleType, folder: Path) -> Index:
         raise missing[0][1]
     if missing:
         wanted = ", ".join(f"{asset.file} (MD5 {asset.md5})" for asset, _ in missing)
-        raise UserError(f"no source is left for {len(missing)} files. Put {wanted} into a folder "
-                        "and name the folder in UNFREEZE_MIRROR. "
-                        + "; ".join(str(error) for _, error in missing))
+        note = missing[0][0].note
+        raise UserError(f"{_name(facts)}: no source is left for {len(missing)} of its files (why "
+                        f"is above). Put {wanted} into a folder and name the folder in "
+                        "UNFREEZE_MIRROR" + (f". {note}" if note else ""))
     return read(facts, folder)
 
 
@@ -114,7 +115,7 @@ def check(facts: ModuleType, index: Index) -> None:
         UserError: the number of classes or images differs, a label is out of range, or an image
             is there twice.
     """
-    where = facts.__name__.rsplit(".", 1)[-1]
+    where = _name(facts)
     counts = Counter(entry.split for entry in index.entries)
     for what, expected, found in (("classes", facts.COUNT, len(index.classes)),
                                   ("training images", facts.TRAIN, counts["train"]),
@@ -127,6 +128,10 @@ def check(facts: ModuleType, index: Index) -> None:
         raise UserError(f"{where}: its files have labels other than 1 to {facts.COUNT}")
     if len({(entry.archive, entry.member) for entry in index.entries}) < len(index.entries):
         raise UserError(f"{where}: its files list an image twice")
+
+
+def _name(facts: ModuleType) -> str:
+    return facts.__name__.rsplit(".", 1)[-1]
 
 
 def read_members(archive: Path, *names: str) -> list[bytes]:

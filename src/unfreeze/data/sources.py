@@ -130,7 +130,7 @@ def keep(asset: Asset, folder: Path) -> Path:
     def store(source: Source) -> Path:
         check_md5(source, asset)
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{asset.file}.{os.getpid()}.part"
+        part = folder / f".{asset.file}.part"
         try:
             # A copy of the mirror's, never a link: what writes to one would change the other.
             (shutil.move if source.kind == "official" else shutil.copyfile)(source.path, part)

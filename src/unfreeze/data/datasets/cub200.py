@@ -15,7 +15,7 @@ TRAIN, TEST = 5_994, 5_794
 SIZES = "many"
 MEAN = STD = None
 URL = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
-LICENCE = "none stated; the photos belong to their photographers"
+LICENCE = "none stated"
 CITATION = ("C. Wah, S. Branson, P. Welinder, P. Perona, S. Belongie. The Caltech-UCSD "
             "Birds-200-2011 Dataset. California Institute of Technology, CNS-TR-2011-001, 2011.")
 
