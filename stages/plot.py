@@ -1,36 +1,39 @@
-"""plots/*.csv, metrics/ -> plots/*.svg and report.md."""
+"""metrics/, plots/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
 
 from pathlib import Path
-
-import pandas as pd
 
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import run_stage
-from unfreeze.reporting import figures, report, tables
+from unfreeze.reporting import document, figures, html, inputs, report, tables
 
 PLOTS = Path("plots")
 
 
 def main() -> None:
-    plan = files.read_yaml(Path("plan/runs.yaml"))
-    metrics = {run: files.read_json(Path("metrics/details") / f"{run}.json") for run in plan}
-    seeds = {run: list(own["accuracy"]["seeds"].values()) for run, own in metrics.items()}
-    costs = {row["run"]: row for row in files.read_csv(PLOTS / "costs.csv")}
-    base = tables.base(plan)
-    pairs = files.read_yaml(tables.PAIRS)
-    similarity = pd.read_csv(PLOTS / "similarity.csv", dtype={"pair": str, "run": str})
-
-    for name, figure in {
-        "accuracy": figures.accuracy(pd.read_csv(PLOTS / "accuracy.csv"), seeds),
-        "learning_curves": figures.learning_curves(pd.read_csv(PLOTS / "learning_curves.csv")),
-        "confusion": figures.confusion(pd.read_csv(PLOTS / "confusion.csv"), base),
-        "parameters": figures.parameters(pd.read_csv(PLOTS / "costs.csv")),
-        "similarity": figures.similarity(similarity, pairs),
+    study = report.read(Path("."))
+    frames = {name: inputs.frame(PLOTS / f"{name}.csv") for name in report.TABLES}
+    by_seed = {run: list(scores["accuracy"]["seeds"].values())
+               for run, scores in study.details.items() if run not in study.failed}
+    for file, figure in {
+        "accuracy.svg": figures.accuracy(frames["accuracy"], by_seed),
+        "claims.svg": figures.claims(frames["claims"]),
+        "fractions.svg": figures.fractions(frames["fractions"]),
+        "learning_curves.svg": figures.learning_curves(frames["learning_curves"]),
+        "wall_clock.svg": figures.wall_clock(frames["wall_clock"]),
+        "pareto.svg": figures.pareto(frames["pareto"]),
+        "reliability.svg": figures.reliability(frames["reliability"]),
+        "confusion.svg": figures.confusion(frames["confusion"], tables.base(study.plan)),
+        "movement.svg": figures.movement(frames["movement"]),
+        "similarity.svg": figures.similarity(frames["similarity"], study.pairs),
+        "mistakes.png": figures.mistakes(*inputs.mistakes(study, Path("."))),
     }.items():
-        figures.save(figure, PLOTS / f"{name}.svg")
-    files.write_text(Path("report.md"), report.markdown(
-        plan, metrics, costs, report.similarity(similarity, pairs)))
+        figures.save(figure, PLOTS / file)
+
+    title, sections = report.title(study), report.sections(study)
+    files.write_text(Path("report.md"), document.markdown(title, sections))
+    files.write_text(Path("report.html"),
+                     html.page(title, sections, html.charts(PLOTS), PLOTS))
 
 
 if __name__ == "__main__":

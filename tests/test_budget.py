@@ -82,14 +82,14 @@ def test_everything_that_is_exceeded_is_named():
 def test_failed_and_incomparable_runs_are_listed_and_never_chosen():
     runs = RUNS | {"broken": run(failed="diverged", seconds_per_replicate=0.1),
                    "far": priced(0.99, 6, 0.1, test_set="other"),
-                   "alone": priced(0.8, 7, 0.1, seeds=[9])}
+                   "alone": priced(0.5, 7, 0.1, seeds=[9])}
     found = candidates(runs, {"seconds": 50})
     assert chosen(runs, {"seconds": 50}) == ["fast"]
     assert found["broken"].note == "failed: diverged" and found["broken"].accuracy is None
     assert found["far"].note == "not compared: other test images than base's"
-    # As the best itself it would be the one that others are not comparable with.
     best = next(name for name, each in found.items() if each.best)
-    assert best == "alone" or found["alone"].note == f"not compared: no seed in common with {best}"
+    assert found["alone"].note == f"not compared: no seed in common with {best}"
+    assert not found["alone"].tied and found["alone"].difference is None
     assert list(found)[-1] == "broken"
     only = {"broken": runs["broken"]}
     assert chosen(only) == [] and "No run" in budget.sentence(list(candidates(only).values()), {})

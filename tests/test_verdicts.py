@@ -171,6 +171,21 @@ def test_advice_counts_seeds_where_seeds_are_the_noise():
     assert 3 < seeds <= 100 and "images" not in found.advice
 
 
+def test_advice_names_both_where_either_alone_would_not_do():
+    def effect(mean):
+        return statistics.Effect(mean, -9, 9, 0.4, 0.6, 2, 1000, image_variance=1.0,
+                                 seed_variance=0.5)
+
+    def advice(mean):
+        part = verdicts.Finding("a > b", OPEN)
+        return verdicts._advice([effect(mean)], [part], verdicts.ALPHA)
+
+    # (1.4 / 2.8)^2 = 0.25 is less than either part.
+    assert " seeds (now 2) with 5 times the test images (now 1,000)" in advice(1.4)
+    assert advice(0.001).startswith("practically equal")
+    assert advice(4.0).count(" or ") == 1
+
+
 def test_counted_costs_are_compared_as_they_are():
     runs = {"a": run(parameters_trainable=10), "b": run(parameters_trainable=11),
             "c": run(parameters_trainable=11)}

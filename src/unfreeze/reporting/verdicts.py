@@ -11,7 +11,7 @@ Costs are not tested. Those that are counted are compared as they are. Those tha
 measured once a run, so what differs by less than NOISE is not distinguishable.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unfreeze.reporting.estimates import Run, Sum, common_seeds, effects
 from unfreeze.scoring import claims, statistics
@@ -182,31 +182,39 @@ def _unit(quantity: str) -> str:
 
 def _advice(found: list[Effect], findings: list[Finding], alpha: float) -> str:
     """How many seeds or test images would probably decide an open claim."""
-    against = [effect for effect in found if effect.mean < 0]
-    if against:
-        # One contradicted comparison decides.
-        needed = [(statistics.seeds_needed(effect, alpha / len(found)),
-                   statistics.images_needed(effect, alpha / len(found))) for effect in against]
-        seeds, images = (min((each for each in column if each), default=None)
-                         for column in zip(*needed, strict=True))
-    else:
-        # All that are open must come out as claimed.
-        needed = [(statistics.seeds_needed(effect, alpha), statistics.images_needed(effect, alpha))
-                  for effect, finding in zip(found, findings, strict=True)
-                  if finding.verdict != HOLDS]
-        seeds, images = (None if None in column else max(column)
-                         for column in zip(*needed, strict=True))
-    most, tested = statistics.MOST, found[0].images
-    now = min(effect.seeds for effect in found)
+    now, tested = min(effect.seeds for effect in found), found[0].images
+    seeds, images = _needed(found, findings, alpha)
     ways = [f"{seeds} seeds (now {now})"] if seeds else []
     ways += [f"{_rounded(images):,} test images (now {tested:,})"] if images else []
     if ways:
         return f"about {' or '.join(ways)} would probably decide it"
     if now == 1:
-        return (f"not even {most} times the test images would probably decide it; what more seeds "
-                "would do, one seed cannot tell")
-    return (f"practically equal: neither {most} seeds nor {most} times the test images alone would "
-            "probably decide it")
+        return (f"not even {statistics.MOST} times the test images would probably decide it; what "
+                "more seeds would do, one seed cannot tell")
+    for times in (2, 5, 10):
+        seeds, _ = _needed([replace(effect, image_variance=effect.image_variance / times)
+                            for effect in found], findings, alpha)
+        if seeds:
+            return (f"about {seeds} seeds (now {now}) with {times} times the test images (now "
+                    f"{tested:,}) would probably decide it; either alone would not")
+    return (f"practically equal: not even {statistics.MOST} seeds with {times} times the test "
+            "images would probably decide it")
+
+
+def _needed(found: list[Effect], findings: list[Finding],
+            alpha: float) -> tuple[int | None, int | None]:
+    """Seeds alone, and test images alone, that would probably decide an open claim."""
+    functions = statistics.seeds_needed, statistics.images_needed
+    against = [effect for effect in found if effect.mean < 0]
+    if against:  # one contradicted comparison decides
+        counts = [[function(effect, alpha / len(found)) for effect in against]
+                  for function in functions]
+        return tuple(min((each for each in column if each), default=None) for column in counts)
+    # All that are open must come out as claimed.
+    missing = [effect for effect, finding in zip(found, findings, strict=True)
+               if finding.verdict != HOLDS]
+    counts = [[function(effect, alpha) for effect in missing] for function in functions]
+    return tuple(None if None in column else max(column) for column in counts)
 
 
 def _rounded(count: int) -> int:

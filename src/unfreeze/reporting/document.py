@@ -1,0 +1,148 @@
+"""What a report is made of, whatever it is written as: sections of paragraphs, lists, tables and
+pictures; and how they read in Markdown.
+
+Plain strings are text and nothing else: each writer escapes what its language takes for markup.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Strong:
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`holds`, `contradicted`, `not distinguishable`, ..."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Number:
+    """A cell that is sorted by its value and not by its text; None sorts last."""
+
+    value: float | None
+    text: str
+
+
+Inline = str | Strong | Code | Verdict | Number
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    parts: tuple[Inline, ...]
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list without numbers; each item is a line of parts."""
+
+    items: list[tuple[Inline, ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: what it shows, said to those who do not see it.
+        columns: titles. numbers: those that hold numbers.
+        rows: a cell for each column.
+        sortable: whether readers may sort it; else its order has a meaning. sorted_by: (column,
+            "ascending" or "descending"), where it comes sorted by one.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Inline, ...]]
+    numbers: frozenset[str] = frozenset()
+    sortable: bool = False
+    sorted_by: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """plots/FILE, or a chart of the same name where the report can show one."""
+
+    file: str
+    text: str
+
+
+Block = Paragraph | Items | Table | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    blocks: list[Block] = field(default_factory=list)
+
+
+def line(*parts: Inline) -> Paragraph:
+    return Paragraph(parts)
+
+
+def listed(names: list[Inline], between: str = ", ") -> tuple[Inline, ...]:
+    """`a, b, c` as parts of a line."""
+    return tuple(part for name in names for part in (between, name))[1:]
+
+
+def markdown(title: str, sections: list[Section]) -> str:
+    """The report as one would write it by hand, in GitHub's Markdown."""
+    texts = [f"# {escaped(title)}"]
+    for section in sections:
+        texts += [f"## {escaped(section.title)}", *map(_block, section.blocks)]
+    return "\n\n".join(texts) + "\n"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph(parts):
+            return _line(parts)
+        case Items(items):
+            return "\n".join(f"- {_line(item)}" for item in items)
+        case Picture(file, text):
+            return f"![{escaped(text)}](plots/{file})"
+        case Table():
+            rules = ["---:" if column in block.numbers else "---" for column in block.columns]
+            rows = [[_inline(cell) for cell in row] for row in (block.columns, *block.rows)]
+            lines = ["| " + " | ".join(row) + " |" for row in rows]
+            lines.insert(1, "|" + "|".join(rules) + "|")
+            return "\n".join(lines)
+
+
+def _line(parts: tuple[Inline, ...]) -> str:
+    return "".join(map(_inline, parts))
+
+
+def _inline(part: Inline) -> str:
+    match part:
+        case Strong(text):
+            return f"**{escaped(text)}**"
+        case Code(text):
+            text = one_line(text).replace("|", r"\|")  # which a table needs even here
+            fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+            gap = " " if text.startswith("`") or text.endswith("`") else ""
+            return f"{fence}{gap}{text}{gap}{fence}"
+        case Verdict(text) | Number(_, text):
+            return escaped(text)
+    return escaped(part)
+
+
+def escaped(text: str) -> str:
+    """Text of which Markdown takes nothing for markup. Underscores within words are none."""
+    text = re.sub(r"([\\`*\[\]|~$&]|<(?=[A-Za-z/!?]))", r"\\\1", one_line(text))
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def one_line(text: str) -> str:
+    """Users' words may hold line breaks; a cell or a list's item may not. Spaces at the ends stay,
+    since parts of a line are written one after another."""
+    return re.sub(r"[ \t]*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text)

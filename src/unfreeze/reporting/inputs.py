@@ -1,0 +1,48 @@
+"""What the pictures are drawn from: tables as data frames, and images with their predictions."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from unfreeze import files
+from unfreeze.data import arrays
+from unfreeze.reporting import tables
+from unfreeze.reporting.report import Study
+
+MISTAKES = 24
+WORDS = ("run", "metric", "interval", "claim", "note", "comparison", "quantity", "unit", "verdict",
+         "claim_verdict", "advice", "why", "within", "split", "series", "init", "cost", "dominated",
+         "scaled", "actual", "predicted", "part", "pair", "measure", "kind", "tensor", "shape")
+
+
+def frame(path: Path) -> pd.DataFrame:
+    """A table of plots/. A run or a class may be called `NA` or `1`, and is a text all the same;
+    numbers that are left out are NaN."""
+    numbers = pd.read_csv(path, nrows=0).columns.difference(WORDS)
+    return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False,
+                       na_values=dict.fromkeys(numbers, [""]))
+
+
+def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
+        np.ndarray, list[str], list[str], list[float], str]:
+    """The most confident mistakes of the shown run's first seed, most confident first: images
+    (K, H, W, 3) uint8, their true classes, those predicted, confidences from 0 to 1, and the run.
+    None of a run that failed.
+
+    Args:
+        root: the study's folder, with runs/, subsets/ and data/.
+    """
+    run = study.shown
+    if run is None:
+        return np.empty((0, 1, 1, 3), np.uint8), [], [], [], tables.base(study.plan)
+    settled = study.plan[run]
+    with np.load(root / "runs" / run / "per_image.npz") as scores:
+        seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]
+        predicted, confidence = scores["predicted"][0], scores["confidence"][0]
+    wrong = np.flatnonzero(predicted != labels)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    subset = files.read_json(root / "subsets" / settled["subsets"][seed])
+    images = arrays.load(root / "data" / settled["dataset"]).test_images
+    return (images[np.array(subset["test"], dtype=int)[chosen]], classes[labels[chosen]].tolist(),
+            classes[predicted[chosen]].tolist(), confidence[chosen].tolist(), run)

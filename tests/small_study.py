@@ -1,0 +1,111 @@
+"""A small made-up study, as the stage summarize leaves it, for the tests of reports: two runs with
+two seeds, one with one, one that failed."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from unfreeze.reporting.report import TABLES, Study
+
+FAILURE = "the logits of seed 1 are not finite: training diverged"
+
+
+def rows(header: str, *lines: str) -> list[dict[str, str]]:
+    """Rows as csv reads them."""
+    return list(csv.DictReader([header, *lines]))
+
+
+def settled(**changes) -> dict:
+    knobs = {"dataset": "tiny", "fraction": 0.5, "seeds": [1, 2], "model": "cnn", "tune": "full",
+             "freeze": "none", "phases": [], "epochs": 2, "lr": 0.1, "image_size": 8}
+    return knobs | changes | {"changes": changes, "training": []}
+
+
+def study(**changes) -> Study:
+    """The study; `changes` replace attributes of report.Study, or tables by their name."""
+    tables = {
+        "accuracy": rows(
+            "run,accuracy,std,low,high,replicates,images,interval",
+            "lora,80.0,1.0,76.0,84.0,2,50,seeds and images",
+            "base,79.0,1.5,75.0,83.0,2,50,seeds and images",
+            "one_seed,60.0,,55.0,65.0,1,50,images"),
+        "scores": rows(
+            "run,metric,mean,std,low,high,n",
+            *(f"{run},{metric},{value},,{value},{value},2" for run in ("lora", "base", "one_seed")
+              for metric, value in (("balanced_accuracy", 71.25), ("ece", 5.5))),
+            "lora,ece_scaled,2.5,,,,2"),
+        "claims": rows(
+            "number,claim,note,comparison,quantity,unit,effect,low,high,p,p_corrected,verdict,"
+            "claim_verdict,seeds,images,advice,why",
+            "1,base > one_seed,as published,base > one_seed,accuracy,points,19,15,23,0.0001,"
+            "0.0002,holds,holds,1,50,,one seed",
+            "2,lora > base > one_seed,,lora > base,accuracy,points,1,-2,4,0.4,0.8,"
+            "not distinguishable,not distinguishable,2,50,about 9 seeds would decide it,",
+            "2,lora > base > one_seed,,base > one_seed,accuracy,points,19,15,23,0.0001,0.8,"
+            "holds,not distinguishable,1,50,about 9 seeds would decide it,",
+            "3,lora.stored_bytes < base,,lora.stored_bytes < base,stored_bytes,bytes,8500000,,,,,"
+            "holds,holds,,,,",
+            "4,base > exploded,,base > exploded,accuracy,points,,,,,,not computed,not computed,,,,"
+            "exploded failed"),
+        "reported": rows(
+            "run,metric,ours,low,high,reported,difference,within",
+            "base,accuracy,79,75,83,85,-6,no"),
+        "recommendation": rows(
+            "run,accuracy,low,high,within_budget,over,difference,p,tied,best,recommended,seconds,"
+            "parameters_trainable,note",
+            "lora,80,76,84,yes,,,,yes,yes,no,14,1000,",
+            "base,79,75,83,yes,,-1,0.5,yes,no,yes,9,50000,",
+            "one_seed,60,55,65,no,seconds 28 s of 15 s,-20,,no,no,no,28,90000,",
+            "exploded,,,,yes,,,,no,no,no,9,50000,failed: diverged"),
+        "costs": rows(
+            "run,parameters_trainable,stored_mb,activation_mb,seconds_per_replicate,device,"
+            "precision",
+            *(f"{run},{trained},1.5,20,{seconds},a machine,fp32" for run, trained, seconds in (
+                ("base", 50000, 9.0), ("lora", 1000, 14.0), ("one_seed", 90000, 28.0),
+                ("exploded", 50000, 9.0)))),
+        "wall_clock": rows(
+            "run,seed,epoch,seconds,accuracy",
+            "base,1,1,4.5,50", "base,1,2,9,78", "base,2,1,4.5,54", "base,2,2,9,80",
+            "lora,1,1,7,60", "lora,1,2,14,82", "lora,2,1,7,62", "lora,2,2,14,80",
+            "one_seed,1,1,16,40", "one_seed,1,2,28,58"),
+        "pareto": rows(
+            "run,cost,unit,value,accuracy,low,high,dominated",
+            "lora,seconds,s,14,80,76,84,no", "base,seconds,s,9,79,75,83,no",
+            "one_seed,seconds,s,28,60,55,65,yes"),
+        "learning_curves": rows(
+            "run,seed,epoch,split,loss,accuracy",
+            *(f"{run},1,{epoch},{split},1.0,{40 * epoch}" for run in ("base", "lora")
+              for epoch in (1, 2) for split in ("train", "validation"))),
+        "confusion": rows("actual,predicted,images,percent", "cat,cat,8,80", "cat,dog,2,20",
+                          "dog,cat,1,10", "dog,dog,9,90"),
+        "confused": rows("run,actual,predicted,percent", "base,cat,dog,20", "lora,dog,cat,15"),
+        "movement": rows("run,part,seed,distance,relative_distance", "base,stem,1,2.0,0.1"),
+        "reliability": rows("run,scaled,bin,images,confidence,accuracy", "base,no,9,50,64.0,60.0"),
+        "similarity": rows(
+            "pair,seed,measure,part,kind,tensor,shape,run,value",
+            "both,1,cosine,stem,bias,conv.bias,4,,0.5", "both,1,cka,stem,,,,,0.75"),
+    }
+    details = {run: {"accuracy": {"mean": mean, "seeds": {"1": mean}},
+                     "cross_entropy": {"mean": 0.9}, "test_images": 50}
+               for run, mean in (("base", 79.0), ("lora", 80.0), ("one_seed", 60.0))}
+    whole = Study(
+        plan={"base": settled(), "lora": settled(tune="lora"), "one_seed": settled(seeds=[1]),
+              "exploded": settled(lr=10.0)},
+        budget={"seconds": 15},
+        pairs={"both": ["base", "lora"]},
+        details=details | {"exploded": {"failed": FAILURE, "test_images": 50}},
+        rows={name: tables.get(name, []) for name in TABLES})
+    own = {name: value for name, value in changes.items() if name not in TABLES}
+    given = {name: value for name, value in changes.items() if name in TABLES}
+    return replace(whole, **({"rows": whole.rows | given} | own))
+
+
+def write_tables(whole: Study, plots: Path) -> None:
+    """plots/*.csv of a study; a table without rows is left out."""
+    plots.mkdir(parents=True, exist_ok=True)
+    for name, table in whole.rows.items():
+        if table:
+            with open(plots / f"{name}.csv", "w", newline="") as file:
+                writer = csv.DictWriter(file, table[0])
+                writer.writeheader()
+                writer.writerows(table)

@@ -1,0 +1,232 @@
+"""What the report says, in which order, and what users' words do to it."""
+
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+from tests.small_study import FAILURE, rows, settled, study
+
+from unfreeze.reporting import budget, document, report, tables, verdicts
+from unfreeze.reporting.document import Code, Items, Number, Section, Strong, Table, line
+
+
+def text(whole: report.Study) -> str:
+    return document.markdown(report.title(whole), report.sections(whole))
+
+
+def section(whole: report.Study, title: str) -> str:
+    return re.search(rf"^## {title}\n\n(.*?)(?=^## |\Z)", text(whole),
+                     re.MULTILINE | re.DOTALL).group(1)
+
+
+def table(of: str) -> list[list[str]]:
+    """The cells of the first table."""
+    lines = re.search(r"(^\|.*\n)+", of, re.MULTILINE).group().splitlines()
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", each)[1:-1]] for each in lines]
+
+
+def test_the_answer_comes_first():
+    assert re.findall(r"^## (.*)$", text(study()), re.MULTILINE) == [
+        "Recommendation", "Claims", "Reported numbers beside ours", "All runs", "Other scores",
+        "Matched epochs, matched time", "Accuracy against cost", "What base gets wrong",
+        "Calibration", "How far the weights moved", "How alike the trained models are",
+        "What was run, and how to repeat it", "How sure is this"]
+
+
+def test_recommendation_names_the_run_the_best_the_tied_and_the_rest():
+    said = section(study(), "Recommendation")
+    assert "at most 15.0 s" in said
+    assert "Take **base** (the defaults): 79.0 % accuracy (95 % interval 75.0 to 83.0)" in said
+    assert "9.0 s of training, 50,000 parameters trained" in said
+    assert "cheapest of 2 runs within the budget" in said
+    assert "Highest accuracy within the budget: **lora**, 80.0 %" in said
+    assert "Not distinguishable from lora: base (79.0 %, 9.0 s)" in said
+    assert "Over the budget: 1 run; with a higher accuracy: none." in said
+    assert f"**exploded** failed: {FAILURE}" in said
+
+
+def _recommended(**changes) -> list[dict]:
+    """The rows with some of lora's fields changed, base untied and not recommended."""
+    lora, base, *others = study().rows["recommendation"]
+    return [lora | changes, base | {"tied": "no", "recommended": "no"}, *others]
+
+
+def test_recommendation_of_a_best_run_that_stands_alone():
+    said = section(study(recommendation=_recommended(recommended="yes")), "Recommendation")
+    assert "Take **lora**" in said and "no other run within the budget is tied with it" in said
+    assert "Not distinguishable" not in said and "**base**" not in said
+
+
+def test_recommendation_without_a_budget():
+    said = section(study(budget={}), "Recommendation")
+    assert "No budget is set" in said and "within the budget" not in said
+
+
+def test_no_run_within_the_budget():
+    nothing = [row | {"within_budget": "no", "over": "seconds 20 s of 1 s", "best": "no",
+                      "recommended": "no", "tied": "no"} for row in study().rows["recommendation"]]
+    said = section(study(recommendation=nothing), "Recommendation")
+    assert "**No run is within the budget.**" in said and "Take" not in said
+    assert "lora (80.0 %; seconds 20 s of 1 s)" in said
+
+
+def test_a_run_that_cannot_be_compared_says_so():
+    told = _recommended(recommended="yes", note="not compared: other test images than base's")
+    assert "**lora**: not compared: other test images than base's." in section(
+        study(recommendation=told), "Recommendation")
+
+
+def test_claims_with_verdict_effect_interval_p_and_remarks():
+    cells = table(section(study(), "Claims"))
+    assert cells[2] == ["`base > one_seed`", "holds", "+19.0 points", "+15.0 to +23.0", "< 0.001",
+                        "one seed; as published"]
+    # A claim of several comparisons: its verdict, then theirs.
+    assert cells[3] == ["`lora > base > one_seed`", "not distinguishable", "", "", "0.800",
+                        "about 9 seeds would decide it"]
+    assert cells[4][:4] == ["↳ lora > base", "not distinguishable", "+1.0 points", "-2.0 to +4.0"]
+    assert cells[5][:2] == ["↳ base > one_seed", "holds"]
+    assert cells[6] == ["`lora.stored_bytes < base`", "holds", "+8.5 MB", "-", "-", ""]
+    assert cells[7] == ["`base > exploded`", "not computed", "-", "-", "-", "exploded failed"]
+    assert "4 claims: 2 × holds, 1 × not distinguishable, 1 × not computed" in text(study())
+
+
+def test_no_claims_and_no_reported_numbers():
+    whole = study(claims=[], reported=[])
+    assert "None are made" in section(whole, "Claims")
+    assert "claims.svg" not in text(whole) and "Reported" not in text(whole)
+
+
+def test_results_mark_one_seed_and_failed_runs():
+    said = section(study(), "All runs")
+    cells = table(said)
+    assert [row[0] for row in cells[2:]] == ["lora", "base", "one_seed", "exploded"]
+    assert cells[2][1:6] == ["tune: lora", "80.0", "76.0 to 84.0", "0.90", "2"]
+    assert cells[4][3] == "55.0 to 65.0 †" and "† One seed" in said
+    assert cells[5][1:4] == [f"lr: 10.0 (failed: {FAILURE})", "failed", "-"]
+    assert cells[5][6:] == ["50,000", "1.5", "20", "9"]
+
+
+def test_only_one_seed_is_explained_where_there_is_one():
+    several = [row for row in study().rows["accuracy"] if row["run"] != "one_seed"]
+    assert "†" not in section(study(accuracy=several), "All runs")
+
+
+def test_scores_without_interval_or_value():
+    cells = table(section(study(), "Other scores"))
+    assert cells[0] == ["run", "balanced accuracy (%)", "calibration error (%)",
+                        "after scaling (%)"]
+    assert cells[2][1:] == ["71.2 (71.2 to 71.2)", "5.5 (5.5 to 5.5)", "2.5"]
+    assert cells[3][3] == "-"
+
+
+def test_matched_epochs_and_time():
+    cells = table(section(study(), "Matched epochs, matched time"))
+    assert cells[0][1:4] == ["after 2 epochs (%)", "after 15.0 s (%)", "epochs in 15.0 s"]
+    assert cells[2] == ["lora", "81.0", "81.0", "2.0", "2.0", "14.0"]
+    assert cells[3] == ["base", "79.0", "79.0", "2.0", "2.0", "9.0"]
+    assert cells[4] == ["one_seed", "58.0", "-", "-", "2.0", "28.0"]  # no epoch in time
+
+
+def test_without_a_budget_of_seconds_time_is_what_the_fastest_run_needs():
+    said = section(study(budget={}), "Matched epochs, matched time")
+    assert "within 9.0 s of training (what base needs for all its epochs" in said
+    assert ["lora", "81.0", "61.0", "1.0", "2.0", "14.0"] in table(said)
+
+
+def test_fewer_epochs_of_one_run_are_what_is_matched():
+    curves = study().rows["wall_clock"][:-1]
+    cells = table(section(study(wall_clock=curves), "Matched epochs, matched time"))
+    assert cells[0][1] == "after 1 epoch (%)"
+    assert ["base", "52.0"] in [row[:2] for row in cells]
+
+
+def test_no_validation_images():
+    assert "Matched" not in text(study(wall_clock=[]))
+
+
+def test_a_failed_base_shows_no_mistakes_of_another_run():
+    whole = study(details=study().details | {"base": {"failed": FAILURE, "test_images": 50}},
+                  recommendation=_recommended(recommended="yes"),
+                  accuracy=study().rows["accuracy"][:1])
+    assert "gets wrong" not in text(whole) and "mistakes.png" not in text(whole)
+
+
+def test_a_study_in_which_every_run_failed():
+    whole = study(details={run: {"failed": FAILURE, "test_images": 50} for run in study().plan},
+                  **dict.fromkeys(("accuracy", "scores", "wall_clock", "pareto", "confusion",
+                                   "confused", "movement", "reliability", "claims", "reported",
+                                   "similarity"), []),
+                  pairs={})
+    assert "**No run has finished.**" in text(whole)
+    assert [row[2] for row in table(section(whole, "All runs"))[2:]] == ["failed"] * 4
+
+
+def test_pictures_of_nothing_are_left_out():
+    assert "fractions.svg" not in text(study())
+    some = rows("series,init,run,fraction,accuracy,low,high", "base,scratch,base,0.5,1,1,1")
+    assert "](plots/fractions.svg)" in text(study(fractions=some))
+
+
+def test_what_was_run_is_a_list_in_groups():
+    said = section(study(), "What was run, and how to repeat it")
+    assert ("- **Data**: `dataset: tiny, fraction: 0.5, seeds: [1, 2]`\n"
+            "- **Model**: `model: cnn`\n"
+            "- **What is trained**: `tune: full, freeze: none`\n") in said
+    assert "4 runs, 7 models trained" in said and "a machine (fp32)" in said
+    assert "`make repro`" in said
+
+
+def test_similarity_of_pairs():
+    said = section(study(), "How alike the trained models are")
+    assert "**both**: base and lora" in said
+    assert table(said)[2] == ["stem", "0.50", "-", "0.75"]
+
+
+HOSTILE = "a|b *c* _d_ `e` <i>f</i> [g](h) \\ ~~i~~ $j$ &amp;\nk"
+
+
+def test_markdown_takes_users_words_for_words():
+    claims = [study().rows["claims"][0] | {"note": HOSTILE, "claim": HOSTILE}]
+    confused = [{"run": "base", "actual": HOSTILE, "predicted": "_dog_", "percent": "20"}]
+    found = MarkdownIt("gfm-like", {"linkify": False}).render(
+        text(study(claims=claims, confused=confused)))
+    flat = "a|b *c* _d_ `e` &lt;i&gt;f&lt;/i&gt; [g](h) \\ ~~i~~ $j$ &amp;amp; k"
+    assert found.count(flat) == 3 and "<em>" not in found and "<i>" not in found
+
+
+def test_markdown_escapes():
+    assert document.escaped("last_only") == "last_only"
+    assert document.escaped("_d_ a|b *c* <i> 1 < 2") == r"\_d\_ a\|b \*c\* \<i> 1 < 2"
+    assert document.escaped("two\nlines") == "two lines"
+    blocks = [Items([("a", Strong("b*"), Code("`c|d`"))]),
+              Table("t", ("x", "y"), [("1", Number(2.0, "2"))], frozenset({"y"}))]
+    assert document.markdown("T", [Section("S", [line("p"), *blocks])]) == (
+        "# T\n\n## S\n\np\n\n- a**b\\***`` `c\\|d` ``\n\n| x | y |\n|---|---:|\n| 1 | 2 |\n")
+
+
+@pytest.mark.parametrize(("value", "unit", "said"), [
+    (9_083_592, "bytes", "9.08 MB"), (512, "bytes", "512 B"), (97.9e6, "operations",
+    "97.9 M operations"), (12.81, "s", "12.8 s"), (2_236_682, "parameters",
+    "2,236,682 parameters"), (70.025, "%", "70.0 %"), (0.9123, "nats", "0.912 nats"),
+    (0.4, "", "0.400")])
+def test_quantities(value, unit, said):
+    assert report.quantity(value, unit) == said
+    assert report.quantity(value, unit, sign=True) == f"+{said}"
+
+
+def test_runs_may_be_called_what_they_like():
+    whole = study(plan={"base": settled(), "NA": settled(), "1": settled(lr=0.2)},
+                  details=dict.fromkeys(("base", "NA", "1"), study().details["base"]),
+                  accuracy=[study().rows["accuracy"][1] | {"run": run}
+                            for run in ("base", "NA", "1")],
+                  costs=[study().rows["costs"][0] | {"run": run} for run in ("base", "NA", "1")])
+    assert [row[0] for row in table(section(whole, "All runs"))[2:]] == ["base", "NA", "1"]
+
+
+def test_the_made_up_tables_have_the_columns_of_the_real_ones():
+    real = {"recommendation": budget.RECOMMENDATION, "pareto": budget.PARETO,
+            "claims": verdicts.CLAIMS, "reported": verdicts.REPORTED, "costs": tables.COSTS,
+            "accuracy": tables.ACCURACY, "scores": tables.SCORES, "confused": tables.CONFUSED,
+            "wall_clock": tables.WALL_CLOCK, "similarity": tables.SIMILARITY}
+    for name, header in real.items():
+        assert set(study().rows[name][0]) <= set(header), name
