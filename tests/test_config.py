@@ -21,7 +21,8 @@ from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
 # Allowed values of each knob, all different from one another. What cannot go together is left to
 # `goes_together` and to CONDITIONAL.
 VALUES = {
-    "fraction": [0.01, 0.05, 1.0], "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
+    "skip_broken": [False], "fraction": [0.01, 0.05, 1.0], "per_class": [0, 10, 500],
+    "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
     "seeds": [[0], [42, 43], [2**31 - 1]], "image_size": [32, 64, 224],
     "resize": ["square", "weights", 256],
     "normalize": ["dataset", "weights"], "model": ["mobilenet_v2", "resnet18"],

@@ -22,7 +22,7 @@ def labels_of(sizes, order=0):
 
 
 def draw(labels, fraction, validation=0.0, seed=0, test_fraction=1.0):
-    return subsets.draw(labels, labels, fraction, validation, test_fraction, seed)
+    return subsets.draw(labels, labels, validation, test_fraction, seed, fraction)
 
 
 def draw_any(*arguments):

@@ -94,7 +94,7 @@ class Images:
                                           device=device)
                 for start in range(0, len(indices), _RESIZE_CHUNK):
                     part = slice(start, start + _RESIZE_CHUNK)
-                    self.images[part] = torch.from_numpy(images.take(indices[part])).to(device)
+                    self.images[part] = torch.from_numpy(images[indices[part]]).to(device)
                 self._rows = None
             return
         self.images = torch.from_numpy(np.ascontiguousarray(images[indices])).to(device)
@@ -151,7 +151,7 @@ class Images:
             for rows in chunks:
                 while waiting and len(coming) < 2:
                     read = self._indices[waiting.popleft().numpy()]
-                    coming.append(reader.submit(self._rows.take, read))
+                    coming.append(reader.submit(self._rows.__getitem__, read))
                 yield rows, torch.from_numpy(coming.popleft().result()).to(self.device)
 
     def _resize(self, images: torch.Tensor) -> torch.Tensor:

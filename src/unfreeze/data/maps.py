@@ -51,7 +51,7 @@ class Rows:
         if hasattr(self, "_file"):
             os.close(self._file)
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """(n, ...) uint8: copies of the rows with these (n,) indices.
 
         Raises:
@@ -110,8 +110,8 @@ def open_dataset(dataset: dict, data: Path, maps: Path) -> dict[str, tuple]:
     _check(folder, arrays.read_card(folder)["digest"], dataset["digest"])
     if "map" not in dataset:
         found = arrays.load(folder)
-        return {split: (getattr(found, f"{split}_images"), getattr(found, f"{split}_labels"))
-                for split in SPLITS}
+        return {"train": (found.train_images, found.train_labels),
+                "test": (found.test_images, found.test_labels)}
     labels = arrays.load_labels(folder)
     place = maps / dataset["map"]["name"]
     found = read_card(place)["digests"]
@@ -119,6 +119,21 @@ def open_dataset(dataset: dict, data: Path, maps: Path) -> dict[str, tuple]:
         _check(place, found.get(split, "none"), digest)
     return {split: (Rows(file(place, split)), labels[split])
             for split in dataset["map"]["digests"]}
+
+
+def images(settled: dict, root: Path) -> dict[str, np.ndarray | Rows]:
+    """{split: images} of a settled run's dataset, as `open_dataset` gives them, of all splits that
+    are there. Photos are as the run's model sees them.
+
+    Args:
+        settled: of plan/runs.yaml: "dataset" and "map" are read.
+        root: the study's folder, with data/ and arrays/.
+    """
+    if settled["map"] is None:
+        found = arrays.load(root / "data" / settled["dataset"])
+        return {"train": found.train_images, "test": found.test_images}
+    folder = root / "arrays" / settled["map"]
+    return {split: Rows(file(folder, split)) for split in read_card(folder)["digests"]}
 
 
 def _check(folder: Path, found: str, expected: str) -> None:
