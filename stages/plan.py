@@ -1,5 +1,5 @@
-"""params.yaml -> plan/: the settled runs, the datasets, maps, weights and subsets they need, and what
-they are held against (claims, budget, reported numbers);
+"""params.yaml -> plan/: the settled runs, the datasets, maps, weights and subsets they need, and
+what they are held against (claims, budget, reported numbers);
 compared/pairs.yaml: which runs are compared layer by layer."""
 
 from pathlib import Path

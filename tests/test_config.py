@@ -21,7 +21,7 @@ from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
 # Allowed values of each knob, all different from one another. What cannot go together is left to
 # `goes_together` and to CONDITIONAL.
 VALUES = {
-    "skip_broken": [False], "fraction": [0.01, 0.05, 1.0], "per_class": [0, 10, 500],
+    "skip_broken": [False, True], "fraction": [0.01, 0.05, 1.0], "per_class": [0, 10, 500],
     "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
     "seeds": [[0], [42, 43], [2**31 - 1]], "image_size": [32, 64, 224],
     "resize": ["square", "weights", 256],
@@ -55,7 +55,9 @@ def goes_together(knobs):
         or knobs["warmup_epochs"] >= knobs["epochs"])
 
 
-def tune_has_an_effect(own, knobs):
+def has_an_effect(own, knobs):
+    if own.get("skip_broken") or ("fraction" in own and knobs["per_class"]):
+        return False
     return "tune" not in own or knobs["tune"] == "full" or (
         knobs["init"] != "scratch"
         and knobs["freeze"] not in ("last_only", {"train": ["head"]}, {"last": 0}))
@@ -64,14 +66,14 @@ def tune_has_an_effect(own, knobs):
 def some_knobs(keys):
     return st.fixed_dictionaries({}, optional={
         key: st.sampled_from(VALUES[key]) for key in sorted(keys)
-    }).filter(lambda own: goes_together(PINNED | own) and tune_has_an_effect(own, PINNED | own))
+    }).filter(lambda own: goes_together(PINNED | own) and has_an_effect(own, PINNED | own))
 
 
 @QUICK
 @given(some_knobs(VALUES), some_knobs(VALUES))
 def test_override_wins_over_top_level_and_every_knob_is_settled(top, own):
     assume(goes_together(PINNED | top | own))
-    assume(tune_has_an_effect(own, PINNED | top | own))
+    assume(has_an_effect(own, PINNED | top | own))
     for key, (other, needed) in config.READ_ONLY_WITH.items():
         if (PINNED | top | own)[other] != needed:
             own.pop(key, None)
@@ -93,7 +95,7 @@ def test_top_level_change_reaches_exactly_the_runs_that_inherit_it(overrides, da
     value = data.draw(st.sampled_from([v for v in VALUES[key] if v != PINNED[key]]))
     for own in overrides:
         knobs = PINNED | {key: value} | own
-        assume(goes_together(knobs) and tune_has_an_effect(own, knobs))
+        assume(goes_together(knobs) and has_an_effect(own, knobs))
     before, after = (config.resolve(p).runs for p in (params(runs), params(runs, **{key: value})))
     assert {name for name in runs if before[name] != after[name]} == {
         name for name, own in runs.items() if key not in own}
@@ -128,7 +130,7 @@ def test_plan_lists_each_input_once_and_only_what_is_needed():
     plan = config.resolve(params({
         "a": {}, "b": {"freeze": "early"}, "c": {"model": "resnet18", "fraction": 0.1,
                                                  "seeds": [7], "init": "scratch"}}))
-    assert plan.datasets == ["cifar10"]
+    assert plan.datasets == {"cifar10": {"kind": "arrays"}}
     assert plan.weights == {"mobilenet_v2-imagenet1k_v1": {"model": "mobilenet_v2",
                                                            "weights": "IMAGENET1K_V1"}}
     same = {"dataset": "cifar10", "validation": 0.1, "test_fraction": 0.2}
@@ -167,8 +169,8 @@ def test_training_knobs_leave_out_what_is_not_read():
     assert config.training_knobs(plans["sgd"])["momentum"] == 0.5
     # They reach training through the phases, the subset, the transform and the weights.
     assert set(config.KNOBS) - set().union(*read.values()) == {
-        "dataset", "fraction", "validation", "test_fraction", "seeds", "init", "resize",
-        "normalize", "tune", "phases", *config.PHASE_KNOBS}
+        "dataset", "skip_broken", "fraction", "per_class", "validation", "test_fraction", "seeds",
+        "init", "resize", "normalize", "tune", "phases", *config.PHASE_KNOBS}
 
 
 def test_smallest_image_is_the_stride():
@@ -535,7 +537,7 @@ def test_crop_no_larger_than_the_image():
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
     good, text = 1e-5, "1e-5"
     if key in ("epochs", "batch_size", "image_size", "crop_padding", "resize", "head_width",
-               "lora_rank", "tinytl_groups", "accumulate", "patience"):
+               "lora_rank", "tinytl_groups", "accumulate", "patience", "per_class"):
         good, text = 64, "64"
     elif key == "warmup_epochs":
         good, text = 2, "2"
@@ -575,7 +577,7 @@ def test_huge_whole_number_is_a_clear_error():
 def five(tmp_path, monkeypatch):
     """The name of a dataset of five classes."""
     (tmp_path / "five.py").write_text(
-        "CLASSES = tuple('abcde')\nTRAIN, TEST = 1000, 500\nMEAN = STD = (0.5, 0.5, 0.5)\n")
+        "KIND = 'arrays'\nCOUNT, TRAIN, TEST = 5, 1000, 500\nMEAN = STD = (0.5, 0.5, 0.5)\n")
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     return "five"
 

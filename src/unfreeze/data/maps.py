@@ -1,6 +1,6 @@
 """The photos of a dataset, decoded once at the size that a model sees, as training reads them.
 
-    arrays/KEY/train_images.npy   (N, S, S, 3) uint8, RGB, in the order of data/NAME/train_labels.npy
+    arrays/KEY/train_images.npy   (N, S, S, 3) uint8, RGB, in the order of train_labels.npy
                test_images.npy    (M, S, S, 3) uint8
                map.json           {"dataset_digest", "digests": {split: SHA-256 of its file},
                                   "mean", "std" of the training images, per channel, in 0..1}
