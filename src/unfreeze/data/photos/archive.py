@@ -273,7 +273,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 # --- Tars
 
-_OPENERS = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 
 class _Stream:

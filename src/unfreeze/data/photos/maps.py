@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unfreeze.data.photos import archive, decode, parallel
+from unfreeze.data.photos import archive, parallel, pixels
 from unfreeze.data.photos.archive import shown
-from unfreeze.data.photos.scan import Photo, chunks, reader
+from unfreeze.data.photos.collection import Photo, chunks, reader
 from unfreeze.errors import NO_ROOM, UserError
 
 _READ = 1 << 25  # bytes of a map in memory at a time
@@ -49,7 +49,7 @@ def ingest(place: Path, photos: Sequence[Photo], size: int, resize: int | None,
         place: the folder or archive that `photos` are members of; no member more than once if it
             is a tar.
         photos: rows of the map. One whose sha256 is not empty must still have it.
-        size, resize, interpolation: as `decode.resize_and_crop` has them.
+        size, resize, interpolation: as `pixels.resize_and_crop` has them.
         out: the file; there only when all is well.
         workers: processes that decode at the same time.
 
@@ -132,7 +132,7 @@ def _write(task: tuple[_Job, list[Row]]) -> tuple[int, list[str]]:
     # Pillow gives an image's memory back to the system and asks for it again; keeping some spares
     # the system clearing those pages for every photo.
     with suppress(AttributeError):
-        decode.Image.core.set_blocks_max(8)
+        pixels.Image.core.set_blocks_max(8)
     file = os.open(job.out, os.O_WRONLY)
     try:
         for row, member, sha256 in rows:
@@ -142,14 +142,14 @@ def _write(task: tuple[_Job, list[Row]]) -> tuple[int, list[str]]:
                     content = reader(job.place).read(member.name)
                 if sha256 and hashlib.sha256(content).hexdigest() != sha256:
                     raise UserError("changed since it was scanned")
-                image = decode.resize_and_crop(
-                    decode.decode(content), job.size, job.resize, job.interpolation)
+                image = pixels.resize_and_crop(
+                    pixels.decode(content), job.size, job.resize, job.interpolation)
             except UserError as error:
                 problems.append(f"{shown(member.name)}: " + str(error).removeprefix(
                     f"{shown(job.place)}: {shown(member.name)}: "))
                 continue
-            pixels = image.tobytes()
-            if os.pwrite(file, pixels, job.offset + row * len(pixels)) < len(pixels):
+            levels = image.tobytes()
+            if os.pwrite(file, levels, job.offset + row * len(levels)) < len(levels):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.out))
     finally:
         os.close(file)

@@ -6,7 +6,7 @@ Folders that everything lies in (a zip often has one) are passed over. There are
 the outermost folders is train/ and classes lie below it.
 
 Every file is read whole once, here: its digest names the dataset, and only who decodes it knows
-whether it is broken (`decode.check`). So what is dropped is settled before anything depends on the
+whether it is broken (`pixels.check`). So what is dropped is settled before anything depends on the
 number of photos, and the digest does not depend on `skip_broken` unless there is something to skip.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from unfreeze import environment, files
-from unfreeze.data.photos import archive, decode, parallel
+from unfreeze.data.photos import archive, parallel, pixels
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import UserError
 
@@ -178,7 +178,7 @@ def _examine(task: tuple[Path, list[archive.Member]]) -> list[tuple[str, str, st
             results.append((member.name, "", str(error).removeprefix(
                 f"{shown(place)}: {shown(member.name)}: ")))
             continue
-        results.append((member.name, hashlib.sha256(content).hexdigest(), decode.check(content)))
+        results.append((member.name, hashlib.sha256(content).hexdigest(), pixels.check(content)))
     return results
 
 
