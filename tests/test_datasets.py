@@ -359,9 +359,9 @@ def test_files_that_say_nothing_are_one_line(small, tmp_path, name, file, bytes_
 @pytest.mark.parametrize(("rows", "words"), [
     (b"1 1\n2 2\n", "not the official layout"), (b"1 x\n", "not the official layout"),
     (b"\xff\xfe", "not the official layout"), (b"1\n", "not the official layout"),
-    (lines((i, 1) for i in range(1, 16)), "labels other than 1 to 3"),
-    (lines((i, i % 4 + 1) for i in range(1, 16)), "labels other than 1 to 3"),
-    (lines((i, i % 3) for i in range(1, 16)), "labels other than 1 to 3")])
+    (lines((i, 1) for i in range(1, 16)), "are not all of 1 to 3"),
+    (lines((i, i % 4 + 1) for i in range(1, 16)), "are not all of 1 to 3"),
+    (lines((i, i % 3) for i in range(1, 16)), "are not all of 1 to 3")])
 def test_labels_that_do_not_fit_are_one_line(small, tmp_path, rows, words):
     archive = LAYOUTS["cub200"]()[0]["CUB_200_2011.tgz"]
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:

@@ -1,6 +1,7 @@
 """From a dataset's name to batches on the device.
 
-assets.py and sources.py say where bytes come from and fetch them, datasets/ knows each dataset,
+assets.py and sources.py say where bytes come from and fetch them, datasets/ knows each dataset (the
+official files of photos through layout.py),
 arrays.py is the one form in which all are kept, subsets.py draws indices, batches.py makes batches.
 
 What depends on this folder: the stages fetch-data, fetch-weights and subset, models/ (assets),

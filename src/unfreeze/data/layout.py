@@ -125,7 +125,8 @@ def check(facts: ModuleType, index: Index) -> None:
     if len(set(index.classes)) < len(index.classes):
         raise UserError(f"{where}: its files name a class twice")
     if sorted({entry.label for entry in index.entries}) != list(range(facts.COUNT)):
-        raise UserError(f"{where}: its files have labels other than 1 to {facts.COUNT}")
+        raise UserError(f"{where}: the labels in its files are not all of 1 to "
+                        f"{facts.COUNT}")
     if len({(entry.archive, entry.member) for entry in index.entries}) < len(index.entries):
         raise UserError(f"{where}: its files list an image twice")
 
