@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import _source  # noqa: F401
-
 from unfreeze import environment, files
 from unfreeze.data import arrays, layout, maps, own, photos
 from unfreeze.data.datasets import dataset
@@ -69,7 +68,7 @@ def find(name: str, entry: dict) -> dict[str, tuple[Path, list[photos.Photo]]]:
     """{split: (folder or archive, its photos in the order of the labels)}."""
     folder = DATA / name
     if "place" in entry or "url" in entry:
-        place = Path(entry.get("place", folder / own.archive_name(entry.get("url", ""))))
+        place = own.place(entry, folder)
         found, _, digest = own.settled(place, entry["skip_broken"])
         if digest != arrays.read_card(folder)["digest"]:
             raise own.changed(place)

@@ -5,9 +5,9 @@ import io
 import shutil
 from pathlib import Path
 
-import _source  # noqa: F401
 import numpy as np
 
+import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.data import arrays, cards, layout, own, photos, sources
 from unfreeze.data.datasets import dataset
@@ -92,7 +92,7 @@ def fetch_photos(name: str, folder: Path) -> dict:
 
 def take_over(name: str, folder: Path, entry: dict) -> dict:
     """Images of the user's own: read in place, or stored as they came from an address."""
-    place = Path(entry.get("place", folder / own.archive_name(entry.get("url", ""))))
+    place = own.place(entry, folder)
     if "url" in entry and not place.is_file():
         content = sources.download(entry["url"], own.download_path(entry["url"]))
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""plan/, data/, arrays/, weights/, subsets/, src/ -> recipes/RUN.yaml: all that determines a run."""
+"""plan/, data/, arrays/, weights/, subsets/, src/ -> recipes/RUN.yaml: what determines a run."""
 
 from importlib import metadata
 from pathlib import Path

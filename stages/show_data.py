@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import _source  # noqa: F401
-
 from unfreeze import files
 from unfreeze.data import arrays, maps
 from unfreeze.errors import run_stage

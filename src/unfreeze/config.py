@@ -474,8 +474,8 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
             raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
                             f"leave it out, or set {other}: {needed}")
     if "fraction" in overrides and run["per_class"]:
-        raise UserError(f"{where}.fraction: has no effect with per_class: {run['per_class']}; leave "
-                        "it out, or set per_class: 0")
+        raise UserError(f"{where}.fraction: has no effect with per_class: {run['per_class']}; "
+                        "leave it out, or set per_class: 0")
     if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
         raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and "
                         "init: scratch has none; leave it out")

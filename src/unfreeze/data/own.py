@@ -90,8 +90,16 @@ def _is_url(dataset: str) -> bool:
     return re.match(r"https?://", dataset) is not None
 
 
-def archive_name(url: str) -> str:
-    """The name under which an archive from an address is kept."""
+def place(entry: dict, folder: Path) -> Path:
+    """Where images of the user's own lie.
+
+    Args:
+        entry: of `Facts`. folder: data/NAME, where an archive from an address is kept.
+    """
+    return Path(entry["place"]) if "place" in entry else folder / _archive_name(entry["url"])
+
+
+def _archive_name(url: str) -> str:
     file = PurePosixPath(unquote(urlsplit(url).path)).name.lower()
     return "archive" + max((suffix for suffix in SUFFIXES if file.endswith(suffix)), key=len)
 
@@ -99,7 +107,7 @@ def archive_name(url: str) -> str:
 def download_path(url: str) -> Path:
     """Where an archive lies while it comes; another address is another file."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return environment.scratch() / "downloads" / f"{digest}-{archive_name(url)}"
+    return environment.scratch() / "downloads" / f"{digest}-{_archive_name(url)}"
 
 
 def changed(place: Path) -> UserError:
