@@ -44,6 +44,9 @@ def make(folder: Path, settings: dict, digest: str, find) -> None:
         photos.ingest(place, members, settings["size"], settings["resize"],
                       settings["interpolation"], out, environment.workers())
         wanted[split] = files.file_digest(out)
+    if missing:
+        counts = ", ".join(f"{len(found[split][1])} {split}" for split in missing)
+        print(f"{folder.name}: {counts} images decoded")
     mean, std = (photos.statistics(maps.file(folder, "train")) if "train" in wanted
                  else (None, None))
     files.write_json(folder / "map.json", {

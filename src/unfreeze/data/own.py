@@ -83,7 +83,7 @@ def is_own(dataset: str) -> bool:
     if dataset in datasets.names():
         return False
     return (_is_url(dataset) or "/" in dataset or dataset.lower().endswith(SUFFIXES)
-            or (dataset != "" and Path(dataset).exists()))
+            or (dataset != "" and (Path(dataset).exists() or _note(Path(dataset)).exists())))
 
 
 def _is_url(dataset: str) -> bool:
@@ -181,13 +181,18 @@ def _stat(path: str | Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
+def _note(place: Path) -> Path:
+    """Where DVC notes what it tracks."""
+    return place.parent / f"{place.name}.dvc"
+
+
 def check_tracked(place: Path) -> None:
     """Is what DVC tracks (path.dvc beside path) as it was when it was added?
 
     Raises:
         UserError: it has changed, or is not there.
     """
-    tracked = place.parent / f"{place.name}.dvc"
+    tracked = _note(place)
     if not tracked.is_file():
         return
     content = files.read_yaml(tracked)
