@@ -83,7 +83,7 @@ def is_own(dataset: str) -> bool:
     if dataset in datasets.names():
         return False
     return (_is_url(dataset) or "/" in dataset or dataset.lower().endswith(SUFFIXES)
-            or (dataset != "" and (Path(dataset).exists() or _note(Path(dataset)).exists())))
+            or (dataset != "" and (os.path.exists(dataset) or os.path.exists(f"{dataset}.dvc"))))
 
 
 def _is_url(dataset: str) -> bool:
