@@ -206,7 +206,7 @@ def test_damaged_metadata_does_not_make_a_broken_photo():
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("size", "resize"), [(64, None), (224, 256), (64, 64), (33, 47)])
 @pytest.mark.parametrize("sides", [(500, 375), (375, 500), (301, 301), (47, 90), (20, 31),
-                                   (1, 1), (700, 9)])
+                                   (90, 420), (1, 1), (700, 9)])
 def test_bytes_are_torchvisions(sides, size, resize, interpolation):
     transforms = pytest.importorskip("torchvision.transforms")
     mode = transforms.InterpolationMode(interpolation)
@@ -653,8 +653,7 @@ def test_the_same_bytes_from_any_archive_by_any_number_of_processes(mixed, tmp_p
     assert content.getvalue() == out.read_bytes()  # a plain .npy file
 
 
-@pytest.mark.parametrize("form", ["folder", "zip", "tgz"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("form", "workers"), [("zip", 1), ("tgz", 1), ("folder", 2)])
 def test_half_a_map_is_never_left(mixed, tmp_path, form, workers):
     found = photos.scan(mixed[form], skip_broken=False).photos
     out = tmp_path / "maps" / "train_images.npy"
@@ -748,8 +747,13 @@ def _die(task):
     return task
 
 
-def test_a_killed_worker_is_one_line():
-    message = error_of(lambda: list(parallel.run(_die, range(20), 2)))
+def _need_too_much(task):
+    raise MemoryError
+
+
+@pytest.mark.parametrize(("work", "workers"), [(_die, 2), (_need_too_much, 2), (_need_too_much, 1)])
+def test_a_killed_worker_is_one_line(work, workers):
+    message = error_of(lambda: list(parallel.run(work, range(20), workers)))
     assert "was killed" in message and "UNFREEZE_WORKERS=1" in message
 
 

@@ -102,14 +102,16 @@ class Reader:
             if self.index is not None:
                 if name not in self.index:
                     raise UserError(f"{where}: missing from the archive")
-                with self.archive.open(self.index[name]) as file:
-                    return _bounded(file, where)
+                info = self.index[name]
+                if info.file_size > MAX_FILE:
+                    raise UserError(f"{where}: {_too_large()}")
+                return self.archive.read(info)
             path = f"{self.place}/{name}"
             problem = _file_problem(path, self.root)
             if problem:
                 raise UserError(f"{where}: {problem}")
             with open(path, "rb") as file:
-                return _bounded(file, where)
+                return file.read()
         except FileNotFoundError:
             raise UserError(f"{where}: no such file") from None
         except _DAMAGED as error:
@@ -169,13 +171,6 @@ def _check_name(place: Path, name: str) -> None:
                         "itself")
 
 
-def _bounded(file: BinaryIO, where: str) -> bytes:
-    content = file.read(MAX_FILE + 1)
-    if len(content) > MAX_FILE:
-        raise UserError(f"{where}: {_too_large()}")
-    return content
-
-
 def _too_large() -> str:
     return f"larger than {MAX_FILE >> 20} MB, too large for a photo"
 
@@ -216,18 +211,18 @@ def _file_problem(path: Path | str, root: str) -> str:
     """Why a file of the folder `root` (without links) must not be opened, or ""."""
     try:
         target = os.path.realpath(path, strict=True)
-        mode = os.stat(target).st_mode
+        status = os.stat(target)
     except FileNotFoundError:
         return "no such file, or a link that leads nowhere"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if not target.startswith(os.path.join(root, "")):
         return "a symbolic link that leads out of the folder"
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         return "a symbolic link to a folder, which is not followed"
-    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         return "no ordinary file"
-    return ""
+    return _too_large() if status.st_size > MAX_FILE else ""
 
 
 # --- Zips

@@ -30,14 +30,20 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
         workers: processes; with 1, or one task only, all happens in this one.
 
     Raises:
-        UserError: a worker died; and whatever `work` or `tasks` raises.
+        UserError: no memory is left, or a worker died; and whatever `work` or `tasks` raises.
     """
     tasks = iter(tasks)
     first = list(islice(tasks, 2))
     tasks = chain(first, tasks)
-    if workers == 1 or len(first) < 2:
-        yield from map(work, tasks)
-        return
+    alone = workers == 1 or len(first) < 2
+    try:
+        yield from map(work, tasks) if alone else _run(work, tasks, workers)
+    except (BrokenProcessPool, MemoryError):
+        raise UserError("decoding images ran out of memory, or a process that does it was killed; "
+                        "fewer processes need less: set UNFREEZE_WORKERS=1") from None
+
+
+def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) -> Iterator[Result]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
     try:
         pending = set()
@@ -49,9 +55,6 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
-    except BrokenProcessPool:
-        raise UserError("a process that decodes images was killed, perhaps for want of memory; "
-                        f"UNFREEZE_WORKERS={workers // 2} needs half of it") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
