@@ -147,7 +147,7 @@ def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(proj
 
 def test_a_run_s_own_key_or_model_s_file_trains_that_run_alone(project):
     params = (project.folder / "params.yaml").read_text()
-    project.edit("params.yaml", "own_freeze: {freeze: last_only}",
+    project.edit("params.yaml", "own_freeze: {freeze: last_only, reported: 50}",
                  "own_freeze: {freeze: last_only, epochs: 2}")
     project.run("dvc", "repro", "pin")
     assert would_train(project) == {"own_freeze"}
@@ -171,12 +171,36 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     for path in [*project.folder.glob("src/**/*.py"), *project.folder.glob("stages/*.py")]:
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Now better explained. ', 1) + "\n# a comment\n")
-    project.edit("params.yaml", "  own_freeze: {freeze: last_only}\n", "")
+    project.edit("params.yaml", "  own_freeze: {freeze: last_only, reported: 50}\n", "")
     assert ran(project.run("dvc", "repro"), "train") == set()
     assert recipes(project) == {run: before[run] for run in RUNS - {"own_freeze"}}
     assert not any("own_freeze" in path.name for path in project.folder.glob("metrics/**/*"))
     assert not (project.folder / "runs" / "own_freeze").exists()
     assert "own_freeze" not in (project.folder / "report.md").read_text()
+
+
+def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(project):
+    project.edit("params.yaml", "own_freeze: {freeze: last_only, reported: 50}",
+                 "own_freeze: {freeze: last_only, lr: 1.0e+30}")
+    output = project.run("dvc", "repro")
+    assert ran(output, "train") == {"own_freeze"}
+    assert output.count("warning: own_freeze seed") == 1 and "diverged" in output
+    metrics = project.folder / "metrics"
+    assert set(files.read_json(metrics / "accuracy.json")) == RUNS - {"own_freeze"}
+    assert "not finite" in files.read_json(metrics / "runs" / "own_freeze.json")["failed"]
+    for report in ("report.md", "report.html"):
+        assert "failed: the logits of seed" in (project.folder / report).read_text()
+
+
+def test_quality_files_are_the_same_bytes_when_all_is_evaluated_again(project):
+    def content():
+        return {path.relative_to(project.folder): path.read_bytes()
+                for path in project.folder.glob("metrics/**/*.json")}
+
+    before = content()
+    assert project.folder.joinpath("metrics/claims.json").is_file()
+    project.run("dvc", "repro", "-f", "-s", "evaluate@base", "evaluate@own_lr", "summarize")
+    assert content() == before
 
 
 def test_clean_caches_and_a_kill_in_training_give_the_same_bytes(finished, mirror, tmp_path):

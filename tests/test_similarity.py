@@ -15,7 +15,7 @@ from unfreeze import files, models
 from unfreeze.data import arrays
 from unfreeze.data.batches import Images
 from unfreeze.errors import UserError
-from unfreeze.reporting import figures, report, tables
+from unfreeze.reporting import figures, tables
 from unfreeze.scoring import similarity
 from unfreeze.training import compare, movement, saved
 from unfreeze.training.assemble import assemble
@@ -263,19 +263,6 @@ def table():
     return pd.DataFrame([("pair", *row) for row in rows], columns=tables.SIMILARITY)
 
 
-def test_report_has_a_table_of_parts(table):
-    text = report.similarity(table, {"pair": ["one", "other"]})
-    assert "| part | cosine, biases | cosine, weights | CKA | distance of one |" in text
-    (stem,) = [line for line in text.splitlines() if line.startswith("| stem |")]
-    kernel = table[table.tensor == "conv.weight"].value.mean()
-    assert stem.split(" | ")[2:] == [f"{kernel:.2f}", "0.65", "0.15 |"]
-    assert "nan" not in text
-
-
-def test_report_without_pairs_has_no_section(table):
-    assert report.similarity(table[:0], {}) == ""
-
-
 def test_figure_is_the_same_file_every_time(table, tmp_path):
     for name, pairs in (("a", {"pair": ["one", "other"]}), ("none", {})):
         for each in (1, 2):
@@ -283,11 +270,3 @@ def test_figure_is_the_same_file_every_time(table, tmp_path):
         content = (tmp_path / f"{name}1.svg").read_text()
         assert content == (tmp_path / f"{name}2.svg").read_text()
         assert ("one and other" in content) == (name == "a")
-
-
-def test_plot_template_reads_columns_that_there_are():
-    template = json.loads((ROOT / ".dvc" / "plots" / "similarity.json").read_text())
-    made = [step["as"] for step in template["transform"] if "as" in step]
-    used = [template["facet"][side]["field"] for side in ("row", "column")]
-    used += [channel["field"] for channel in template["spec"]["encoding"].values()]
-    assert set(used) <= {*tables.SIMILARITY, *made, "rev"}

@@ -108,10 +108,13 @@ def charts(plots: Path) -> dict[str, dict]:
 
 
 def chart(template: dict, rows: list[dict[str, str]]) -> dict:
-    """A template of DVC with its rows, without what tells revisions apart: here is but one."""
-    spec = _without_revisions(_filled(template, rows))
+    """A template of DVC with its rows; without the field `rev`, as here is but one revision."""
+    spec = _filled(template, rows)
     spec.pop("$schema", None)  # DVC's Vega-Lite may be older than ours, which would warn of it
-    return spec | {"config": CONFIG | spec.get("config", {})}
+    spec.pop("background", None)  # white, for DVC's page
+    config = spec.get("config", {})
+    return spec | {"config": CONFIG | {key: CONFIG.get(key, {}) | own
+                                       for key, own in config.items()}}
 
 
 def script_json(value: object) -> str:
@@ -126,44 +129,15 @@ def _filled(node: object, rows: list[dict[str, str]]) -> object:
         filled = {key: _filled(value, rows) for key, value in node.items()}
         return {key: value for key, value in filled.items() if not _is_placeholder(value)}
     if isinstance(node, list):
-        return [_filled(value, rows) for value in node]
+        return [_filled(value, rows) for value in node
+                if not (isinstance(value, dict) and value.get("field") == "rev")]
     if node == "<DVC_METRIC_DATA>":
-        return [row | {"rev": "workspace"} for row in rows]
+        return rows
     return node
 
 
 def _is_placeholder(value: object) -> bool:
     return isinstance(value, str) and value.startswith("<DVC_")
-
-
-def _without_revisions(spec: dict) -> dict:
-    """Without channels and facets of the field `rev`, at every depth of views."""
-    spec = dict(spec)
-    if "encoding" in spec:
-        spec["encoding"] = {
-            channel: [each for each in own if not _of_revisions(each)] if isinstance(own, list)
-            else own
-            for channel, own in spec["encoding"].items() if not _of_revisions(own)}
-    for name in ("layer", "hconcat", "vconcat", "concat"):
-        if name in spec:
-            spec[name] = [_without_revisions(view) for view in spec[name]]
-    if "spec" in spec:
-        spec["spec"] = _without_revisions(spec["spec"])
-    if "facet" in spec:
-        if "field" not in spec["facet"]:
-            spec["facet"] = {side: own for side, own in spec["facet"].items()
-                             if not _of_revisions(own)}
-        if not spec["facet"] or _of_revisions(spec["facet"]):
-            inner = spec.pop("spec")
-            for key in ("facet", "columns", "resolve"):
-                spec.pop(key, None)
-            transforms = spec.pop("transform", []) + inner.pop("transform", [])
-            spec |= inner | ({"transform": transforms} if transforms else {})
-    return spec
-
-
-def _of_revisions(channel: object) -> bool:
-    return isinstance(channel, dict) and channel.get("field") == "rev"
 
 
 def _bundle() -> str:

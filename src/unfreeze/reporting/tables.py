@@ -256,35 +256,3 @@ def changes_text(changes: dict) -> str:
         return value if isinstance(value, str) else json.dumps(value).replace('"', "")
 
     return ", ".join(f"{key}: {text(value)}" for key, value in changes.items()) or "the defaults"
-
-
-def results_markdown(changes: dict[str, dict], metrics: dict[str, dict],
-                     costs: dict[str, dict]) -> str:
-    """The table of results, best first.
-
-    Args:
-        changes: {run: overrides}. metrics: {run: scoring.metrics.score}. costs: {run: row of
-        COSTS}.
-    """
-    lines = [
-        "| run | what it changes | accuracy (%) | cross-entropy | seeds | trained parameters "
-        "| stored (MB) | activations (MB) | training time (s) |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for run in sorted(metrics, key=lambda run: (-metrics[run]["accuracy"]["mean"], run)):
-        own, cost = metrics[run], costs[run]
-        shown = {key: value for key, value in changes[run].items() if key != "seeds"}
-        lines.append(
-            f"| {run} | {changes_text(shown)} | {spread_text(own['accuracy'], 1)} "
-            f"| {spread_text(own['cross_entropy'], 2)} | {own['accuracy']['n']} "
-            f"| {int(cost['parameters_trainable']):,} "
-            f"| {float(cost['stored_mb']):.1f} | {float(cost['activation_mb']):.0f} "
-            f"| {float(cost['seconds_per_replicate']):.0f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def spread_text(measure: dict, digits: int) -> str:
-    """`73.3 ± 1.3`, or `73.3` where one seed has no spread."""
-    std = "" if measure["std"] is None else f" ± {measure['std']:.{digits}f}"
-    return f"{measure['mean']:.{digits}f}{std}"
