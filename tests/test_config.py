@@ -9,10 +9,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from helpers import PINNED, ROOT, params
 from unfreeze import config
-from unfreeze.data import datasets
+from unfreeze.data import datasets, photos
 from unfreeze.data.datasets import cifar10
 from unfreeze.errors import UserError
 from unfreeze.models import families
@@ -652,3 +653,144 @@ def test_config_imports_no_torch():
     check = "import sys, unfreeze.config; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(ROOT / "src")})
     assert done.returncode == 0
+
+
+# Datasets
+
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """A working folder with `pets`, 10 images of each of two classes, and a scratch folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8 + number, 9), (number, 100 * label, 0)).save(
+                tmp_path / "pets" / name / f"{number}.png")
+    return tmp_path / "pets"
+
+
+def own(**knobs):
+    return params(**{"fraction": 1, "test_fraction": 1} | knobs)
+
+
+def test_arrays_are_as_ever():
+    plan = config.resolve(params())
+    assert plan.maps == {} and plan.runs["base"]["map"] is None
+    assert list(plan.subsets) == ["cifar10-train0.05-val0.1-test0.2-seed42.json",
+                                  "cifar10-train0.05-val0.1-test0.2-seed43.json"]
+
+
+def test_images_of_ones_own_are_known_by_their_content(pets):
+    plan = config.resolve(own(dataset="pets"))
+    (name, entry), = plan.datasets.items()
+    run = plan.runs["base"]
+    assert name == f"own-pets-{entry['digest'][:12]}" == run["dataset"]
+    assert entry == {"kind": "photos", "skip_broken": False, "place": "pets",
+                     "digest": entry["digest"]}
+    assert run["classes"] == 2 and run["normalization"] is None
+    assert run["map"] == f"{name}-square-bilinear-64"
+    assert plan.maps == {run["map"]: {"dataset": name, "size": 64, "resize": None,
+                                      "interpolation": "bilinear", "splits": ["train", "test"]}}
+    pets.rename(pets.with_name("other"))
+    moved = config.resolve(own(dataset="./other/"))
+    assert list(moved.datasets) == [name.replace("pets", "other")]
+    (pets.with_name("other") / "cat" / "0.png").unlink()
+    assert list(config.resolve(own(dataset="other")).datasets) != list(moved.datasets)
+
+
+def test_images_are_read_once_as_long_as_they_do_not_change(pets, monkeypatch):
+    before = config.resolve(own(dataset="pets"))
+    monkeypatch.setattr(photos, "scan", None)
+    assert config.resolve(own(dataset="pets", lr=0.5)).datasets == before.datasets
+
+
+def test_a_map_is_for_each_size_and_way_of_resizing(pets):
+    plan = config.resolve(params({
+        "a": {}, "b": {"lr": 0.1}, "c": {"image_size": 32},
+        "d": {"resize": "weights", "image_size": "weights", "normalize": "weights"}},
+        dataset="pets", fraction=1, test_fraction=1))
+    (name,) = plan.datasets
+    assert sorted(plan.maps) == [f"{name}-256-bilinear-224", f"{name}-square-bilinear-32",
+                                 f"{name}-square-bilinear-64"]
+    assert plan.runs["d"]["normalization"]["mean"] == list(IMAGENET_MEAN)
+
+
+def test_an_address_is_known_by_itself_until_it_is_fetched():
+    address = "https://example.org/a%20b/My pets.tar.gz?download=1"
+    plan = config.resolve(params(dataset=address))
+    (name, entry), = plan.datasets.items()
+    assert re.fullmatch(r"own-My-pets-[0-9a-f]{12}", name)
+    assert entry == {"kind": "photos", "skip_broken": False, "url": address}
+    assert plan.runs["base"]["classes"] is None
+    assert name not in config.resolve(params(dataset=address, skip_broken=True)).datasets
+
+
+@pytest.mark.parametrize(("knobs", "words"), [
+    ({"dataset": "no/such"}, ["dataset (of runs.base): 'no/such' is no folder or archive"]),
+    ({"dataset": "pets.zip"}, ["'pets.zip' is no folder or archive", ".tar.xz"]),
+    ({"dataset": "https://example.org/pets"}, ["is no address of an archive", ".zip"]),
+    ({"dataset": "pets", "per_class": 9}, ["per_class", "9 is more than the 8 training images"]),
+    ({"dataset": "pets", "fraction": 0.05}, ["fraction (of runs.base)", "of 16 images leaves 1"]),
+    ({"dataset": "pets", "test_fraction": 0.2}, ["test_fraction", "of 4 images leaves 1"]),
+    ({"dataset": "pets", "claims": ["base.top5 > 1"]}, ["has 2 classes"]),
+    ({"dataset": "empty"}, ["empty: holds no images"]),
+    ({"dataset": "pets/cat"}, ["pets/cat"]),
+])
+def test_bad_images_of_ones_own_are_named(pets, knobs, words):
+    (pets.parent / "empty").mkdir()
+    message(own(**knobs), *words)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"per_class": 5001}, ["per_class: 5001 is more than the 5000"]),
+    ({"per_class": -1}, ["per_class: -1 is not allowed"]),
+    ({"per_class": 5, "fraction": 0.1}, ["runs.mine.fraction: has no effect with per_class: 5"]),
+    ({"per_class": 5, "select": "best"}, ["runs.mine.select", "leaves none of per_class: 5"]),
+    ({"per_class": 2, "validation": 0.9999999}, ["leaves none of per_class: 2 to train on"]),
+    ({"skip_broken": True}, ["runs.mine.skip_broken: has no effect with dataset: cifar10"]),
+])
+def test_bad_few_shots_are_named(change, words):
+    message(params({"mine": change}), *words)
+
+
+def test_per_class_takes_the_place_of_the_fraction():
+    plan = config.resolve(params({"a": {"per_class": 5}, "b": {}}, seeds=[1]))
+    assert plan.subsets == {
+        "cifar10-each5-val0.1-test0.2-seed1.json": {
+            "dataset": "cifar10", "per_class": 5, "validation": 0.1, "test_fraction": 0.2,
+            "seed": 1},
+        "cifar10-train0.05-val0.1-test0.2-seed1.json": {
+            "dataset": "cifar10", "fraction": 0.05, "validation": 0.1, "test_fraction": 0.2,
+            "seed": 1}}
+
+
+# epochs: 0
+
+def test_a_model_as_it_is_trains_nothing_and_needs_no_training_images():
+    plan = config.resolve(params(dataset="imagenet", epochs=0, normalize="weights"))
+    run = plan.runs["base"]
+    assert not config.trains(run["training"])
+    assert {row["tune"] for row in run["training"][0]["parts"]} == {"frozen"}
+    (made,) = plan.maps.values()
+    assert made["splits"] == ["test"]
+    both = config.resolve(params({"a": {"epochs": 0}, "b": {}}, dataset="imagenet",
+                                 normalize="weights"))
+    (made,) = both.maps.values()
+    assert made["splits"] == ["train", "test"]
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"init": "scratch"}, ["runs.mine.epochs: 0 tests a model as it is", "init: scratch"]),
+    ({"phases": [{"epochs": 1}]}, ["without phases"]),
+    ({"head": "append"}, ["head: append starts anew"]),
+    ({"model": "resnet18", "stem": "cifar"}, ["stem: cifar starts anew"]),
+    ({"dataset": "cifar10"}, ["for the 1000 classes of ImageNet, not for the 10 of cifar10"]),
+])
+def test_a_model_that_is_not_whole_is_not_tested_as_it_is(change, words):
+    message(params({"mine": {"epochs": 0} | change}, dataset="imagenet", normalize="weights"),
+            *words)
+
+
+def test_no_phase_has_0_epochs():
+    message(params({"mine": {"phases": [{"epochs": 0}, {}]}}), "phases 1: epochs: 0")

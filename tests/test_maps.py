@@ -38,22 +38,23 @@ def test_rows_are_those_of_the_file(rows, pixels):
 
 
 @pytest.mark.parametrize("size", [SIDE, 9])
+@pytest.mark.parametrize("batch_size", [7, 28, 64])  # 28: a last batch of one
 @pytest.mark.parametrize("augmentation", [
     Augmentation(), Augmentation(rotation=20, crop_padding=2, flip=True),
     Augmentation(policy="trivial")])
-def test_batches_from_the_file_are_those_from_memory_bit_for_bit(rows, pixels, size, augmentation):
+def test_batches_from_the_file_are_those_from_memory_bit_for_bit(
+        rows, pixels, size, batch_size, augmentation):
     indices = np.random.default_rng(1).permutation(COUNT)[:29].tolist()
     memory, mapped = (images_of(source, indices, size) for source in (pixels, rows))
     assert len(memory) == len(mapped) == 29
-    for batch_size in (7, 28, 64):  # 28: a last batch of one
-        for make in (lambda images: images.batches(batch_size),
-                     lambda images: images.shuffled(batch_size, augmentation,
-                                                    torch.Generator().manual_seed(3))):
-            ours, theirs = list(make(mapped)), list(make(memory))
-            assert len(ours) == len(theirs)
-            for (one, label), (other, same) in zip(ours, theirs, strict=True):
-                assert torch.equal(one, other) and torch.equal(label, same)
-                assert one.is_contiguous(memory_format=torch.channels_last)
+    for make in (lambda images: images.batches(batch_size),
+                 lambda images: images.shuffled(batch_size, augmentation,
+                                                torch.Generator().manual_seed(3))):
+        ours, theirs = list(make(mapped)), list(make(memory))
+        assert len(ours) == len(theirs)
+        for (one, label), (other, same) in zip(ours, theirs, strict=True):
+            assert torch.equal(one, other) and torch.equal(label, same)
+            assert one.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_no_images_give_no_batches(rows, pixels):
