@@ -5,6 +5,7 @@ import http.server
 import io
 import os
 import shutil
+import sys
 import threading
 import zipfile
 
@@ -227,6 +228,25 @@ def test_an_address_is_fetched_once_and_few_shots_are_drawn(project, tmp_path):
     assert card_of(project, made)["source"] == address
     project.edit("params.yaml", "\nimage_size: 8", "\nimage_size: 10")
     project.run("dvc", "repro", "decode")  # from the archive that is kept
+
+
+def test_a_checkpoint_is_tested_as_it_is(project):
+    project.run(sys.executable, "-c", """
+import sys; sys.path.insert(0, "src")
+import torch
+from unfreeze.training import saved
+torch.save(saved.load("base").state_dict(), "photos_model.pth")""")
+    project.edit("params.yaml", "last: {freeze: last_only}",
+                 "as_it_is: {init: photos_model.pth, epochs: 0}")
+    output = project.run("dvc", "repro")
+    assert ran(output, "train") == {"as_it_is"}
+    base, other = (files.read_json(project.folder / "metrics" / "runs" / f"{run}.json")
+                   for run in ("base", "as_it_is"))
+    assert other.pop("parameters_trainable") == 0 < base.pop("parameters_trainable")
+    for score in ("accuracy", "cross_entropy", "brier"):
+        assert other[score] == base[score]
+    assert files.read_csv(project.folder / "runs" / "as_it_is" / "history.csv") == []
+    assert "| as_it_is |" in (project.folder / "report.md").read_text()
 
 
 def card_of(project, made: dict) -> dict:
