@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+import tarfile
 import threading
 import zipfile
 
@@ -99,7 +100,7 @@ def test_from_folder_to_report(first):
     found = card(project)
     assert found["classes"] == CLASSES
     assert found["counts"] == {"train": [8] * 3, "test": [2] * 3}
-    assert found["sizes"]["smallest"] == [31, 20] or found["sizes"]["smallest"][0] < 31
+    assert found["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
     assert found["duplicates"] == {"images": 0, "examples": []} and found["source"] == "photos"
     name = f"own-photos-{found['digest'][:12]}"
     report = (project.folder / "report.md").read_text()
@@ -247,6 +248,57 @@ torch.save(saved.load("base").state_dict(), "photos_model.pth")""")
         assert other[score] == base[score]
     assert files.read_csv(project.folder / "runs" / "as_it_is" / "history.csv") == []
     assert "| as_it_is |" in (project.folder / "report.md").read_text()
+
+
+CATALOGUE = '''
+"""Two archives of photos, as the catalogue has them."""
+from unfreeze.data.assets import Asset
+from unfreeze.data.layout import Entry, Index
+
+KIND, SIZES = "photos", "many"
+CLASSES, COUNT, TRAIN, TEST = None, 3, 24, 6
+MEAN = STD = None
+URL, LICENCE, CITATION = "http://127.0.0.1:9/", "none", "none"
+ASSETS = tuple(Asset(split, f"http://127.0.0.1:9/{{split}}.tgz", md5=md5)
+               for split, md5 in {md5s!r}.items())
+
+
+def index(places):
+    return Index(("a", "b", "c"), tuple(
+        Entry(split, label, f"{{split}}.tgz", f"{{split}}/{{label}} {{number}}.img")
+        for split, numbers in (("train", range(8)), ("test", range(8, 10)))
+        for number in numbers for label in range(3)))
+'''
+
+
+def test_photos_of_the_catalogue(project, mirror):
+    for split, numbers in (("train", range(8)), ("test", range(8, 10))):
+        with tarfile.open(mirror / f"{split}.tgz", "w:gz") as archive:
+            for label in range(3):
+                for number in numbers:
+                    content = photo(label, number)[1]
+                    entry = tarfile.TarInfo(f"{split}/{label} {number}.img")
+                    entry.size = len(content)
+                    archive.addfile(entry, io.BytesIO(content))
+    md5s = {split: files.file_digest(mirror / f"{split}.tgz", "md5") for split in ("train", "test")}
+    (project.folder / "src" / "unfreeze" / "data" / "datasets" / "tinyphotos.py").write_text(
+        CATALOGUE.format(md5s=md5s))
+    project.edit("params.yaml", "dataset: photos", "dataset: tinyphotos")
+    output = project.run("dvc", "repro", "show-data", "pin")
+    assert "train: served by" in output
+    made = recipe(project)
+    assert made["classes"] == ["a", "b", "c"] and made["dataset"]["name"] == "tinyphotos"
+    found = card_of(project, made)
+    assert found["counts"] == {"train": [8] * 3, "test": [2] * 3}
+    assert found["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
+    labels = np.load(project.folder / "data" / "tinyphotos" / "train_labels.npy")
+    assert labels.tolist() == [0, 1, 2] * 8
+    images = np.load(project.folder / "arrays" / made["dataset"]["map"]["name"]
+                     / "train_images.npy").mean((1, 2))
+    assert (images.argmax(1) == 2 - labels).all()  # the rows are those of the labels
+
+    project.edit("params.yaml", "\nimage_size: 8", "\nimage_size: 10")
+    assert "already there" in project.run("dvc", "repro", "-f", "fetch-data")
 
 
 def card_of(project, made: dict) -> dict:
