@@ -18,8 +18,10 @@ def main() -> None:
     entries = files.read_yaml(Path("plan/datasets.yaml"))
     MAPS.mkdir(exist_ok=True)
     for folder in MAPS.iterdir():
-        if folder.name not in wanted:
+        if folder.is_dir() and folder.name not in wanted:
             shutil.rmtree(folder)
+    # So that the folder is not empty, which DVC warns of, where no run reads photos.
+    files.write_json(MAPS / "maps.json", list(wanted))
     for key, settings in wanted.items():
         name = settings["dataset"]
         make(MAPS / key, settings, arrays.read_card(DATA / name)["digest"],
