@@ -1,11 +1,11 @@
-"""plan/, data/, weights/, subsets/, src/ -> recipes/RUN.yaml: all that determines each run."""
+"""plan/, data/, arrays/, weights/, subsets/, src/ -> recipes/RUN.yaml: what determines a run."""
 
 from importlib import metadata
 from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import config, files, models, recipe
-from unfreeze.data import arrays
+from unfreeze.data import arrays, maps
 from unfreeze.errors import run_stage
 from unfreeze.models import weights
 from unfreeze.tuning import methods, rules
@@ -29,14 +29,20 @@ def main() -> None:
             SOURCE)
         for model, used in {(run["model"], tuned[name]) for name, run in runs.items()}
     }
+    decoded = {name: maps.read_card(Path("arrays") / name)
+               for name in files.read_yaml(Path("plan/maps.yaml"))}
     with files.whole_folder(Path("recipes")) as folder:
         for name, run in runs.items():
+            found = decoded.get(run["map"])
             files.write_yaml(folder / f"{name}.yaml", {
                 "knobs": config.training_knobs(run),
                 "phases": run["training"],
-                "normalization": run["normalization"],
-                "transform": run["transform"],
-                "dataset": {"name": run["dataset"], "digest": cards[run["dataset"]]["digest"]},
+                "normalization": run["normalization"] or {
+                    key: found[key] for key in ("mean", "std")},
+                # A map has been resized and cropped already.
+                "transform": run["transform"] | ({"resize": None} if found else {}),
+                "dataset": {"name": run["dataset"], "digest": cards[run["dataset"]]["digest"]}
+                | ({"map": map_entry(run, found)} if found else {}),
                 "weights": run["weights"] and weights_entry(run, digests[run["weights"]]),
                 "classes": cards[run["dataset"]]["classes"],
                 "seeds": {seed: {"subset": file,
@@ -46,6 +52,12 @@ def main() -> None:
                 "code": code[run["model"], tuned[name]],
             })
     print(f"{len(runs)} recipes; `git diff recipes/` explains what will be trained again")
+
+
+def map_entry(run: dict, found: dict) -> dict:
+    """The map, and the digests of the splits that the run reads."""
+    splits = maps.SPLITS if config.trains(run["training"]) else ("test",)
+    return {"name": run["map"], "digests": {split: found["digests"][split] for split in splits}}
 
 
 def weights_entry(run: dict, digest: str) -> dict:

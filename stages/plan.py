@@ -1,5 +1,5 @@
-"""params.yaml -> plan/: the settled runs, the datasets, weights and subsets they need, and what
-they are held against (claims, budget, reported numbers);
+"""params.yaml -> plan/: the settled runs, the datasets, maps, weights and subsets they need, and
+what they are held against (claims, budget, reported numbers);
 compared/pairs.yaml: which runs are compared layer by layer."""
 
 from pathlib import Path
@@ -17,6 +17,7 @@ def main() -> None:
     with files.whole_folder(Path("plan")) as folder:
         files.write_yaml(folder / "runs.yaml", plan.runs)
         files.write_yaml(folder / "datasets.yaml", plan.datasets)
+        files.write_yaml(folder / "maps.yaml", plan.maps)
         files.write_yaml(folder / "weights.yaml", plan.weights)
         files.write_yaml(folder / "subsets.yaml", plan.subsets)
         files.write_yaml(folder / "claims.yaml", plan.claims)

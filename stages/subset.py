@@ -6,7 +6,7 @@ from pathlib import Path
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.data import arrays, subsets
-from unfreeze.errors import run_stage
+from unfreeze.errors import UserError, run_stage
 
 
 def main() -> None:
@@ -14,9 +14,12 @@ def main() -> None:
     with files.whole_folder(Path("subsets")) as folder:
         for name, arguments in wanted.items():
             source = Path("data") / arguments["dataset"]
-            dataset = arrays.load(source)
+            labels = arrays.load_labels(source)
             settings = {key: value for key, value in arguments.items() if key != "dataset"}
-            indices = subsets.draw(dataset.train_labels, dataset.test_labels, **settings)
+            try:
+                indices = subsets.draw(labels["train"], labels["test"], **settings)
+            except UserError as error:
+                raise UserError(f"params.yaml: {arguments['dataset']}: {error}") from None
             head = arguments | {"dataset_digest": arrays.read_card(source)["digest"]}
             files.write_text(folder / name, json.dumps(head | indices) + "\n")
     print(f"{len(wanted)} subsets")

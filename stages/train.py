@@ -60,7 +60,7 @@ def main() -> None:
         "parameters_stored": sum(tensor.numel() for tensor in stored),
         "stored_bytes": sum(tensor.nbytes for tensor in stored),
         "seconds_per_replicate": seconds / len(seeds),
-        "images_per_second": images / seconds,
+        "images_per_second": images / seconds if seconds else 0.0,
         "peak_memory_bytes": max(r["cost"]["peak_memory_bytes"] for r in results.values()),
         "device": device.name,
         "precision": device.precision,

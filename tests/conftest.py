@@ -23,12 +23,14 @@ from unfreeze.data.arrays import Arrays
 from unfreeze.data.assets import Asset
 from unfreeze.errors import UserError
 
+KIND, SIZES = "arrays", "8 x 8"
 CLASSES = ("red", "green", "blue")
+COUNT = 3
 TRAIN, TEST = 120, 60
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 DIGEST = "{digest}"
 URL, LICENCE, CITATION = "http://127.0.0.1:9/", "none", "none"
-ASSET = Asset(title="tiny images", url="http://127.0.0.1:9/tiny.npz")
+ASSETS = (Asset(title="tiny images", url="http://127.0.0.1:9/tiny.npz"),)
 
 
 def read(source):

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Every knob whose value a test relies on, pinned: the defaults in params.yaml may change.
 PINNED = {
-    "dataset": "cifar10", "fraction": 0.05, "validation": 0.1, "test_fraction": 0.2,
+    "dataset": "cifar10", "skip_broken": False, "fraction": 0.05, "per_class": 0,
+    "validation": 0.1, "test_fraction": 0.2,
     "image_size": 64, "resize": "square", "normalize": "dataset", "seeds": [42, 43],
     "model": "mobilenet_v2", "init": "pretrained", "stem": "original", "head": "replace",
     "head_width": 256, "dropout": "model",

@@ -9,10 +9,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from helpers import PINNED, ROOT, params
 from unfreeze import config
-from unfreeze.data import datasets
+from unfreeze.data import datasets, photos
 from unfreeze.data.datasets import cifar10
 from unfreeze.errors import UserError
 from unfreeze.models import families
@@ -21,7 +22,8 @@ from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
 # Allowed values of each knob, all different from one another. What cannot go together is left to
 # `goes_together` and to CONDITIONAL.
 VALUES = {
-    "fraction": [0.01, 0.05, 1.0], "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
+    "skip_broken": [False, True], "fraction": [0.01, 0.05, 1.0], "per_class": [0, 10, 500],
+    "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
     "seeds": [[0], [42, 43], [2**31 - 1]], "image_size": [32, 64, 224],
     "resize": ["square", "weights", 256],
     "normalize": ["dataset", "weights"], "model": ["mobilenet_v2", "resnet18"],
@@ -54,7 +56,9 @@ def goes_together(knobs):
         or knobs["warmup_epochs"] >= knobs["epochs"])
 
 
-def tune_has_an_effect(own, knobs):
+def has_an_effect(own, knobs):
+    if own.get("skip_broken") or ("fraction" in own and knobs["per_class"]):
+        return False
     return "tune" not in own or knobs["tune"] == "full" or (
         knobs["init"] != "scratch"
         and knobs["freeze"] not in ("last_only", {"train": ["head"]}, {"last": 0}))
@@ -63,14 +67,14 @@ def tune_has_an_effect(own, knobs):
 def some_knobs(keys):
     return st.fixed_dictionaries({}, optional={
         key: st.sampled_from(VALUES[key]) for key in sorted(keys)
-    }).filter(lambda own: goes_together(PINNED | own) and tune_has_an_effect(own, PINNED | own))
+    }).filter(lambda own: goes_together(PINNED | own) and has_an_effect(own, PINNED | own))
 
 
 @QUICK
 @given(some_knobs(VALUES), some_knobs(VALUES))
 def test_override_wins_over_top_level_and_every_knob_is_settled(top, own):
     assume(goes_together(PINNED | top | own))
-    assume(tune_has_an_effect(own, PINNED | top | own))
+    assume(has_an_effect(own, PINNED | top | own))
     for key, (other, needed) in config.READ_ONLY_WITH.items():
         if (PINNED | top | own)[other] != needed:
             own.pop(key, None)
@@ -92,7 +96,7 @@ def test_top_level_change_reaches_exactly_the_runs_that_inherit_it(overrides, da
     value = data.draw(st.sampled_from([v for v in VALUES[key] if v != PINNED[key]]))
     for own in overrides:
         knobs = PINNED | {key: value} | own
-        assume(goes_together(knobs) and tune_has_an_effect(own, knobs))
+        assume(goes_together(knobs) and has_an_effect(own, knobs))
     before, after = (config.resolve(p).runs for p in (params(runs), params(runs, **{key: value})))
     assert {name for name in runs if before[name] != after[name]} == {
         name for name, own in runs.items() if key not in own}
@@ -127,7 +131,7 @@ def test_plan_lists_each_input_once_and_only_what_is_needed():
     plan = config.resolve(params({
         "a": {}, "b": {"freeze": "early"}, "c": {"model": "resnet18", "fraction": 0.1,
                                                  "seeds": [7], "init": "scratch"}}))
-    assert plan.datasets == ["cifar10"]
+    assert plan.datasets == {"cifar10": {"kind": "arrays"}}
     assert plan.weights == {"mobilenet_v2-imagenet1k_v1": {"model": "mobilenet_v2",
                                                            "weights": "IMAGENET1K_V1"}}
     same = {"dataset": "cifar10", "validation": 0.1, "test_fraction": 0.2}
@@ -166,8 +170,8 @@ def test_training_knobs_leave_out_what_is_not_read():
     assert config.training_knobs(plans["sgd"])["momentum"] == 0.5
     # They reach training through the phases, the subset, the transform and the weights.
     assert set(config.KNOBS) - set().union(*read.values()) == {
-        "dataset", "fraction", "validation", "test_fraction", "seeds", "init", "resize",
-        "normalize", "tune", "phases", *config.PHASE_KNOBS}
+        "dataset", "skip_broken", "fraction", "per_class", "validation", "test_fraction", "seeds",
+        "init", "resize", "normalize", "tune", "phases", *config.PHASE_KNOBS}
 
 
 def test_smallest_image_is_the_stride():
@@ -534,7 +538,7 @@ def test_crop_no_larger_than_the_image():
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
     good, text = 1e-5, "1e-5"
     if key in ("epochs", "batch_size", "image_size", "crop_padding", "resize", "head_width",
-               "lora_rank", "tinytl_groups", "accumulate", "patience"):
+               "lora_rank", "tinytl_groups", "accumulate", "patience", "per_class"):
         good, text = 64, "64"
     elif key == "warmup_epochs":
         good, text = 2, "2"
@@ -574,7 +578,7 @@ def test_huge_whole_number_is_a_clear_error():
 def five(tmp_path, monkeypatch):
     """The name of a dataset of five classes."""
     (tmp_path / "five.py").write_text(
-        "CLASSES = tuple('abcde')\nTRAIN, TEST = 1000, 500\nMEAN = STD = (0.5, 0.5, 0.5)\n")
+        "KIND = 'arrays'\nCOUNT, TRAIN, TEST = 5, 1000, 500\nMEAN = STD = (0.5, 0.5, 0.5)\n")
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     return "five"
 
@@ -649,3 +653,144 @@ def test_config_imports_no_torch():
     check = "import sys, unfreeze.config; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(ROOT / "src")})
     assert done.returncode == 0
+
+
+# Datasets
+
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """A working folder with `pets`, 10 images of each of two classes, and a scratch folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8 + number, 9), (number, 100 * label, 0)).save(
+                tmp_path / "pets" / name / f"{number}.png")
+    return tmp_path / "pets"
+
+
+def own(**knobs):
+    return params(**{"fraction": 1, "test_fraction": 1} | knobs)
+
+
+def test_arrays_are_as_ever():
+    plan = config.resolve(params())
+    assert plan.maps == {} and plan.runs["base"]["map"] is None
+    assert list(plan.subsets) == ["cifar10-train0.05-val0.1-test0.2-seed42.json",
+                                  "cifar10-train0.05-val0.1-test0.2-seed43.json"]
+
+
+def test_images_of_ones_own_are_known_by_their_content(pets):
+    plan = config.resolve(own(dataset="pets"))
+    (name, entry), = plan.datasets.items()
+    run = plan.runs["base"]
+    assert name == f"own-pets-{entry['digest'][:12]}" == run["dataset"]
+    assert entry == {"kind": "photos", "skip_broken": False, "place": "pets",
+                     "digest": entry["digest"]}
+    assert run["classes"] == 2 and run["normalization"] is None
+    assert run["map"] == f"{name}-square-bilinear-64"
+    assert plan.maps == {run["map"]: {"dataset": name, "size": 64, "resize": None,
+                                      "interpolation": "bilinear", "splits": ["train", "test"]}}
+    pets.rename(pets.with_name("other"))
+    moved = config.resolve(own(dataset="./other/"))
+    assert list(moved.datasets) == [name.replace("pets", "other")]
+    (pets.with_name("other") / "cat" / "0.png").unlink()
+    assert list(config.resolve(own(dataset="other")).datasets) != list(moved.datasets)
+
+
+def test_images_are_read_once_as_long_as_they_do_not_change(pets, monkeypatch):
+    before = config.resolve(own(dataset="pets"))
+    monkeypatch.setattr(photos, "scan", None)
+    assert config.resolve(own(dataset="pets", lr=0.5)).datasets == before.datasets
+
+
+def test_a_map_is_for_each_size_and_way_of_resizing(pets):
+    plan = config.resolve(params({
+        "a": {}, "b": {"lr": 0.1}, "c": {"image_size": 32},
+        "d": {"resize": "weights", "image_size": "weights", "normalize": "weights"}},
+        dataset="pets", fraction=1, test_fraction=1))
+    (name,) = plan.datasets
+    assert sorted(plan.maps) == [f"{name}-256-bilinear-224", f"{name}-square-bilinear-32",
+                                 f"{name}-square-bilinear-64"]
+    assert plan.runs["d"]["normalization"]["mean"] == list(IMAGENET_MEAN)
+
+
+def test_an_address_is_known_by_itself_until_it_is_fetched():
+    address = "https://example.org/a%20b/My pets.tar.gz?download=1"
+    plan = config.resolve(params(dataset=address))
+    (name, entry), = plan.datasets.items()
+    assert re.fullmatch(r"own-My-pets-[0-9a-f]{12}", name)
+    assert entry == {"kind": "photos", "skip_broken": False, "url": address}
+    assert plan.runs["base"]["classes"] is None
+    assert name not in config.resolve(params(dataset=address, skip_broken=True)).datasets
+
+
+@pytest.mark.parametrize(("knobs", "words"), [
+    ({"dataset": "no/such"}, ["dataset (of runs.base): 'no/such' is no folder or archive"]),
+    ({"dataset": "pets.zip"}, ["'pets.zip' is no folder or archive", ".tar.xz"]),
+    ({"dataset": "https://example.org/pets"}, ["is no address of an archive", ".zip"]),
+    ({"dataset": "pets", "per_class": 9}, ["per_class", "9 is more than the 8 training images"]),
+    ({"dataset": "pets", "fraction": 0.05}, ["fraction (of runs.base)", "of 16 images leaves 1"]),
+    ({"dataset": "pets", "test_fraction": 0.2}, ["test_fraction", "of 4 images leaves 1"]),
+    ({"dataset": "pets", "claims": ["base.top5 > 1"]}, ["has 2 classes"]),
+    ({"dataset": "empty"}, ["empty: holds no images"]),
+    ({"dataset": "pets/cat"}, ["pets/cat"]),
+])
+def test_bad_images_of_ones_own_are_named(pets, knobs, words):
+    (pets.parent / "empty").mkdir()
+    message(own(**knobs), *words)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"per_class": 5001}, ["per_class: 5001 is more than the 5000"]),
+    ({"per_class": -1}, ["per_class: -1 is not allowed"]),
+    ({"per_class": 5, "fraction": 0.1}, ["runs.mine.fraction: has no effect with per_class: 5"]),
+    ({"per_class": 5, "select": "best"}, ["runs.mine.select", "leaves none of per_class: 5"]),
+    ({"per_class": 2, "validation": 0.9999999}, ["leaves none of per_class: 2 to train on"]),
+    ({"skip_broken": True}, ["runs.mine.skip_broken: has no effect with dataset: cifar10"]),
+])
+def test_bad_few_shots_are_named(change, words):
+    message(params({"mine": change}), *words)
+
+
+def test_per_class_takes_the_place_of_the_fraction():
+    plan = config.resolve(params({"a": {"per_class": 5}, "b": {}}, seeds=[1]))
+    assert plan.subsets == {
+        "cifar10-each5-val0.1-test0.2-seed1.json": {
+            "dataset": "cifar10", "per_class": 5, "validation": 0.1, "test_fraction": 0.2,
+            "seed": 1},
+        "cifar10-train0.05-val0.1-test0.2-seed1.json": {
+            "dataset": "cifar10", "fraction": 0.05, "validation": 0.1, "test_fraction": 0.2,
+            "seed": 1}}
+
+
+# epochs: 0
+
+def test_a_model_as_it_is_trains_nothing_and_needs_no_training_images():
+    plan = config.resolve(params(dataset="imagenet", epochs=0, normalize="weights"))
+    run = plan.runs["base"]
+    assert not config.trains(run["training"])
+    assert {row["tune"] for row in run["training"][0]["parts"]} == {"frozen"}
+    (made,) = plan.maps.values()
+    assert made["splits"] == ["test"]
+    both = config.resolve(params({"a": {"epochs": 0}, "b": {}}, dataset="imagenet",
+                                 normalize="weights"))
+    (made,) = both.maps.values()
+    assert made["splits"] == ["train", "test"]
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"init": "scratch"}, ["runs.mine.epochs: 0 tests a model as it is", "init: scratch"]),
+    ({"phases": [{"epochs": 1}]}, ["without phases"]),
+    ({"head": "append"}, ["head: append starts anew"]),
+    ({"model": "resnet18", "stem": "cifar"}, ["stem: cifar starts anew"]),
+    ({"dataset": "cifar10"}, ["for the 1000 classes of ImageNet, not for the 10 of cifar10"]),
+])
+def test_a_model_that_is_not_whole_is_not_tested_as_it_is(change, words):
+    message(params({"mine": {"epochs": 0} | change}, dataset="imagenet", normalize="weights"),
+            *words)
+
+
+def test_no_phase_has_0_epochs():
+    message(params({"mine": {"phases": [{"epochs": 0}, {}]}}), "phases 1: epochs: 0")

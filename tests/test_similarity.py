@@ -170,7 +170,8 @@ def project(tmp_path, monkeypatch):
     """Recipes and images of two runs that share the seeds 2 and 1; their models are tiny ones, the
     same in both runs for seed 1."""
     pixels, labels = RNG.integers(0, 256, (520, 9, 9, 3), np.uint8), np.zeros(520, np.int64)
-    arrays.save(tmp_path / "data" / "some", arrays.Arrays(pixels, labels, pixels, labels), {})
+    arrays.save(tmp_path / "data" / "some", arrays.Arrays(pixels, labels, pixels, labels), {
+        "digest": "d"})
     subset = tmp_path / "subsets" / "all.json"
     files.write_text(subset, json.dumps({"test": list(range(520))}))
     entry = {"subset": subset.name, "digest": files.file_digest(subset)}
@@ -178,7 +179,7 @@ def project(tmp_path, monkeypatch):
         files.write_yaml(tmp_path / "recipes" / f"{run}.yaml", {
             "knobs": {"image_size": 9}, "normalization": {"mean": [0.5] * 3, "std": [0.25] * 3},
             "transform": {"resize": None, "interpolation": "bilinear"},
-            "dataset": {"name": "some"}, "seeds": dict.fromkeys(seeds, entry)})
+            "dataset": {"name": "some", "digest": "d"}, "seeds": dict.fromkeys(seeds, entry)})
 
     moved = [(seed, "head", 10, 0.5, 0.25) for seed in (3, 2, 1)]
     files.write_csv(tmp_path / "runs/one/movement.csv", movement.HEADER, moved)

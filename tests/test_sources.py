@@ -350,6 +350,62 @@ def test_mirror_folder_is_left_alone(obtain, mirror, server, tmp_path):
     assert (tmp_path / "mirror" / "data.bin").read_bytes() == CONTENT
 
 
+# Keeping
+
+@pytest.fixture
+def keep(server, tmp_path):
+    """A function that keeps the official file; what is in the folder afterwards."""
+    def run():
+        md5 = hashlib.md5(CONTENT).hexdigest()
+        asset = Asset("Made-up data", f"{server.address}/a/data.bin", md5=md5, note="Good luck")
+        kept = sources.keep(asset, tmp_path / "kept")
+        assert kept == tmp_path / "kept" / "data.bin"
+        return {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+
+    return run
+
+
+def test_file_is_kept_and_then_stays(keep, server, scratch, capsys):
+    assert keep() == keep() == {"data.bin": CONTENT}
+    assert server.asked == [("/a/data.bin", None)] and downloads(scratch) == []
+    assert "already there, MD5 checked" in capsys.readouterr().out
+
+
+def test_kept_file_that_was_changed_is_fetched_again(keep, tmp_path):
+    keep()
+    (tmp_path / "kept" / "data.bin").write_bytes(CONTENT[:-1])
+    assert keep() == {"data.bin": CONTENT}
+
+
+def test_cut_download_of_a_file_to_keep_goes_on(keep, server, tmp_path):
+    server.cut = 60_000
+    with pytest.raises(UserError, match="stopped after 60000 of 100000 bytes"):
+        keep()
+    assert not (tmp_path / "kept").exists()
+    assert keep() == {"data.bin": CONTENT}
+    assert server.asked[-1] == ("/a/data.bin", "bytes=60000-")
+
+
+def test_wrong_file_is_not_kept(keep, mirror, server, tmp_path):
+    server.files["/a/data.bin"] = b"<html>"
+    mirror(CONTENT)
+    assert keep() == {"data.bin": CONTENT}
+    (tmp_path / "kept" / "data.bin").unlink()
+    mirror(b"wrong too")
+    with pytest.raises(UserError) as caught:
+        keep()
+    for word in (hashlib.md5(b"<html>").hexdigest(), hashlib.md5(b"wrong too").hexdigest(),
+                 f"Put data.bin (MD5 {hashlib.md5(CONTENT).hexdigest()})", "Good luck"):
+        assert word in str(caught.value)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_rest_of_a_killed_copy_is_replaced(keep, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / ".data.bin.part").write_bytes(b"x" * 200_000)
+    assert keep() == {"data.bin": CONTENT}
+
+
 # Archives
 
 MEMBERS = {"top/a.bin": CONTENT[:5000], "top/b.bin": CONTENT[5000:20_000]}

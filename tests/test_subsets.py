@@ -22,7 +22,7 @@ def labels_of(sizes, order=0):
 
 
 def draw(labels, fraction, validation=0.0, seed=0, test_fraction=1.0):
-    return subsets.draw(labels, labels, fraction, validation, test_fraction, seed)
+    return subsets.draw(labels, labels, validation, test_fraction, seed, fraction)
 
 
 def draw_any(*arguments):
@@ -168,12 +168,49 @@ def test_accepted_draw_trains_on_every_class(classes, more, validation, seed):
     ({"test_fraction": 0.2}, {"test_fraction": 0.3}, False),
     ({"seed": 1}, {"seed": 11}, False),
     ({"dataset": "a"}, {"dataset": "b"}, False),
+    ({"per_class": 5}, {"per_class": 50}, False),
+    ({}, {"per_class": 5}, False),
+    ({}, {"per_class": 0}, True),
 ])
 def test_file_name_is_the_identity_of_the_arguments(one, other, same):
     base = {"dataset": "x", "fraction": 0.5, "validation": 0.1, "test_fraction": 0.2, "seed": 1}
     names = {subsets.file_name(**base | own) for own in (one, other)}
     assert (len(names) == 1) == same
     assert not any("/" in name for name in names)
+
+
+@QUICK
+@given(SIZES, st.integers(1, 20), VALIDATION, SEEDS)
+def test_per_class_takes_as_many_of_every_class(sizes, per_class, validation, seed):
+    labels = labels_of(sizes)
+    if per_class > min(sizes):
+        with pytest.raises(UserError, match=f"{per_class} is more than the {min(sizes)} training"):
+            subsets.draw(labels, labels, validation, 1.0, seed, per_class=per_class)
+        return
+    held_out = subsets.number_held_out(per_class, validation)
+    drawn = subsets.draw(labels, labels, validation, 1.0, seed, per_class=per_class)
+    counts = {split: np.bincount(labels[rows], minlength=len(sizes)).tolist()
+              for split, rows in drawn.items()}
+    assert counts == {"train": [per_class - held_out] * len(sizes),
+                      "validation": [held_out] * len(sizes), "test": list(sizes)}
+    assert held_out <= per_class * validation + 1e-6 < held_out + 1 + 1e-5
+    assert not set(drawn["train"]) & set(drawn["validation"])
+    if per_class < min(sizes):  # a larger number keeps all that was there
+        more = subsets.draw(labels, labels, validation, 1.0, seed, per_class=per_class + 1)
+        assert set(drawn["train"]) <= set(more["train"])
+        assert set(drawn["validation"]) <= set(more["validation"])
+
+
+def test_per_class_takes_the_first_of_the_order_that_fractions_take():
+    labels = labels_of([30, 30, 30])
+    few = subsets.draw(labels, labels, 0.0, 1.0, 7, per_class=3)
+    half = subsets.draw(labels, labels, 0.0, 1.0, 7, fraction=0.5)
+    assert set(few["train"]) <= set(half["train"])
+
+
+def test_per_class_of_a_share_that_floats_miss():
+    assert subsets.number_held_out(100, 0.29) == 29
+    assert subsets.number_held_out(5, 0.1) == 0
 
 
 PINNED = {"train": [2, 13, 12, 11, 0, 15, 14, 8, 10, 3], "validation": [7, 6],

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import files, models
-from unfreeze.data import datasets, subsets
+from unfreeze.data import maps, subsets
+from unfreeze.data import own as own_data
 from unfreeze.errors import UserError, nearest
 from unfreeze.knobs import (
     KNOBS,
@@ -40,7 +41,9 @@ class Plan:
 
     Attributes:
         runs: {run: settled knobs and what follows from them} (see `_settle`).
-        datasets: names, sorted.
+        datasets: {dataset: how to get it, `data.own.Facts.entry`}, sorted by name.
+        maps: {map of photos: {"dataset", "size", "resize", "interpolation", "splits"}}: the size at
+            which they are decoded, and of which splits.
         weights: {name of the weights: {"model", "weights": which of its official ones}, or, for a
             checkpoint of the user's, {"model", "stem", "image_size", "path", "digest"}}.
         subsets: {subset file name: the arguments that it is drawn with}.
@@ -52,7 +55,8 @@ class Plan:
     """
 
     runs: dict[str, dict]
-    datasets: list[str]
+    datasets: dict[str, dict]
+    maps: dict[str, dict]
     weights: dict[str, dict]
     subsets: dict[str, dict]
     compare: dict[str, list[str]]
@@ -66,7 +70,7 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
 
     Args:
         params: the content of params.yaml.
-        file: its name, for messages; checkpoints are looked up from the working folder.
+        file: its name, for messages; checkpoints and images are looked up from the working folder.
 
     Raises:
         UserError: the first thing that is wrong: file, key, value, what is allowed.
@@ -90,22 +94,29 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     if not isinstance(params["runs"], dict) or not params["runs"]:
         raise UserError(f"{file}: runs: must be a mapping with at least one run, such as "
                         "`base: {}`")
-    runs, reported = {}, {}
+    runs, reported, found = {}, {}, {}
+
+    def facts_of(dataset: str, skip_broken: bool) -> own_data.Facts:
+        if (dataset, skip_broken) not in found:  # it may have to be read
+            found[dataset, skip_broken] = own_data.facts_of(dataset, skip_broken)
+        return found[dataset, skip_broken]
+
     for run, overrides in params["runs"].items():
         _check_name(f"{file}: runs", run, "a run")
         own = overrides if overrides is not None else {}
         # What others reported is no knob: it changes nothing of the run.
         knobs = ({key: value for key, value in own.items() if key != "reported"}
                  if isinstance(own, dict) else own)
-        runs[run] = _settle(file, run, defaults, knobs)
+        runs[run] = _settle(file, run, defaults, knobs, facts_of)
         if knobs != own:
             reported[run] = _reported(f"{file}: runs.{run}.reported", own["reported"], runs[run])
     return Plan(
         runs=runs,
-        datasets=sorted({run["dataset"] for run in runs.values()}),
+        datasets=dict(sorted((facts.name, facts.entry) for facts in found.values())),
+        maps=_maps(runs),
         weights={run["weights"]: run["source"] for run in runs.values() if run["weights"]},
         subsets={
-            file: {key: run[key] for key in subsets.ARGUMENTS} | {"seed": seed}
+            file: subsets.arguments(run, seed)
             for run in runs.values()
             for seed, file in run["subsets"].items()
         },
@@ -122,6 +133,19 @@ _SECTION_TEXT = {"runs": "a mapping of run names to overrides",
                  "claims": "a list of claims about runs, such as [base > scratch], or []",
                  "budget": "a mapping of costs to the most that is allowed, such as "
                            "{seconds: 60, stored_bytes: 1.0e+6}, or {}"}
+
+
+def _maps(runs: dict[str, dict]) -> dict[str, dict]:
+    wanted: dict[str, dict] = {}
+    for run in runs.values():
+        if run["map"]:
+            entry = wanted.setdefault(run["map"], {
+                "dataset": run["dataset"], "size": run["image_size"], **run["transform"],
+                "splits": ["test"]})
+            # What is tested as it is needs no training images, and there may be very many.
+            if trains(run["training"]) or run["normalization"] is None:
+                entry["splits"] = list(maps.SPLITS)
+    return dict(sorted(wanted.items()))
 
 
 def _check_name(where: str, name: Any, what: str) -> None:
@@ -180,8 +204,8 @@ def _claims(where: str, given: Any, runs: dict[str, dict]) -> list[dict[str, str
 
 def _check_classes(where: str, quantity: str, name: str, run: dict) -> None:
     """A dataset of five classes has no top-5 accuracy but 100."""
-    count = len(datasets.dataset(run["dataset"]).CLASSES)
-    if quantity == "top5" and count <= metrics.TOP:
+    count = run["classes"]
+    if quantity == "top5" and count is not None and count <= metrics.TOP:
         raise UserError(f"{where}: top5 is always 100 for {name}, whose dataset {run['dataset']} "
                         f"has {count} classes; allowed for more than {metrics.TOP}; use accuracy")
 
@@ -210,11 +234,13 @@ def _reported(where: str, given: Any, run: dict) -> dict[str, float]:
     return given
 
 
-def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
-    """One run: every knob, and besides them `changes` (its own overrides), `training`
-    (its phases settled, each with its table of rules.part_table), `weights` (name or None) and
-    their `source` (as in Plan), `normalization` (mean and std per channel), `transform` (how images
-    become what the model sees) and `subsets` ({seed: index file})."""
+def _settle(file: str, name: str, defaults: dict, overrides: Any, facts_of: Callable) -> dict:
+    """One run: every knob (`dataset` as the name of its folder in data/), and besides them
+    `changes` (its own overrides), `classes` (how many; None when the dataset is to be fetched
+    first), `training` (its phases settled, each with its table of rules.part_table), `weights`
+    (name or None) and their `source` (as in Plan), `normalization` (mean and std per channel; None:
+    those of the map), `transform` (how images become what the model sees), `map` (of photos; else
+    None) and `subsets` ({seed: index file})."""
     where = f"{file}: runs.{name}"
     if not isinstance(overrides, dict):
         raise UserError(f"{where}: {overrides!r} is not allowed; it must be a mapping of knobs to "
@@ -231,7 +257,8 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
         return f"{where}.{key}" if key in overrides else f"{file}: {key} (of runs.{name})"
 
     facts = _named(place("model"), lambda: models.facts_of(run["model"]))
-    dataset = _named(place("dataset"), lambda: datasets.dataset(run["dataset"]))
+    dataset = _named(place("dataset"), lambda: facts_of(
+        run["dataset"], run["skip_broken"] and own_data.is_own(run["dataset"])))
     weights = _named(place("init"), lambda: _weights(run, facts))
     images = weights or next(iter(facts.weights.values()), None)
     for key in ("normalize", "image_size", "resize"):
@@ -240,32 +267,46 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any) -> dict:
                             f"{run['model']} to take it from; set it without them")
     run = run | {"image_size": images.crop if run["image_size"] == "weights" else run["image_size"]}
     _check_sizes(run, facts, images, place)
-    _named(place("fraction"), lambda: subsets.check(
-        dataset.TRAIN, len(dataset.CLASSES), run["fraction"], run["validation"]))
-    _named(place("test_fraction"), lambda: subsets.check(
-        dataset.TEST, len(dataset.CLASSES), run["test_fraction"], 0))
+    if dataset.classes is not None:
+        if run["per_class"]:
+            _named(place("per_class"), lambda: subsets.check_per_class(
+                dataset.smallest, run["per_class"]))
+        else:
+            _named(place("fraction"), lambda: subsets.check(
+                dataset.train, dataset.classes, run["fraction"], run["validation"]))
+        _named(place("test_fraction"), lambda: subsets.check(
+            dataset.test, dataset.classes, run["test_fraction"], 0))
     _check_combinations(run, facts, place)
+    if not run["epochs"]:
+        _check_as_it_is(run, facts, dataset.classes, place)
     phases = _phases(run, facts, overrides, place)
     _check_effects(run, phases, overrides, where)
+    if "skip_broken" in overrides and run["skip_broken"] and not own_data.is_own(run["dataset"]):
+        raise UserError(f"{where}.skip_broken: has no effect with dataset: {run['dataset']}, whose "
+                        "files are verified; leave it out")
 
     source = _source(run, weights)
     statistics = (images.mean, images.std) if run["normalize"] == "weights" else (
-        dataset.MEAN, dataset.STD)
+        dataset.mean, dataset.std)
+    transform = {
+        "resize": None if run["resize"] == "square" else
+        images.resize if run["resize"] == "weights" else run["resize"],
+        "interpolation": images.interpolation if run["resize"] == "weights" else "bilinear",
+    }
+    run["dataset"] = dataset.name
     return {key: run[key] for key in KNOBS} | {
         "changes": overrides,
+        "classes": dataset.classes,
         "training": phases,
         "weights": source and source.pop("name"),
         "source": source,
-        "normalization": dict(zip(("mean", "std"), map(list, statistics), strict=True)),
-        "transform": {
-            "resize": None if run["resize"] == "square" else
-            images.resize if run["resize"] == "weights" else run["resize"],
-            "interpolation": images.interpolation if run["resize"] == "weights" else "bilinear",
-        },
-        "subsets": {
-            seed: subsets.file_name(seed=seed, **{key: run[key] for key in subsets.ARGUMENTS})
-            for seed in run["seeds"]
-        },
+        "normalization": None if None in statistics else dict(
+            zip(("mean", "std"), map(list, statistics), strict=True)),
+        "transform": transform,
+        "map": maps.key(dataset.name, run["image_size"], **transform)
+        if dataset.entry["kind"] == "photos" else None,
+        "subsets": {seed: subsets.file_name(**subsets.arguments(run, seed))
+                    for seed in run["seeds"]},
     }
 
 
@@ -338,9 +379,42 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
         raise UserError(f"{place('tune')}: tinytl has no place in {run['model']}: its branches sit "
                         "beside residual blocks with BatchNorm; choose bias or lora")
     for key, off in (("select", "last"), ("patience", 0)):
-        if run[key] != off and not run["validation"]:
+        if run[key] == off:
+            continue
+        if not run["validation"]:
             raise UserError(f"{place(key)}: {run[key]} looks at validation images, and validation: "
                             f"0 leaves none; set {key}: {off}, or validation: 0.1")
+        if run["per_class"] and not subsets.number_held_out(run["per_class"], run["validation"]):
+            raise UserError(f"{place(key)}: {run[key]} looks at validation images, and validation: "
+                            f"{run['validation']} leaves none of per_class: {run['per_class']}; "
+                            f"set {key}: {off}, or a larger validation")
+    if run["per_class"] and subsets.number_held_out(
+            run["per_class"], run["validation"]) == run["per_class"]:
+        raise UserError(f"{place('validation')}: {run['validation']} leaves none of per_class: "
+                        f"{run['per_class']} to train on; choose a smaller one")
+
+
+def _check_as_it_is(run: dict, facts: Model, classes: int | None, place: Callable) -> None:
+    """A model that is not trained must be whole: `epochs: 0`."""
+    where = f"{place('epochs')}: 0 tests a model as it is"
+    if run["init"] == "scratch":
+        raise UserError(f"{where}, and init: scratch is random; choose pretrained or a checkpoint")
+    if run["phases"]:
+        raise UserError(f"{where}, without phases; set phases: [], or epochs: 1 or more")
+    if run["head"] != "replace":
+        raise UserError(f"{where}, and head: {run['head']} starts anew; set head: replace, which "
+                        "then keeps the model's own")
+    if not _is_path(run["init"]) and classes not in (None, heads.IMAGENET_CLASSES):
+        raise UserError(f"{where}, and that of init: {run['init']} is for the "
+                        f"{heads.IMAGENET_CLASSES} classes of ImageNet, not for the {classes} of "
+                        f"{run['dataset']}; allowed: 1 or more, or a checkpoint of your own")
+    if not _is_path(run["init"]) and facts.fresh.get(run["stem"]):
+        raise UserError(f"{where}, and stem: {run['stem']} starts anew; set stem: original")
+
+
+def trains(phases: list[dict]) -> bool:
+    """Whether anything is trained in some settled phases; not with epochs: 0."""
+    return any(phase["epochs"] for phase in phases)
 
 
 def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[dict]:
@@ -360,7 +434,9 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
         if "gamma" in phase and own["schedule"] != "exponential":
             raise UserError(f"{where}: gamma: has no effect with schedule: {own['schedule']}; "
                             "leave it out, or set schedule: exponential")
-        if own["warmup_epochs"] >= own["epochs"] and own["warmup_epochs"]:
+        if run["phases"] and not own["epochs"]:
+            raise UserError(f"{where}: epochs: 0 is not allowed in a phase; leave the phase out")
+        if own["warmup_epochs"] >= own["epochs"] > 0 and own["warmup_epochs"]:
             source = where if phase.keys() & {"warmup_epochs", "epochs"} else place("warmup_epochs")
             raise UserError(f"{source}: warmup_epochs: {own['warmup_epochs']} leaves none of "
                             f"epochs: {own['epochs']}; allowed: less than epochs")
@@ -372,6 +448,8 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
             key, _, problem = str(error).partition(": ")
             source = f"{where}: {key}" if key in phase else place(key)
             raise UserError(f"{source}: {problem}") from None
+        if not own["epochs"]:
+            rows = [row | {"tune": "frozen", "lr_scale": 0.0} for row in rows]
         if own["schedule"] != "exponential":
             del own["gamma"]
         settled.append(own | {"parts": rows})
@@ -395,6 +473,9 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
         if key in overrides and not used:
             raise UserError(f"{where}.{key}: has no effect with {other}: {run[other]}; "
                             f"leave it out, or set {other}: {needed}")
+    if "fraction" in overrides and run["per_class"]:
+        raise UserError(f"{where}.fraction: has no effect with per_class: {run['per_class']}; "
+                        "leave it out, or set per_class: 0")
     if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
         raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and "
                         "init: scratch has none; leave it out")

@@ -11,6 +11,7 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
 | UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this |
+| UNFREEZE_WORKERS | cores available | processes that decode photos |
 """
 
 import os
@@ -58,6 +59,14 @@ def scratch_limit() -> int:
 def resized_limit(memory: int) -> int:
     """Bytes, for a device with that many."""
     return _gigabytes("UNFREEZE_RESIZED_GB", memory / 4 / 1e9)
+
+
+def workers() -> int:
+    """Processes that decode photos at the same time."""
+    text = os.environ.get("UNFREEZE_WORKERS") or str(len(os.sched_getaffinity(0)))
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise UserError(f"UNFREEZE_WORKERS={text}: allowed is a whole number, 1 or more")
+    return int(text)
 
 
 def _gigabytes(name: str, default: float) -> int:

@@ -84,8 +84,11 @@ def _or(word: str, knob: Knob) -> Knob:
 
 
 KNOBS: dict[str, Knob] = {
-    "dataset": Knob("the name of a dataset", lambda value: isinstance(value, str)),
+    "dataset": Knob("the name of a dataset, the path of a folder or an archive of images, or the "
+                    "address of an archive", lambda value: isinstance(value, str)),
+    "skip_broken": _SWITCH,
     "fraction": _FRACTION,
+    "per_class": _integer(0),
     "test_fraction": _FRACTION,
     "validation": _BELOW_ONE,
     "seeds": Knob("a list of different whole numbers from 0 to 2147483647", _fits_seeds),
@@ -107,7 +110,7 @@ KNOBS: dict[str, Knob] = {
     "l2_sp": NOT_NEGATIVE,
     "phases": Knob("a list of phases, such as [{freeze: last_only, epochs: 1}, {freeze: none}]",
                    lambda value: isinstance(value, list)),
-    "epochs": _integer(1),
+    "epochs": _integer(0),
     "batch_size": _integer(2),
     "accumulate": _integer(1),
     "optimizer": _choice("sgd", "adam", "adamw"),

@@ -1,10 +1,11 @@
-"""The one form in which every dataset is kept: a folder of NumPy arrays and a card.
+"""The form in which datasets are kept: a folder with labels, a card, and, where all images have one
+small size, the images.
 
-    data/NAME/train_images.npy   (N, H, W, 3) uint8, RGB
-              train_labels.npy   (N,) int64
-              test_images.npy    (M, H, W, 3) uint8
+    data/NAME/train_labels.npy   (N,) int64
               test_labels.npy    (M,) int64
-              card.json          classes, sizes, digest, licence, citation
+              card.json          classes, counts, sizes, digest, licence, citation (cards.py)
+              train_images.npy   (N, H, W, 3) uint8, RGB; photos have these in arrays/ (maps.py)
+              test_images.npy    (M, H, W, 3) uint8
 
 What depends on it: datasets/ (to make it), training/ (to read it), the stages subset and pin.
 """
@@ -57,11 +58,21 @@ def load(folder: Path) -> Arrays:
     Raises:
         UserError: the folder is missing or incomplete.
     """
+    return Arrays(**{field.name: _load(folder, field.name) for field in fields(Arrays)})
+
+
+def load_labels(folder: Path) -> dict[str, np.ndarray]:
+    """{"train", "test": (N,) int64 labels} of a dataset of any kind.
+
+    Raises:
+        UserError: the folder is missing or incomplete.
+    """
+    return {split: _load(folder, f"{split}_labels") for split in ("train", "test")}
+
+
+def _load(folder: Path, name: str) -> np.ndarray:
     try:
-        return Arrays(**{
-            field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
-            for field in fields(Arrays)
-        })
+        return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
         raise UserError(f"{folder}: missing or incomplete; run `dvc repro`, which fetches it "
                         "(or `dvc checkout`, which restores it)") from None

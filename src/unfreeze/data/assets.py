@@ -27,11 +27,15 @@ class Asset:
         title: for messages.
         url: the official address; the mirror folder holds a file of the same name.
         registry: a package with the same content, or None.
+        md5: published MD5 of the official file; None where its reader checks what is in it.
+        note: what a user should know who has to get the file by hand; "" for nothing.
     """
 
     title: str
     url: str
     registry: Registry | None = None
+    md5: str | None = None
+    note: str = ""
 
     @property
     def file(self) -> str:

@@ -1,17 +1,21 @@
 """Batches made on the device: resized, augmented and normalised as whole uint8 batches.
 
 Images are resized once, before training, and kept as uint8 when they fit into the limit;
-otherwise each batch is resized when it is used, with the same result. Every image draws its own
-flip, shift, angle and policy operation.
+otherwise each batch is resized when it is used, with the same result. Photos come resized, and are
+read from their file batch by batch where there are too many for the device. Every image draws its
+own flip, shift, angle and policy operation.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from unfreeze.data.maps import Rows
 from unfreeze.errors import UserError, nearest
 
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -50,7 +54,8 @@ class Images:
     """Some images of a split, with labels, on a device.
 
     Args:
-        images: (N, H, W, 3) uint8, the whole split.
+        images: (N, H, W, 3) uint8, the whole split; or `Rows` of such, which on a CPU stay in
+            their file: the system keeps in memory what it has room for.
         labels: (N,) integer.
         indices: (n,) which of them.
         size: side in pixels of what the model sees.
@@ -65,7 +70,7 @@ class Images:
         UserError: `resize` is less than `size`, or `interpolation` is unknown.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, indices: list[int], size: int,
+    def __init__(self, images: np.ndarray | Rows, labels: np.ndarray, indices: list[int], size: int,
                  mean: list[float], std: list[float], device: torch.device, limit: int, *,
                  resize: int | None = None, interpolation: str = "bilinear") -> None:
         if resize is not None and resize < size:
@@ -74,14 +79,26 @@ class Images:
         _one_of("interpolation", interpolation, INTERPOLATIONS)
         indices = np.asarray(indices, np.int64)
         self.labels = torch.from_numpy(np.asarray(labels[indices], np.int64)).to(device)
-        self.images = torch.from_numpy(np.ascontiguousarray(images[indices])).to(device)
         self.size, self.shorter, self.interpolation = size, resize, interpolation
         self.device = device
+        self._rows, self._indices = None, indices
         self.scale = 1 / (255 * torch.tensor(std, device=device))
         self.shift = -torch.tensor(mean, device=device) / torch.tensor(std, device=device)
         # The shape cannot tell: an image of the final size may still have to lose its border.
         self.resized = False
-        if len(indices) * size * size * 3 <= limit:
+        fits = len(indices) * size * size * 3 <= limit
+        if isinstance(images, Rows):
+            self._rows = images
+            if fits and device.type != "cpu":
+                self.images = torch.empty(len(indices), *images.shape[1:], dtype=torch.uint8,
+                                          device=device)
+                for start in range(0, len(indices), _RESIZE_CHUNK):
+                    part = slice(start, start + _RESIZE_CHUNK)
+                    self.images[part] = torch.from_numpy(images[indices[part]]).to(device)
+                self._rows = None
+            return
+        self.images = torch.from_numpy(np.ascontiguousarray(images[indices])).to(device)
+        if fits:
             chunks = [self._resize(part) for part in self.images.split(_RESIZE_CHUNK)]
             self.images = torch.cat(chunks) if chunks else self.images
             self.resized = True
@@ -91,9 +108,9 @@ class Images:
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """All images in order: ((B, 3, S, S) float in channels_last, (B,) int64)."""
-        for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield self._normalise(self._resize(self.images[part])), self.labels[part]
+        chunks = torch.arange(len(self)).split(size) if len(self) else ()
+        for rows, images in self._gather(chunks):
+            yield self._normalise(self._resize(images)), self.labels[rows]
 
     def shuffled(self, size: int, augmentation: Augmentation,
                  random: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -109,9 +126,8 @@ class Images:
         angles = (2 * torch.rand(n, generator=random) - 1) * augmentation.rotation
         shifts = (torch.rand(n, 2, generator=random) * (2 * padding + 1)).long()
         seeds = torch.randint(2**31, (n,), generator=random)
-        for rows in _chunks(order, size):
-            there = rows.to(self.device)
-            images = self._resize(self.images[there])
+        for rows, images in self._gather(_chunks(order, size)):
+            images = self._resize(images)
             if augmentation.policy != "none":
                 images = apply_policy(images, augmentation.policy, seeds[rows])
             if augmentation.rotation:
@@ -120,7 +136,23 @@ class Images:
                 images = crop(images, shifts[rows].to(self.device), padding)
             if augmentation.flip:
                 images = flip(images, flips[rows].to(self.device))
-            yield self._normalise(images), self.labels[there]
+            yield self._normalise(images), self.labels[rows.to(self.device)]
+
+    def _gather(self, chunks: Sequence[torch.Tensor]) -> Iterator[tuple]:
+        """(rows, (B, H, W, 3) uint8 on the device) of each chunk of rows."""
+        if self._rows is None:
+            for rows in chunks:
+                yield rows, self.images[rows.to(self.device)]
+            return
+        # The next batch is read while one is in use.
+        with ThreadPoolExecutor(1) as reader:
+            waiting = deque(chunks)
+            coming = deque()
+            for rows in chunks:
+                while waiting and len(coming) < 2:
+                    read = self._indices[waiting.popleft().numpy()]
+                    coming.append(reader.submit(self._rows.__getitem__, read))
+                yield rows, torch.from_numpy(coming.popleft().result()).to(self.device)
 
     def _resize(self, images: torch.Tensor) -> torch.Tensor:
         if self.resized:

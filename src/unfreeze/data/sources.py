@@ -6,6 +6,7 @@ a place, never a reason for trust. What depends on it: the stages fetch-data and
 """
 
 import http.client
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from unfreeze import environment
+from unfreeze import environment, files
 from unfreeze.data.assets import Asset
 from unfreeze.errors import NO_ROOM, UserError
 
@@ -102,8 +103,54 @@ def obtain(asset: Asset, read: Callable[[Source], T]) -> T:
             continue
         print(f"{asset.title}: served by {source.label}", flush=True)
         return result
-    raise UserError(f"{asset.title}: no source is left ({'; '.join(problems)}). Put {asset.file} "
-                    "into a folder and name the folder in UNFREEZE_MIRROR")
+    md5 = f" (MD5 {asset.md5})" if asset.md5 else ""
+    raise UserError(f"{asset.title}: no source is left ({'; '.join(problems)}). Put {asset.file}"
+                    f"{md5} into a folder and name the folder in UNFREEZE_MIRROR"
+                    + (f". {asset.note}" if asset.note else ""))
+
+
+def keep(asset: Asset, folder: Path) -> Path:
+    """Keep the official file of an asset as it came; a right one that is there already stays.
+
+    Args:
+        asset: with its MD5.
+        folder: where the file goes, under its official name.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: no source is left, with what was wrong with each.
+    """
+    path = folder / asset.file
+    if path.is_file() and files.file_digest(path, "md5") == asset.md5:
+        print(f"{asset.title}: {path} is already there, MD5 checked", flush=True)
+        return path
+
+    def store(source: Source) -> Path:
+        check_md5(source, asset)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{asset.file}.part"
+        try:
+            # A copy of the mirror's, never a link: what writes to one would change the other.
+            (shutil.move if source.kind == "official" else shutil.copyfile)(source.path, part)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    return obtain(asset, store)
+
+
+def check_md5(source: Source, asset: Asset) -> None:
+    """Is this the official file?
+
+    Raises:
+        UserError: it is not.
+    """
+    found = files.file_digest(source.path, "md5")
+    if found != asset.md5:
+        raise wrong_bytes(source.label, "MD5", asset.md5, found)
 
 
 @contextmanager
@@ -112,7 +159,8 @@ def _official(asset: Asset) -> Iterator[Source]:
     try:
         yield Source("official", asset.url, path)
     finally:
-        path.unlink()  # what was read is an output by now; what was wrong must not be resumed
+        # What was read is an output by now; what was wrong must not be resumed.
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,19 +13,27 @@ import numpy as np
 
 from unfreeze.errors import UserError
 
-ARGUMENTS = ("dataset", "fraction", "validation", "test_fraction")
 TEST_SEED = 0
 
 
-def file_name(dataset: str, fraction: float, validation: float, test_fraction: float,
-              seed: int) -> str:
+def arguments(run: dict, seed: int) -> dict:
+    """What the subset of a replicate is drawn with; `per_class` takes the place of `fraction`."""
+    size = "per_class" if run["per_class"] else "fraction"
+    return {key: run[key] for key in ("dataset", size, "validation", "test_fraction")} | {
+        "seed": seed}
+
+
+def file_name(dataset: str, validation: float, test_fraction: float, seed: int,
+              fraction: float = 1.0, per_class: int = 0) -> str:
     """Name of the index file, the same for the same numbers however they are written."""
-    return (f"{dataset}-train{float(fraction)!r}-val{float(validation)!r}"
-            f"-test{float(test_fraction)!r}-seed{seed}.json")
+    size = f"each{per_class}" if per_class else f"train{float(fraction)!r}"
+    return (f"{dataset}-{size}-val{float(validation)!r}-test{float(test_fraction)!r}"
+            f"-seed{seed}.json")
 
 
 def check(images: int, classes: int, fraction: float, validation: float) -> None:
-    """Can there be a training image for each class? What `draw` needs at least.
+    """Can there be an image for each class? What `draw` needs at least of the training or the test
+    images.
 
     Raises:
         UserError: there are too few images.
@@ -35,6 +43,20 @@ def check(images: int, classes: int, fraction: float, validation: float) -> None
     if left < classes:
         raise UserError(f"{fraction} of {images} images leaves {left} to use, fewer than the "
                         f"{classes} classes; take a larger fraction")
+
+
+def check_per_class(smallest: int, per_class: int) -> None:
+    """Are there as many training images of each class?
+
+    Args:
+        smallest: images that every class has, at least.
+
+    Raises:
+        UserError: there are not.
+    """
+    if per_class > smallest:
+        raise UserError(f"{per_class} is more than the {smallest} training images of the smallest "
+                        f"class; allowed: 0 (off) to {smallest}")
 
 
 def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -79,16 +101,41 @@ def validation_mask(labels: np.ndarray, validation: float,
     return mask
 
 
-def draw(train_labels: np.ndarray, test_labels: np.ndarray, fraction: float, validation: float,
-         test_fraction: float, seed: int) -> dict[str, list[int]]:
+def number_held_out(per_class: int, validation: float) -> int:
+    """Validation images of each class among its first `per_class`."""
+    # Rounded first, or 0.29 of 100 would be 28.
+    return int(round(per_class * validation, 6))
+
+
+def _balanced(labels: np.ndarray, per_class: int, validation: float) -> tuple:
+    """Which images of an order belong to the subset, and which are held out: of each class its
+    first `per_class`, and as many of these for every class. With a larger number of either all
+    that was there stays.
+
+    Args:
+        labels: (N,) class of each image, in the order of `stratified_order`.
+    """
+    taken, held_out = np.zeros((2, len(labels)), dtype=bool)
+    counts = np.array([number_held_out(n, validation) for n in range(per_class + 1)])
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)[:per_class]
+        taken[members] = True
+        held_out[members] = np.diff(counts) > 0
+    return taken, held_out
+
+
+def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
+         test_fraction: float, seed: int, fraction: float = 1.0,
+         per_class: int = 0) -> dict[str, list[int]]:
     """Draw the indices of a subset.
 
     Args:
         train_labels, test_labels: (N,) and (M,) classes of the images of the two splits.
-        fraction: of the training split, above 0 and at most 1.
-        validation: share of that fraction to hold out, from 0 up to but not including 1.
+        validation: share of the subset to hold out, from 0 up to but not including 1.
         test_fraction: of the test split, above 0 and at most 1.
         seed: of the training and validation images.
+        fraction: size of the subset, of the training split, above 0 and at most 1.
+        per_class: size of the subset, images of each class, instead; 0: off.
 
     Returns:
         {"train", "validation", "test": indices into their split}; train and validation disjoint.
@@ -96,14 +143,21 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, fraction: float, val
     Raises:
         UserError: a class would have no training image.
     """
-    classes = len(np.unique(train_labels))
-    check(len(train_labels), classes, fraction, validation)
+    counts = np.unique(train_labels, return_counts=True)[1]
+    classes = len(counts)
+    if per_class:
+        check_per_class(counts.min(), per_class)
+    else:
+        check(len(train_labels), classes, fraction, validation)
     check(len(test_labels), classes, test_fraction, 0)
     rng = np.random.Generator(np.random.PCG64(seed))
     order = stratified_order(train_labels, rng)
-    held_out = validation_mask(train_labels[order], validation, rng)
-    size = round(fraction * len(order))
-    order, held_out = order[:size], held_out[:size]
+    if per_class:
+        taken, held_out = _balanced(train_labels[order], per_class, validation)
+    else:
+        held_out = validation_mask(train_labels[order], validation, rng)
+        taken = np.arange(len(order)) < round(fraction * len(order))
+    order, held_out = order[taken], held_out[taken]
     train = order[~held_out]
     without = classes - len(np.unique(train_labels[train]))
     if without:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data import arrays
+from unfreeze.data import maps
 from unfreeze.reporting import tables
 from unfreeze.reporting.report import Study
 
@@ -31,7 +31,7 @@ def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
     None of a run that failed.
 
     Args:
-        root: the study's folder, with runs/, subsets/ and data/.
+        root: the study's folder, with runs/, subsets/, data/ and arrays/.
     """
     run = study.shown
     if run is None:
@@ -43,6 +43,6 @@ def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
     subset = files.read_json(root / "subsets" / settled["subsets"][seed])
-    images = arrays.load(root / "data" / settled["dataset"]).test_images
+    images = maps.images(settled, root)["test"]
     return (images[np.array(subset["test"], dtype=int)[chosen]], classes[labels[chosen]].tolist(),
             classes[predicted[chosen]].tolist(), confidence[chosen].tolist(), run)

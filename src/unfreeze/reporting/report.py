@@ -2,11 +2,11 @@
 is read from the tables that the stage summarize writes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.reporting import tables
+from unfreeze.reporting import images, tables
 from unfreeze.reporting.document import (
     Code,
     Inline,
@@ -40,6 +40,7 @@ class Study:
         pairs: {pair: [run, run]}, compared/pairs.yaml.
         details: {run: metrics/details/RUN.json}.
         rows: {name of TABLES: rows of plots/NAME.csv}.
+        cards: {dataset: data/NAME/card.json}.
     """
 
     plan: dict[str, dict]
@@ -47,6 +48,7 @@ class Study:
     pairs: dict[str, list[str]]
     details: dict[str, dict]
     rows: dict[str, list[dict[str, str]]]
+    cards: dict[str, dict] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -69,6 +71,8 @@ def read(root: Path) -> Study:
         pairs=files.read_yaml(root / tables.PAIRS),
         details={run: files.read_json(root / f"metrics/details/{run}.json") for run in plan},
         rows={name: files.read_csv(root / f"plots/{name}.csv") for name in TABLES},
+        cards={name: files.read_json(root / f"data/{name}/card.json")
+               for name in sorted({settled["dataset"] for settled in plan.values()})},
     )
 
 
@@ -82,8 +86,8 @@ def sections(study: Study) -> list[Section]:
     out."""
     found = [recommendation(study), claims(study), reported(study), results(study),
              other_scores(study), matched(study), costs(study), fractions(study), mistakes(study),
-             calibration(study), movement(study), similarity(study), what_was_run(study),
-             how_sure()]
+             calibration(study), movement(study), similarity(study), images.section(study.cards),
+             what_was_run(study), how_sure()]
     return [section for section in found if section.blocks]
 
 

@@ -62,12 +62,16 @@ def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> list[tor
         knobs["model"], {name: torch.from_numpy(array) for name, array in arrays.items()},
         knobs["image_size"])
     fresh = facts.fresh.get(knobs["stem"], ())
-    head = () if knobs["head"] == "append" else (facts.last,)
-    # A user's own checkpoint may bring its head and stem; official ones never have the right head.
+    # A user's own checkpoint may bring its head and stem; official ones have the right head only
+    # where they are tested as they are.
+    as_it_is = not any(phase["epochs"] for phase in recipe["phases"])
+    head = () if as_it_is or knobs["head"] == "append" else (facts.last,)
     if named["own"] and not head and weights.misfits(model.state_dict(), tensors, (facts.last,)):
-        raise UserError(f"head: append keeps the classifier of {file}, which must have "
-                        f"{heads.IMAGENET_CLASSES} outputs, and it has others; choose replace or "
-                        "mlp")
+        why, instead = (
+            (f"epochs: 0 tests the classifier of {file} as it is", "train it") if as_it_is else
+            (f"head: append keeps the classifier of {file}", "choose replace or mlp"))
+        outputs = heads.outputs(knobs["head"], len(recipe["classes"]))
+        raise UserError(f"{why}, which must have {outputs} outputs, and it has others; {instead}")
     own = {"fresh": (), "optional": (*head, *fresh)} if named["own"] else {"fresh": (*head, *fresh)}
     taken = weights.load_into(model, tensors, what=str(file), unused=tuple(named["unused"]), **own)
     state = model.state_dict(keep_vars=True)

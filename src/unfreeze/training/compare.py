@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from unfreeze import environment, files
-from unfreeze.data import arrays
+from unfreeze.data import maps
 from unfreeze.data.batches import Images
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
@@ -124,8 +124,9 @@ def _pooled(output: torch.Tensor) -> torch.Tensor:
 def _images(chooser: dict, recipe: dict, seed: int, device: Device, root: Path) -> Images:
     """The first IMAGES test images of one recipe's subset, prepared as another recipe says."""
     indices = replicate.indices(chooser, seed, root / "subsets")["test"][:IMAGES]
-    dataset = arrays.load(root / "data" / chooser["dataset"]["name"])
-    return Images(dataset.test_images, dataset.test_labels, indices,
-                  recipe["knobs"]["image_size"], **recipe["normalization"],
-                  **recipe["transform"], device=device.torch,
+    same = recipe["dataset"]["digest"] == chooser["dataset"]["digest"]
+    stored = maps.open_dataset((recipe if same else chooser)["dataset"], root / "data",
+                               root / "arrays")
+    return Images(*stored["test"], indices, recipe["knobs"]["image_size"],
+                  **recipe["normalization"], **recipe["transform"], device=device.torch,
                   limit=environment.resized_limit(device.memory))

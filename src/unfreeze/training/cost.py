@@ -185,6 +185,6 @@ def of_phases(counts: list[dict[str, int]], phases: list[dict]) -> dict[str, int
         phases: of a recipe.
     """
     epochs = [phase["epochs"] for phase in phases]
-    mean = sum(e * c["flops_backward"] for e, c in zip(epochs, counts, strict=True)) / sum(epochs)
+    total = sum(e * c["flops_backward"] for e, c in zip(epochs, counts, strict=True))
     return {key: max(count[key] for count in counts) for key in counts[0]} | {
-        "flops_backward": round(mean)}
+        "flops_backward": round(total / max(1, sum(epochs)))}

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from unfreeze import environment, files
 from unfreeze import recipe as recipes
-from unfreeze.data import arrays
+from unfreeze.data import arrays, maps
 from unfreeze.data.batches import Augmentation, Images, count_batches
 from unfreeze.data.mixing import mix
 from unfreeze.errors import UserError
@@ -39,6 +39,7 @@ class Inputs:
     data: Path = Path("data")
     weights: Path = Path("weights")
     subsets: Path = Path("subsets")
+    maps: Path = Path("arrays")
 
 
 def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -> dict:
@@ -125,7 +126,8 @@ class Training:
     def __init__(self, recipe: dict, seed: int, device: Device, inputs: Inputs,
                  splits: dict[str, Images]) -> None:
         knobs = self._knobs = recipe["knobs"]
-        self._phases, self._classes = recipe["phases"], len(recipe["classes"])
+        self._phases = [phase for phase in recipe["phases"] if phase["epochs"]]
+        self._classes = len(recipe["classes"])
         self._seed, self._device, self._splits = seed, device, splits
         self._augmentation = Augmentation(
             rotation=knobs["rotation"], crop_padding=knobs["crop_padding"], flip=knobs["flip"],
@@ -263,7 +265,10 @@ class Training:
 
 def _warn(label: str, recipe: dict, result: dict) -> None:
     """A line on standard error where training diverged."""
-    if result["diverged"]:
+    if result["diverged"] and not result["history"]:
+        print(f"warning: {label}: {result['diverged']}; the run is marked failed", file=sys.stderr,
+              flush=True)
+    elif result["diverged"]:
         lr = recipe["phases"][result["history"][-1]["phase"] - 1]["lr"]
         print(f"warning: {label}: training diverged ({result['diverged']}); lr: {lr} is too high "
               "for this run, choose a lower one in params.yaml; the run is marked failed",
@@ -296,26 +301,23 @@ def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
 def test_labels(recipe: dict, inputs: Inputs) -> np.ndarray:
     """(N,) int64, the true classes of the test images; the same for every seed."""
     seed = next(iter(recipe["seeds"]))
-    dataset = arrays.load(inputs.data / recipe["dataset"]["name"])
-    return np.asarray(dataset.test_labels[indices(recipe, seed, inputs.subsets)["test"]])
+    labels = arrays.load_labels(inputs.data / recipe["dataset"]["name"])
+    return np.asarray(labels["test"][indices(recipe, seed, inputs.subsets)["test"]])
 
 
 def _load_images(recipe: dict, seed: int, device: Device, inputs: Inputs) -> dict[str, Images]:
-    """The three splits of a replicate, on the device."""
-    folder = inputs.data / recipe["dataset"]["name"]
-    if arrays.read_card(folder)["digest"] != recipe["dataset"]["digest"]:
-        raise UserError(f"{folder}: is not the dataset that the recipe names (digest "
-                        f"{recipe['dataset']['digest'][:12]}...); run `dvc repro`")
-    dataset = arrays.load(folder)
+    """The three splits of a replicate, on the device; where nothing is trained, only the test
+    images are read."""
+    stored = maps.open_dataset(recipe["dataset"], inputs.data, inputs.maps)
     chosen = indices(recipe, seed, inputs.subsets)
+    if not any(phase["epochs"] for phase in recipe["phases"]):
+        stored["train"] = stored["test"]
+        chosen |= {"train": [], "validation": []}
     return {
         split: Images(
-            *((dataset.test_images, dataset.test_labels) if split == "test"
-              else (dataset.train_images, dataset.train_labels)),
-            chosen[split], recipe["knobs"]["image_size"], **recipe["normalization"],
-            **recipe["transform"], device=device.torch,
-            limit=environment.resized_limit(device.memory),
-        )
+            *stored["test" if split == "test" else "train"], chosen[split],
+            recipe["knobs"]["image_size"], **recipe["normalization"], **recipe["transform"],
+            device=device.torch, limit=environment.resized_limit(device.memory))
         for split in ("train", "validation", "test")
     }
 

@@ -1,17 +1,38 @@
 """The catalogue: one file a dataset, found by its name. The files import no torch.
 
-A dataset's file offers:
+A dataset's file offers these facts:
 
-    CLASSES            class names, in label order
-    TRAIN, TEST        number of images of each split
-    MEAN, STD          of the training images, per RGB channel, in 0..1
-    DIGEST             `arrays.digest` of the whole
+    KIND               "arrays": small images of one size, kept as arrays in data/NAME/;
+                       "photos": images of many sizes, kept in the official files in data/NAME/
+    COUNT              number of classes
+    CLASSES            their names, in label order; None where the official files carry the names
+                       (they are read from there, and are on the card)
+    TRAIN, TEST        number of images of each split, the official one
+    SIZES              sizes of the images, as text
+    MEAN, STD          of the training images, per RGB channel, in 0..1; None where none are
+                       published (they are on the card)
     LICENCE, CITATION, URL
-    ASSET              where the bytes come from
+    ASSETS             where the bytes come from, each an `assets.Asset` with its MD5
+
+and, for arrays (one asset):
+
+    DIGEST             `arrays.digest` of the whole; None where it is not pinned
     read(source)       a source that `sources.obtain` found -> arrays.Arrays; raises UserError when
                        the bytes are wrong
 
-What depends on this folder: config.py (facts) and the stage fetch-data (read).
+or, for photos:
+
+    index(places)      {official file: where it lies} -> layout.Index: the class names, and split,
+                       label, official file and member of each image; raises UserError,
+                       ValueError, LookupError or TypeError where they are not the official ones
+    FOLDER             only where the official files cannot be fetched: a folder in the folder of
+                       UNFREEZE_MIRROR that is read in place (ASSETS is empty)
+
+`layout.fetch(facts, folder)` brings a photo dataset's official files and gives their index;
+`layout.read` gives it again, and `layout.places` says where the files lie. All take the facts as an
+argument: a test passes others.
+
+What depends on it: config.py (facts) and the stages fetch-data and decode.
 """
 
 import importlib
@@ -21,14 +42,19 @@ from types import ModuleType
 from unfreeze.errors import UserError, nearest
 
 
+def names() -> list[str]:
+    """All datasets of the catalogue, sorted."""
+    return sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+
+
 def dataset(name: str) -> ModuleType:
     """The module of a dataset.
 
     Raises:
         UserError: no such dataset.
     """
-    known = sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+    known = names()
     if name not in known:
-        raise UserError(f"{name!r} is no dataset{nearest(name, known)}; "
-                        f"allowed: {', '.join(known)}")
+        raise UserError(f"{name!r} is no dataset{nearest(name, known)}; allowed: "
+                        f"{', '.join(known)}, or the path or address of images of your own")
     return importlib.import_module(f"{__name__}.{name}")

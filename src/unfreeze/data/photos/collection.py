@@ -1,0 +1,335 @@
+"""Which photos a folder or archive holds, of which class and split, and what is wrong with them.
+
+    [FOLDER/ ...] [train/ | test/ | val/] CLASS/ [... /] photo
+
+Folders that everything lies in (a zip often has one) are passed over. There are splits when one of
+the outermost folders is train/ and classes lie below it.
+
+Every file is read whole once, here: its digest names the dataset, and only who decodes it knows
+whether it is broken (`pixels.check`). So what is dropped is settled before anything depends on the
+number of photos, and the digest does not depend on `skip_broken` unless there is something to skip.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from tqdm import tqdm
+
+from unfreeze import environment, files
+from unfreeze.data.photos import archive, parallel, pixels
+from unfreeze.data.photos.archive import shown
+from unfreeze.errors import UserError
+
+SPLITS = ("train", "test", "val")
+TEST_SHARE = 0.2
+_TEST_SEED = 0
+_JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_IN_MESSAGE = 10
+_CHUNK_FILES, _CHUNK_BYTES = 16, 1 << 22  # of a task, whichever is reached first
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """
+    Attributes:
+        split: "train", "test" or "val".
+        label: index into `Collection.classes`.
+        member: posix path within the folder or archive.
+        sha256: of the file; "" where nobody has read it.
+    """
+
+    split: str
+    label: int
+    member: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """
+    Attributes:
+        classes: names of the class folders, sorted.
+        photos: sorted by split (train, test, val), label and member.
+        problems: "member: why" of what was skipped.
+    """
+
+    classes: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    problems: tuple[str, ...]
+
+
+def scan(place: Path, skip_broken: bool, workers: int | None = None) -> Collection:
+    """Find, read and check all photos.
+
+    Args:
+        place: a folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
+        skip_broken: whether to leave out files that are no sound images, with a warning.
+        workers: processes; UNFREEZE_WORKERS if None.
+
+    Returns:
+        Photos of the splits that are there. All are listed in `.unfreeze/broken.txt` if some are
+        skipped.
+
+    Raises:
+        UserError: a file cannot be used and skip_broken is false; there are not two classes; a
+            class has too few images; train and test have different classes; the archive does harm.
+    """
+    found, folders, problems = [], [], []
+    for name, sha256, problem in examine(place, workers=workers, folders=folders):
+        found.append((name, sha256))
+        if problem:
+            problems.append((name, problem))
+    if not found:
+        raise UserError(f"{shown(place)}: holds no images; wanted is a folder for each class, with "
+                        "its images in it")
+    broken = {name for name, _ in problems}
+    nested = {tuple(name.split("/")[:-1]) for name, _ in found} | {
+        tuple(name.split("/")) for name in folders}
+    depth, split_depth = _depths(nested, place)
+    photos = []
+    for name, sha256 in found:
+        parts = name.split("/")
+        if len(parts) < split_depth + 2:
+            if name not in broken:
+                problems.append((name, "lies in no class folder"))
+        elif name not in broken:
+            photos.append((parts[depth] if split_depth > depth else "train", parts[split_depth],
+                           name, sha256))
+    lines = tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems))
+    _report(place, lines, skip_broken)
+    classes = _classes(place, photos, {path[depth:] for path in nested}, split_depth > depth)
+    labels = {name: label for label, name in enumerate(classes)}
+    photos = (Photo(split, labels[name], member, sha256) for split, name, member, sha256 in photos)
+    return Collection(classes, tuple(sorted(photos, key=_order)), lines)
+
+
+def examine(place: Path, wanted: Iterable[str] | None = None, workers: int | None = None,
+            folders: list[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    """Read files to their end, in parallel and with a progress bar.
+
+    Args:
+        place: folder or archive.
+        wanted: members; all but hidden ones if None.
+        workers: processes; UNFREEZE_WORKERS if None.
+        folders: takes the names of folders, which have no digest.
+
+    Yields:
+        (member, SHA-256 or "" if it could not be read, what is wrong with it or ""), in no certain
+        order.
+
+    Raises:
+        UserError: the archive does harm, or is damaged.
+    """
+    accept = _is_visible if wanted is None else frozenset(wanted).__contains__
+    reader.cache_clear()  # the archive may be another by now
+    unread = []
+
+    def files_of(place: Path) -> Iterator[archive.Member]:
+        for member in archive.members(place, accept):
+            if member.is_folder:
+                if folders is not None:
+                    folders.append(member.name)
+            elif member.problem or not _is_utf8(member.name):
+                unread.append((member.name, "", member.problem or "a name that is not UTF-8"))
+            else:
+                yield member
+
+    tasks = ((place, chunk) for chunk in chunks(files_of(place)))
+    with (tqdm(desc=f"checking {shown(place.name)}", unit=" images", disable=None) as bar,
+          closing(parallel.run(_examine, tasks, workers or environment.workers())) as results):
+        for result in results:
+            bar.update(len(result))
+            yield from result
+    yield from unread
+
+
+def chunks(members: Iterable[archive.Member]) -> Iterator[list[archive.Member]]:
+    """Tasks of some files each, bounded in number and in bytes that are on the way."""
+    chunk, size = [], 0
+    for member in members:
+        chunk.append(member)
+        size += len(member.content or b"")
+        if len(chunk) == _CHUNK_FILES or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+@lru_cache(maxsize=1)
+def reader(place: Path) -> archive.Reader:
+    """Kept by a worker from one task to the next: a large zip takes seconds to open."""
+    return archive.Reader(place)
+
+
+def _examine(task: tuple[Path, list[archive.Member]]) -> list[tuple[str, str, str]]:
+    place, chunk = task
+    results = []
+    for member in chunk:
+        try:
+            content = reader(place).read(member.name) if member.content is None else member.content
+        except UserError as error:
+            results.append((member.name, "", str(error).removeprefix(
+                f"{shown(place)}: {shown(member.name)}: ")))
+            continue
+        results.append((member.name, hashlib.sha256(content).hexdigest(), pixels.check(content)))
+    return results
+
+
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") or part in _JUNK for part in name.split("/"))
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depths(folders: set[tuple[str, ...]], place: Path) -> tuple[int, int]:
+    """How many folders lie outside of the splits, and outside of the classes."""
+    depth = 0
+    while True:
+        below = {path[depth:] for path in folders if len(path) > depth}
+        outermost = {path[0] for path in below}
+        if len(outermost) != 1 or outermost <= set(SPLITS) or all(len(path) == 1 for path in below):
+            break
+        depth += 1
+    return depth, depth + _has_splits(below, outermost, place)
+
+
+def _has_splits(folders: set[tuple[str, ...]], outermost: set[str], place: Path) -> bool:
+    if not any(len(path) > 1 for path in folders if path[0] in SPLITS):
+        return False  # then they are classes of these names
+    if "train" not in outermost:
+        if outermost <= set(SPLITS):
+            raise UserError(f"{shown(place)}: holds {', '.join(sorted(outermost))} but no train; "
+                            "wanted is train, with a folder for each class in it")
+        return False
+    for other in sorted(outermost - set(SPLITS)):
+        raise UserError(f"{shown(place)}: the folder {shown(other)} lies beside train; allowed "
+                        f"there are {', '.join(SPLITS)}")
+    return True
+
+
+def _report(place: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
+    path = environment.scratch() / "broken.txt"
+    if not problems:
+        path.unlink(missing_ok=True)
+        return
+    files.write_text(path, "".join(f"{line}\n" for line in problems))
+    count = f"{len(problems)} file{'s' if len(problems) > 1 else ''}"
+    if skip_broken:
+        print(f"warning: {shown(place)}: skipped {count} that cannot be used; all are listed in "
+              f"{path}", flush=True)
+        return
+    more = f"; and {len(problems) - _IN_MESSAGE} more" if len(problems) > _IN_MESSAGE else ""
+    raise UserError(f"{shown(place)}: {count} cannot be used: "
+                    f"{'; '.join(problems[:_IN_MESSAGE])}{more}. All are listed in {path}; mend or "
+                    "remove them, or set skip_broken: true to go on without them")
+
+
+def _classes(place: Path, photos: list[tuple[str, str, str, str]],
+             folders: set[tuple[str, ...]], has_splits: bool) -> tuple[str, ...]:
+    """Checks that there are images of every class; `folders` are paths below the common one."""
+    counts = Counter((split, name) for split, name, _, _ in photos)
+    splits = [split for split in SPLITS if any(each == split for each, _ in counts)]
+    if has_splits:
+        wanted = {path[1] for path in folders if len(path) > 1 and path[0] in SPLITS}
+        splits = [split for split in SPLITS
+                  if split in splits or any(path[:1] == (split,) for path in folders)]
+    else:
+        wanted = {path[0] for path in folders if path}
+    classes = tuple(sorted(wanted))
+    if len(classes) < 2:
+        raise UserError(f"{shown(place)}: has {len(classes)} class"
+                        f"{f' ({shown(classes[0])})' if classes else 'es'}; at least two are "
+                        "needed, a folder for each")
+    # Photos of val/ join train/ where there is a test/, so not every class needs one there.
+    needed = {"train": 1, "test": 1} if "test" in splits else (
+        {"train": 1, "val": 1} if "val" in splits else {"train": 2})
+    for split, least in needed.items():
+        short = [shown(name) for name in classes if counts[split, name] < least]
+        if short:
+            where = f"{split}/ " if has_splits else ""
+            which = ", ".join(short[:_IN_MESSAGE]) + (", ..." if len(short) > _IN_MESSAGE else "")
+            raise UserError(
+                f"{shown(place)}: {where}has fewer than {least} usable image"
+                f"{'s' if least > 1 else ''} of {len(short)} of the {len(classes)} classes "
+                f"({which}); " + ("one to train on and one to test on are needed" if least > 1
+                                  else "train and test need the same classes"))
+    return classes
+
+
+def _order(photo: Photo) -> tuple:
+    return SPLITS.index(photo.split), photo.label, photo.member
+
+
+def settle_splits(collection: Collection) -> tuple[Collection, str]:
+    """Only "train" and "test", whatever the folder has, and a line for the log that says how.
+
+    val/ joins train/ where there is a test/, and is the test split where there is none. Without
+    both, a fifth of every class becomes test images, at least one and never all: those that come
+    first by a hash of their content, so the choice depends neither on names nor on a run's seed,
+    and hardly changes when images are added.
+    """
+    there = {photo.split for photo in collection.photos}
+    if "val" in there:
+        target = "train" if "test" in there else "test"
+        note = ("val/ joins the training images" if target == "train" else
+                "there is no test/: the images of val/ are the test images")
+        photos = [replace(photo, split=target) if photo.split == "val" else photo
+                  for photo in collection.photos]
+    elif "test" in there:
+        note, photos = "train/ and test/ as they are", list(collection.photos)
+    else:
+        note = (f"there is no test/: {TEST_SHARE:.0%} of each class, chosen by a hash of their "
+                "content, are the test images")
+        by_class = [[] for _ in collection.classes]
+        for photo in collection.photos:
+            by_class[photo.label].append(photo)
+        photos = []
+        for members in by_class:
+            members.sort(key=lambda photo: (_rank(photo), photo.member))
+            count = min(max(1, round(TEST_SHARE * len(members))), len(members) - 1)
+            photos += [replace(photo, split="test") for photo in members[:count]]
+            photos += members[count:]
+    return replace(collection, photos=tuple(sorted(photos, key=_order))), note
+
+
+def _rank(photo: Photo) -> bytes:
+    return hashlib.sha256(f"{_TEST_SEED} {photo.sha256}".encode()).digest()
+
+
+def digest(collection: Collection) -> str:
+    """SHA-256 over split, class, name and content of all photos: the dataset's identity. The same
+    whatever the order of files, their times, and the kind and name of what they lie in."""
+    folders = [photo.member.split("/")[:-1] for photo in collection.photos]
+    depth = 0
+    while len({tuple(path[:depth + 1]) for path in folders}) == 1 and len(folders[0]) > depth:
+        depth += 1
+    rows = sorted(
+        (photo.split, collection.classes[photo.label], photo.member.split("/")[depth:],
+         photo.sha256) for photo in collection.photos)
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(json.dumps(row).encode() + b"\n")
+    return total.hexdigest()
+
+
+def duplicates(collection: Collection) -> list[tuple[Photo, Photo]]:
+    """(training photo, test photo) of the same bytes: one pair for each such test photo."""
+    train = {}
+    for photo in collection.photos:
+        if photo.split == "train" and photo.sha256:
+            train.setdefault(photo.sha256, photo)
+    return [(train[photo.sha256], photo) for photo in collection.photos
+            if photo.split == "test" and photo.sha256 in train]

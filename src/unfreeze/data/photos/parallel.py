@@ -1,0 +1,70 @@
+"""A function over many tasks in several processes, with a bounded number of tasks in flight.
+
+The processes are spawned, not forked: a fork copies the locks that other threads (a progress
+bar's, NumPy's) happen to hold, and can wait for them for ever.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from typing import TypeVar
+
+from unfreeze.errors import UserError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+_IN_FLIGHT = 3  # tasks a worker: one in work, the others waiting in the queue
+
+
+def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
+    """`work(task)` of every task, in the order in which they end.
+
+    Args:
+        work: a function of a module.
+        tasks: read as they are needed.
+        workers: processes; with 1, or one task only, all happens in this one.
+
+    Raises:
+        UserError: no memory is left, or a worker died; and whatever `work` or `tasks` raises.
+    """
+    tasks = iter(tasks)
+    first = list(islice(tasks, 2))
+    tasks = chain(first, tasks)
+    alone = workers == 1 or len(first) < 2
+    try:
+        yield from map(work, tasks) if alone else _run(work, tasks, workers)
+    except (BrokenProcessPool, MemoryError):
+        raise UserError("decoding images ran out of memory, or a process that does it was killed; "
+                        "fewer processes need less: set UNFREEZE_WORKERS=1") from None
+
+
+def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) -> Iterator[Result]:
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
+    try:
+        pending = set()
+        for task in tasks:
+            pending.add(pool.submit(work, task))
+            if len(pending) >= _IN_FLIGHT * workers:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for tasks for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
