@@ -241,7 +241,8 @@ def test_reported_numbers_beside_ours():
     rows = [dict(zip(verdicts.REPORTED, row, strict=True)) for row in verdicts.reported_rows(
         {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5}, "fair": {"accuracy": 60}},
         own)]
-    assert [(row["run"], row["within"]) for row in rows] == [("good", "no"), ("broken", "failed"), ("fair", "yes")]
+    assert [(row["run"], row["within"]) for row in rows] == [
+        ("good", "no"), ("broken", "failed"), ("fair", "yes")]
     assert rows[0]["difference"] == pytest.approx(mean - low + 0.1, abs=1e-3)
 
 
