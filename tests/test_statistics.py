@@ -41,9 +41,9 @@ def test_the_variance_over_seeds_is_moderated_by_what_others_show():
     means = np.array([69.0, 71.0])  # variance 2, one degree of freedom
     values = np.repeat(means[:, None], 50, axis=1)
     ours = estimate(values, prior=Prior(variance=0.5, most=20))
-    moderated = (5 * 0.5 + 1 * 2) / 6
+    moderated = (6 * 0.5 + 1 * 2) / 7
     assert ours.seed_variance == pytest.approx(moderated / 2)
-    reach = stats.t.ppf(0.975, 6) * np.sqrt(moderated / 2)
+    reach = stats.t.ppf(0.975, 7) * np.sqrt(moderated / 2)
     assert ours.high - ours.low == pytest.approx(2 * reach, rel=0.02)
     capped = estimate(values, prior=Prior(variance=0.5, most=2))
     assert capped.seed_variance == ours.seed_variance

@@ -13,7 +13,9 @@ seeds half. Their part is drawn instead and added to each resample: normal, with
 itself drawn from what R seeds say about it (chi-squared), so that alone it would be Student's t.
 Two or three seeds say little; a variance therefore borrows from the study's other runs, as in the
 moderated t of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027), with a weight that is fixed
-(BORROWED), since a study has too few runs to tell how alike their variances are. With one seed
+(BORROWED), since a study has too few runs to tell how alike their variances are. Where they are
+alike, 95 % intervals hold the truth in 95 to 97 % of simulated studies; a run that is several times
+less stable than the rest has too narrow a one (80 to 90 %; tests/test_statistics.py). With one seed
 there is no such part: the effect is that of these trained models, over test images alone.
 """
 
@@ -26,7 +28,7 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
-BORROWED = 5  # degrees of freedom that the study's other runs count for
+BORROWED = 6  # degrees of freedom that the study's other runs count for
 POWER = 0.8
 MOST = 100  # seeds, or times as many images: more than anybody would spend
 _GOLDEN = (5**0.5 - 1) / 2
