@@ -33,7 +33,8 @@ def _tiny_study(root):
     np.savez(root / "runs/base/per_image.npz", seeds=[7, 8], labels=[1, 0, 0, 1],
              classes=["cat", "dog"], predicted=[[0, 0, 1, 0], [1, 0, 0, 1]],
              confidence=[[0.6, 0.99, 0.9, 0.6], [0.5] * 4])
-    return study(plan={"base": settled() | {"subsets": {7: "s.json", 8: "other.json"}}})
+    return study(plan={"base": settled() | {
+        "map": None, "subsets": {7: "s.json", 8: "other.json"}}})
 
 
 def test_the_most_confident_mistakes_of_the_first_seed(tmp_path):

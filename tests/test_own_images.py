@@ -165,6 +165,7 @@ def test_another_size_is_one_more_map_and_goes_when_no_run_needs_it(project):
     assert made() == {old}
 
 
+@pytest.mark.slow
 def test_what_dvc_tracks_must_be_what_it_noted(project):
     project.edit(".gitignore", "/photos*\n", "")
     project.run("dvc", "add", "-q", "photos")
@@ -210,6 +211,7 @@ def test_broken_photos_are_all_named_or_skipped_and_leaks_are_told(project):
     assert len(found["skipped"]) == 4
 
 
+@pytest.mark.slow
 def test_an_address_is_fetched_once_and_few_shots_are_drawn(project, tmp_path):
     pack(project.folder / "photos", tmp_path / "my photos.zip")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
@@ -231,6 +233,7 @@ def test_an_address_is_fetched_once_and_few_shots_are_drawn(project, tmp_path):
     project.run("dvc", "repro", "decode")  # from the archive that is kept
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_tested_as_it_is(project):
     project.run(sys.executable, "-c", """
 import sys; sys.path.insert(0, "src")
@@ -271,6 +274,7 @@ def index(places):
 '''
 
 
+@pytest.mark.slow
 def test_photos_of_the_catalogue(project, mirror):
     for split, numbers in (("train", range(8)), ("test", range(8, 10))):
         with tarfile.open(mirror / f"{split}.tgz", "w:gz") as archive:
