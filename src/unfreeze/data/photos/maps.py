@@ -78,8 +78,6 @@ def ingest(place: Path, photos: Sequence[Photo], size: int, resize: int | None,
                 f"{shown(place)}: {len(problems)} of {len(photos)} images cannot be decoded: "
                 f"{'; '.join(sorted(problems)[:_IN_MESSAGE])}{more}. If they were changed, run "
                 "`dvc repro -f fetch-data` first")
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
