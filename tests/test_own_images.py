@@ -126,6 +126,7 @@ def test_a_zip_of_it_trains_nothing_again(project):
     assert recipe(project) == before
 
 
+@pytest.mark.slow
 def test_times_do_not_matter_and_a_changed_photo_does(project):
     before = recipe(project)
     paths = [path for path in (project.folder / "photos").rglob("*") if path.is_file()]
@@ -148,6 +149,7 @@ def test_times_do_not_matter_and_a_changed_photo_does(project):
     assert "photos: has changed since" in error and "dvc repro -f plan" in error
 
 
+@pytest.mark.slow
 def test_another_size_is_one_more_map_and_goes_when_no_run_needs_it(project):
     def made() -> set:
         return {path.parent for path in (project.folder / "arrays").glob("*/map.json")}
@@ -187,6 +189,7 @@ def test_what_dvc_tracks_must_be_what_it_noted(project):
     project.run("dvc", "repro", "plan")
 
 
+@pytest.mark.slow
 def test_broken_photos_are_all_named_or_skipped_and_leaks_are_told(project):
     photos = project.folder / "photos"
     (photos / "réd" / "none.jpg").write_bytes(b"")

@@ -179,6 +179,7 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     assert "other_model" not in (project.folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(project):
     project.edit("params.yaml", "own_lr: {lr: 0.02", "own_lr: {lr: 1.0e+30")
     # Its head alone reaches numbers that are huge, and finite.
