@@ -77,7 +77,7 @@ def ingest(place: Path, photos: Sequence[Photo], size: int, resize: int | None,
             raise UserError(
                 f"{shown(place)}: {len(problems)} of {len(photos)} images cannot be decoded: "
                 f"{'; '.join(sorted(problems)[:_IN_MESSAGE])}{more}. If they were changed, run "
-                "`dvc repro -f fetch-data` first")
+                "`dvc repro -f plan` first")
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
