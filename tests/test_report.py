@@ -97,6 +97,23 @@ def test_no_claims_and_no_reported_numbers():
     assert "claims.svg" not in text(whole) and "Reported" not in text(whole)
 
 
+def test_runs_that_were_not_run_are_listed_with_why():
+    assert "Not run here" not in text(study())
+    absent = [{"run": "vit", "metric": metric, "ours": "", "low": "", "high": "",
+               "reported": number, "difference": "", "within": "not run"}
+              for metric, number in (("accuracy", "98.4"), ("cross_entropy", "0.25"))]
+    whole = study(reported=[*study().rows["reported"], *absent], not_run={
+        "vit": {"why": "its weights cannot be had", "changes": {"model": "vit_b_16", "lr": 0.1}},
+        "again": {"why": "needs a GPU", "changes": {}}})
+    said = section(whole, "Not run here")
+    assert said.startswith("2 runs of this question") and "`not_run:`" in said
+    assert table(said)[2:] == [
+        ["vit", "model: vit_b_16, lr: 0.1", "accuracy 98.4, cross entropy 0.25",
+         "its weights cannot be had"], ["again", "the defaults", "-", "needs a GPU"]]
+    assert table(section(whole, "Reported numbers beside ours"))[3] == [
+        "vit", "accuracy", "98.40", "-", "-", "-", "not run"]
+
+
 def test_results_mark_one_seed_and_failed_runs():
     said = section(study(), "All runs")
     cells = table(said)
