@@ -58,6 +58,22 @@ def test_recommendation_of_a_best_run_that_stands_alone():
     assert "Not distinguishable" not in said and "**base**" not in said
 
 
+def test_recommendation_of_the_only_run():
+    (lora,) = [row | {"tied": "yes", "recommended": "yes"}
+               for row in study().rows["recommendation"] if row["run"] == "lora"]
+    alone = {"plan": {"lora": settled(tune="lora")},
+             "details": {"lora": study().details["lora"]}}
+    for budget_given, why in (({}, "it is the only run."),
+                              ({"seconds": 15}, "it is the only run within the budget.")):
+        said = section(study(recommendation=[lora], budget=budget_given, costs=study().rows[
+            "costs"][1:2], accuracy=study().rows["accuracy"][:1], **alone), "Recommendation")
+        assert f"- Why: {why}\n" in said + "\n" and "tied" not in said
+    over = [row | {"within_budget": "no", "over": "seconds 28 s of 15 s"}
+            if row["run"] == "base" else row for row in _recommended(recommended="yes")]
+    assert "it is the only run within the budget that finished." in section(
+        study(recommendation=over), "Recommendation")
+
+
 def test_recommendation_without_a_budget():
     said = section(study(budget={}), "Recommendation")
     assert "No budget is set" in said and "within the budget" not in said

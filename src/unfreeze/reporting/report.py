@@ -129,7 +129,9 @@ def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tup
     """
     chosen = next(row for row in rows if row["recommended"] == "yes")
     tied = [row for row in rows if row["tied"] == "yes" and row is not best]
-    if not tied:
+    if sum(row["within_budget"] == "yes" for row in rows) == 1:
+        why = f"it is the only run{within}{' that finished' if study.failed else ''}."
+    elif not tied:
         why = (f"it has the highest accuracy{within}, and no other run{within} that could be "
                "compared with it is tied with it.")
     elif chosen is best:
