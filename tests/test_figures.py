@@ -176,6 +176,13 @@ def test_small_multiples_have_a_panel_a_run_with_its_name(picture):
     assert not overlapping(titles)
 
 
+def test_without_validation_images_there_is_a_curve_of_training_alone():
+    table = tables()["learning_curves"]
+    figure = draw("learning_curves", table[table.split == "train"])
+    (legend,) = figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == ["train"]
+
+
 @pytest.mark.parametrize("name, word", [
     ("claims", "claims:"), ("fractions", "fraction:"), ("wall_clock", "validation:"),
     ("movement", "init:"), ("accuracy", "failed"), ("pareto", "failed"), ("reliability", "failed"),

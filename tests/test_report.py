@@ -175,7 +175,14 @@ def test_fewer_epochs_of_one_run_are_what_is_matched():
 
 
 def test_no_validation_images():
-    assert "Matched" not in text(study(wall_clock=[]))
+    scores = [row for row in study().rows["scores"] if row["metric"] != "ece_scaled"]
+    curves = [row for row in study().rows["learning_curves"] if row["split"] == "train"]
+    whole = study(wall_clock=[], learning_curves=curves, scores=scores)
+    assert "Matched" not in text(whole) and "wall_clock.svg" not in text(whole)
+    assert "learning_curves.svg" in section(whole, "Learning curves")
+    assert "validation images" not in section(whole, "Other scores")
+    assert "validation images" in section(study(), "Other scores")
+    assert "Learning curves" not in text(study(wall_clock=[], learning_curves=[]))
 
 
 def test_a_failed_base_shows_no_mistakes_of_another_run():

@@ -268,6 +268,8 @@ def other_scores(study: Study) -> Section:
     shown = [each for each in SCORES if any(each[0] in own for own in by_run.values())]
     if not shown:
         return Section("Other scores")
+    scaled = (", before and after scaling the logits by one temperature fitted on the validation "
+              "images" if any("ece_scaled" in own for own in by_run.values()) else "")
     columns = ("run", *(column for _, _, column in shown))
     lines = []
     for row in study.rows["accuracy"]:
@@ -276,11 +278,10 @@ def other_scores(study: Study) -> Section:
                                     for metric, digits, _ in shown)))
     return Section("Other scores", [
         Table("other scores", columns, lines, frozenset(columns[1:]), True),
-        line("With 95 % intervals. Calibration error: expected, over 15 bins of equal width, "
-             "before and after scaling the logits by one temperature fitted on the validation "
-             "images; as such sums go it is too high by a point or two with few images, which is "
-             "why it has no interval. Brier score: sum over classes of squared differences, from 0 "
-             "to 2. Per class: ", Code("metrics/details/RUN.json"), "."),
+        line("With 95 % intervals. Calibration error: expected, over 15 bins of equal width"
+             f"{scaled}; as such sums go it is too high by a point or two with few images, which "
+             "is why it has no interval. Brier score: sum over classes of squared differences, "
+             "from 0 to 2. Per class: ", Code("metrics/details/RUN.json"), "."),
     ])
 
 
@@ -291,8 +292,9 @@ def matched(study: Study) -> Section:
     for row in study.rows["wall_clock"]:
         if row["accuracy"]:
             curves.setdefault(row["run"], {}).setdefault(row["seed"], []).append(row)
-    if not curves:
-        return Section(name)
+    if not curves:  # without validation images: what there is of training
+        pictures = [Picture("learning_curves.svg", "Accuracy on the training images over epochs")]
+        return Section("Learning curves", pictures if study.rows["learning_curves"] else [])
     lasts = {run: [seed[-1] for seed in own.values()] for run, own in curves.items()}
     epochs = min(int(last["epoch"]) for own in lasts.values() for last in own)
     needed = {run: max(float(last["seconds"]) for last in own) for run, own in lasts.items()}

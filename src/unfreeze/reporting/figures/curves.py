@@ -20,8 +20,10 @@ def learning_curves(table: pd.DataFrame) -> plt.Figure:
     """
     if table.empty:
         return empty("No run has a learning curve.")
-    figure, axes = _small_multiples(table, "epoch", [("train", ORANGE, "--", "^"),
-                                                     ("validation", BLUE, "-", "o")])
+    there = set(table.split)
+    figure, axes = _small_multiples(table, "epoch", [
+        each for each in (("train", ORANGE, "--", "^"), ("validation", BLUE, "-", "o"))
+        if each[0] in there])
     for own in axes:
         own.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=5))
     figure.supxlabel("epoch (lines: mean over seeds; bands: lowest to highest)", fontsize=10)
@@ -68,7 +70,7 @@ def _small_multiples(table: pd.DataFrame, x: str, splits: Sequence[tuple[str, st
             axes.fill_between(own.x, own.low, own.high, color=color, alpha=0.25, linewidth=0)
             axes.plot(own.x, own["mean"], style, color=color, marker=marker, markersize=3.5,
                       label=split)
-    if len(runs) > 1:
+    if (curves.split == "validation").any() and len(runs) > 1:
         grid[0].plot([], [], color=OTHERS, label="validation of the others")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
                   frameon=False)
