@@ -267,6 +267,19 @@ def test_what_trains_and_how_fast_is_as_in_the_facts(name, run):
         assert len({lr for lr in found.values() if lr}) == 1
 
 
+@pytest.mark.parametrize("folder", ["studies/layers", "studies/layers/small"])
+def test_gradual_unfreezing_trains_as_long_as_the_others(folder):
+    runs = settled(folder).runs
+    assert (sum(phase["epochs"] for phase in runs["gradual"]["training"])
+            == runs["full"]["epochs"])
+
+
+def test_small_fractions_are_in_the_published_ratio():
+    large, small = (settled(f"studies/fractions{place}").runs for place in ("", "/small"))
+    ratios = {round(small[run]["fraction"] / large[run]["fraction"], 9) for run in large}
+    assert len(ratios) == 1
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_its_reported_numbers_are_those_of_the_facts(name):
     metrics = {"accuracy": "accuracy", "loss": "cross_entropy"}
