@@ -1,4 +1,5 @@
-"""A `dvc repro` with nothing to do: this project's pipeline beside the same graph of empty stages.
+"""A `dvc repro` with nothing to do: this project's pipeline beside the same graph of empty stages,
+and beside itself without studies/.
 
 The floor of a no-op is DVC's own: starting, reading dvc.yaml and asking the disk about every
 dependency and output. So the project is compared with a twin that has its stages, dependencies,
@@ -7,8 +8,10 @@ repositories:
 
     project   a clone at HEAD, its outputs checked out from the project's DVC cache
     twin      a clone at HEAD whose dvc.yaml got the empty commands, reproduced once
+    alone     the same as project, without studies/; DVC reads every pipeline of a repository, even
+              to reproduce one
 
-They take turns, and the one that goes first alternates. The project must be committed and up to
+They take turns, and the order is turned round every time. The project must be committed and up to
 date; if it is not, this says so and stops, and nothing is trained.
 
 Usage: python benchmarks/noop.py [--rounds 13]
@@ -17,6 +20,7 @@ Usage: python benchmarks/noop.py [--rounds 13]
 import argparse
 import os
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -36,15 +40,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=13)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="unfreeze-noop-") as folder:
-        repositories = {"project": Path(folder) / "project", "twin": Path(folder) / "twin"}
+        repositories = {name: Path(folder) / name for name in ("project", "twin", "alone")}
         for repository in repositories.values():
             _run(["git", "clone", "--quiet", str(ROOT), str(repository)], ROOT)
             # DVC's notes on files (its state) too belong to the temporary folder.
             _configure(repository, "core.site_cache_dir", str(Path(folder) / "site"))
+        shutil.rmtree(repositories["alone"] / "studies", ignore_errors=True)
         stages = _bring_up_to_date(repositories["project"])
+        _bring_up_to_date(repositories["alone"])
         _make_twin(repositories["twin"])
-        print(f"{stages} stages; load average before the rounds: {os.getloadavg()[0]:.1f} of "
-              f"{os.cpu_count()} processors", flush=True)
+        studies = len(list(repositories["project"].glob("studies/**/dvc.yaml")))
+        print(f"{stages} stages, and {studies} pipelines in studies/; load average before the "
+              f"rounds: {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors", flush=True)
         seconds = _measure(repositories, rounds)
     print(_table(seconds))
 
@@ -58,6 +65,9 @@ def _bring_up_to_date(project: Path) -> int:
     # --dry, so that a project that is not up to date is found out without training anything.
     checkout = subprocess.run([*DVC, "checkout", "dvc.yaml"], cwd=project, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # The studies' outputs too, as far as they were ever made here.
+    subprocess.run([*DVC, "checkout", "--allow-missing", "--quiet"], cwd=project,
+                   stderr=subprocess.DEVNULL)
     dry = subprocess.run([*DVC, "repro", "--dry"], cwd=project, text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if checkout.returncode or UP_TO_DATE not in dry.stdout:
@@ -110,11 +120,13 @@ def _measure(repositories: dict[str, Path], rounds: int) -> dict[str, list[float
 
 
 def _table(seconds: dict[str, list[float]]) -> str:
-    ratios = [a / b for a, b in zip(seconds["project"], seconds["twin"], strict=True)]
     lines = [f"{name:8} {statistics.median(took):6.2f} s   ({min(took):.2f}..{max(took):.2f})"
              for name, took in seconds.items()]
-    lines.append(f"{'ratio':8} {statistics.median(ratios):6.2f}     "
-                 f"({min(ratios):.2f}..{max(ratios):.2f}), median over {len(ratios)} rounds")
+    for other, title in (("twin", "project beside its twin"),
+                         ("alone", "with and without studies/")):
+        ratios = [a / b for a, b in zip(seconds["project"], seconds[other], strict=True)]
+        lines.append(f"{title}: {statistics.median(ratios):.2f} "
+                     f"({min(ratios):.2f}..{max(ratios):.2f}), median over {len(ratios)} rounds")
     return "\n".join(lines)
 
 
