@@ -172,11 +172,16 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Now better explained. ', 1) + "\n# a comment\n")
     project.edit("params.yaml", "  other_model: {model: tiny_b, init: scratch, freeze: none}\n", "")
+    project.edit("params.yaml", "claims:\n", "not_run:\n  absent: {model: tiny_b, reported: 70, "
+                 "why: no weights at hand}\nclaims:\n  - base > a*\n")
     assert ran(project.run("dvc", "repro"), "train") == set()
     assert recipes(project) == {run: before[run] for run in RUNS - {"other_model"}}
     assert not any("other_model" in path.name for path in project.folder.glob("metrics/**/*"))
     assert not (project.folder / "runs" / "other_model").exists()
-    assert "other_model" not in (project.folder / "report.md").read_text()
+    report = (project.folder / "report.md").read_text()
+    assert "other_model" not in report
+    assert "| absent | model: tiny_b | accuracy 70 | no weights at hand |" in report
+    assert "| `base > a*` | not computed | - | - | - | absent was not run: no weights" in report
 
 
 @pytest.mark.slow
