@@ -3,7 +3,7 @@ end, and the five likeliest of ImageNet's thousand classes for each photo.
 
 The model is that of `model` and `init` in params.yaml beside this file. Photos go through the
 weights' own transforms. The weights are fetched and checked as by the stage fetch-weights, into
-weights/ beside this file, where the study finds them.
+weights/ beside this file, where that stage finds them.
 
 Usage: python studies/adaptation/top5.py PHOTO...
 """
@@ -13,19 +13,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "stages")]
+sys.path.insert(0, str(HERE.parents[1] / "src"))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-import fetch_weights  # noqa: E402
 from unfreeze import files, models  # noqa: E402
-from unfreeze.data import photos  # noqa: E402
+from unfreeze.data import photos, sources  # noqa: E402
 from unfreeze.data.batches import Images  # noqa: E402
 from unfreeze.data.datasets import imagenet  # noqa: E402
 from unfreeze.errors import UserError, nearest, run_stage  # noqa: E402
-from unfreeze.models import weights  # noqa: E402
+from unfreeze.models import official, weights  # noqa: E402
 from unfreeze.models.facts import Weights  # noqa: E402
 
 LAYERS = 5
@@ -36,13 +34,13 @@ def main() -> None:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     paths = parser.parse_args().photos
     knobs = files.read_yaml(HERE / "params.yaml")
-    official = find(knobs["model"], knobs["init"])
-    pixels = np.stack([prepare(path, official) for path in paths])
-    model = load(knobs["model"], official, HERE / "weights")
-    print(f"The last {LAYERS} layers of {official.asset.title}:")
+    facts = find(knobs["model"], knobs["init"])
+    pixels = np.stack([prepare(path, facts) for path in paths])
+    model = load(knobs["model"], facts, HERE / "weights")
+    print(f"The last {LAYERS} layers of {facts.asset.title}:")
     for name, layer in last_layers(model):
         print(f"  {name}: {layer}")
-    for path, likeliest in zip(paths, top5(model, pixels, official), strict=True):
+    for path, likeliest in zip(paths, top5(model, pixels, facts), strict=True):
         print(f"{path}:")
         for label, probability in likeliest:
             print(f"  {100 * probability:5.1f} %  {label}")
@@ -63,7 +61,7 @@ def find(model: str, init: str) -> Weights:
     return known[init]
 
 
-def prepare(path: Path, official: Weights) -> np.ndarray:
+def prepare(path: Path, facts: Weights) -> np.ndarray:
     """(S, S, 3) uint8: a photo as the weights expect it.
 
     Raises:
@@ -76,22 +74,24 @@ def prepare(path: Path, official: Weights) -> np.ndarray:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return np.asarray(photos.resize_and_crop(
-        image, official.crop, official.resize, official.interpolation))
+        image, facts.crop, facts.resize, facts.interpolation))
 
 
-def load(name: str, official: Weights, folder: Path) -> torch.nn.Module:
+def load(name: str, facts: Weights, folder: Path) -> torch.nn.Module:
     """The whole pretrained model, its classifier included, in eval mode; weights that are not in
     the folder are fetched into it.
 
     Raises:
         UserError: the weights cannot be had.
     """
-    file = weights.path(folder, official.name)
-    fetch_weights.fetch(file, official)
-    model = models.build(name, "original", imagenet.COUNT, official.crop)
+    file = weights.path(folder, facts.name)
+    if not official.is_there(file, facts):
+        files.write_bytes(file, sources.obtain(
+            facts.asset, lambda source: official.read(source, facts)))
+    model = models.build(name, "original", imagenet.COUNT, facts.crop)
     tensors = {key: torch.from_numpy(array) for key, array in weights.read_arrays(file).items()}
-    weights.load_into(model, models.fit_weights(name, tensors, official.crop), (), str(file),
-                      official.unused)
+    weights.load_into(model, models.fit_weights(name, tensors, facts.crop), (), str(file),
+                      facts.unused)
     return model.eval()
 
 
@@ -104,11 +104,11 @@ def last_layers(model: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
 
 @torch.inference_mode()
 def top5(model: torch.nn.Module, pixels: np.ndarray,
-         official: Weights) -> list[list[tuple[str, float]]]:
+         facts: Weights) -> list[list[tuple[str, float]]]:
     """For each of (N, S, S, 3) uint8 photos the five likeliest classes of ImageNet: name and
     probability, likeliest first."""
-    images = Images(pixels, np.zeros(len(pixels), int), range(len(pixels)), official.crop,
-                    official.mean, official.std, torch.device("cpu"), limit=0)
+    images = Images(pixels, np.zeros(len(pixels), int), range(len(pixels)), facts.crop,
+                    facts.mean, facts.std, torch.device("cpu"), limit=0)
     found = []
     for batch, _ in images.batches(32):
         best = model(batch).softmax(1).topk(5)
