@@ -274,3 +274,23 @@ def test_a_bad_download_never_becomes_an_output(mirror, tmp_path):
     project.run("dvc", "repro", "fetch-data", "fetch-weights")
     assert (project.folder / "data" / "tiny").exists()
     assert list((project.folder / "weights").glob("*"))
+
+
+def test_a_study_takes_what_the_project_has_and_leaves_the_project_up_to_date(project):
+    folder = project.folder / "studies" / "own" / "small"
+    folder.mkdir(parents=True)
+    text = (project.folder / "dvc.yaml").read_text()
+    (folder / "dvc.yaml").write_text(text.replace("{root: .}", "{root: ../../..}", 1))
+    (folder / "params.yaml").write_text((project.folder / "params.yaml").read_text())
+    home = project.environment.pop("UNFREEZE_MIRROR")  # nothing can be fetched
+    try:
+        output = project.run("dvc", "repro", "studies/own/small/dvc.yaml:pin")
+    finally:
+        project.environment["UNFREEZE_MIRROR"] = home
+    assert set(re.findall(r"^(\w+): copied from", output, re.MULTILINE)) == {"tiny", "tiny_a"}
+    own = {path.stem: path.read_text() for path in (folder / "recipes").glob("*.yaml")}
+    assert own == recipes(project)
+    seen = project.run("git", "status", "--porcelain", "--untracked-files=all")
+    assert {line[3:] for line in seen.splitlines()} == {f"studies/own/small/{name}" for name in (
+        "dvc.yaml", "dvc.lock", "params.yaml", *(f"recipes/{run}.yaml" for run in RUNS))}
+    assert "Running stage" not in project.run("dvc", "repro", "--dry")
