@@ -21,7 +21,8 @@ FACTS = yaml.safe_load((ROOT / "tests/reported.yaml").read_text())
 
 # What a study may change to do with less time; which of them it does stands in the comment at the
 # head of small/params.yaml.
-SCALED = {"fraction", "test_fraction", "validation", "seeds", "epochs", "batch_size", "image_size"}
+SCALED = {"fraction", "test_fraction", "validation", "seeds", "epochs", "batch_size", "image_size",
+          "gamma"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,78 @@ STUDIES = {
         },
         ours=("resnet18-10", "resnet18-20", "resnet18-10-scratch", "resnet18-20-scratch",
               "resnet18-50-scratch"),
+    ),
+    "strategies": Row(
+        claims={
+            "cifar10-separate > cifar10-full; cub200-separate > cub200-full": (
+                "cifar10-separate > cifar10-full", "cub200-separate > cub200-full"),
+            "cifar10-separate > cifar10-last3": ("cifar10-separate > cifar10-last3",),
+            "cifar10-full > cifar10-tinytl > cifar10-bias": (
+                "cifar10-full > cifar10-tinytl > cifar10-bias",),
+            "memory tinytl < last < full": tuple(
+                f"cifar10-tinytl.{cost} < {last} < cifar10-full"
+                for cost in ("activation_bytes_1", "activation_bytes")
+                for last in ("cifar10-features", "cifar10-last3")),
+            "cifar10-full > cifar10-scratch; cifar10-full > cifar10-scratch-long": (
+                "cifar10-full > cifar10-scratch", "cifar10-full > cifar10-scratch-long"),
+            "only the classifier's bias is similar between the from-scratch and the fine-tuned "
+            "network": ("compare.scratch-and-full", "compare.scratch-long-and-full"),
+        },
+        ours=("cifar10-tinytl-batchnorm-train", "cifar10-last3-blocks",
+              "cifar10-bias-random-classifier", "cifar10-lora"),
+        every={"model": "mobilenet_v2", "head": "replace", "optimizer": "adam",
+               "schedule": "exponential"},
+        runs={
+            "cifar10-full": {"dataset": "cifar10", "tune": "full", "freeze": "none"},
+            "cifar10-tinytl": {"dataset": "cifar10", "tune": "tinytl", "tinytl_groups": 2,
+                               "freeze": "none"},
+            "cifar10-bias": {"dataset": "cifar10", "tune": "bias", "freeze": "none"},
+            "cifar10-separate": {"dataset": "cifar10", "tune": "full", "freeze": "none"},
+            "cifar10-last3": {"dataset": "cifar10", "tune": "full"},
+            "cifar10-features": {"dataset": "cifar10", "freeze": "last_only"},
+            "cifar10-scratch": {"dataset": "cifar10", "init": "scratch", "freeze": "none"},
+            "cifar10-scratch-long": {"dataset": "cifar10", "init": "scratch", "freeze": "none"},
+            "cub200-full": {"dataset": "cub200", "tune": "full", "freeze": "none"},
+            **{f"{name}-separate": {"dataset": name, "tune": "full", "freeze": "none"}
+               for name in ("cars196", "food101", "cifar100", "cub200")},
+            "imagenet": {"dataset": "imagenet", "epochs": 0},
+        },
+    ),
+    "sizes": Row(
+        claims={
+            "from scratch, resnet18 > resnet50 at 1/16; the difference shrinks as data grows": (
+                "resnet18-sixteenth-scratch > resnet50-sixteenth-scratch",
+                "gap(resnet18-sixteenth-scratch, resnet50-sixteenth-scratch) "
+                "> gap(resnet18-half-scratch, resnet50-half-scratch) "
+                "> gap(resnet18-all-scratch, resnet50-all-scratch)"),
+            "pretrained > scratch at each model and fraction": tuple(
+                f"{model}-{share} > {model}-{share}-scratch"
+                for model in ("resnet18", "resnet50") for share in ("sixteenth", "half", "all")),
+            "pretrained, resnet50 > resnet18 at all data": ("resnet50-all > resnet18-all",),
+            "both ResNets > the plain CNN": (
+                "[resnet18-all-scratch, resnet50-all-scratch] > cnn",
+                "[resnet18-all, resnet50-all] > cnn"),
+        },
+        every={"dataset": "cifar10"},
+        runs={
+            **{f"{model}-{share}{suffix}": {"model": model, "fraction": fraction, "init": init}
+               for model in ("resnet18", "resnet50")
+               for share, fraction in (("sixteenth", 1 / 16), ("half", 1 / 2), ("all", 1.0))
+               for suffix, init in (("", "pretrained"), ("-scratch", "scratch"))},
+            "cnn": {"model": "cnn", "fraction": 1.0, "init": "scratch", "optimizer": "adam",
+                    "lr": 3.0e-3},
+        },
+    ),
+    "adaptation": Row(
+        claims={"two phases > training everything at once": (
+            "replace-two-phase > replace-direct", "append-two-phase > append-direct")},
+        every={"model": "resnet50", "init": "IMAGENET1K_V2", "normalize": "weights",
+               "resize": "weights", "image_size": 224},
+        runs={f"{head}-{phases}": {"head": head} for head, phases in (
+            ("replace", "two-phase"), ("append", "two-phase"), ("replace", "direct"),
+            ("append", "direct"), ("replace", "head-only"))},
+        small=False,
+        classes=6,
     ),
 }
 
@@ -337,12 +410,85 @@ def test_small_is_the_same_study_scaled_down(name):
     for run, there in large.runs.items():
         here = small.runs[run]
         changed |= {key for key in KNOBS if key != "phases" and here[key] != there[key]}
-        assert ([without_epochs(phase) for phase in here["training"]]
-                == [without_epochs(phase) for phase in there["training"]])
+        assert ([unscaled(phase) for phase in here["training"]]
+                == [unscaled(phase) for phase in there["training"]])
     assert changed <= SCALED
     named = set(re.findall(r"\w+", head_comment(folder)))
     assert changed <= named, "the comment at the head names what is scaled"
 
 
-def without_epochs(phase: dict) -> dict:
-    return {key: value for key, value in phase.items() if key not in ("epochs", "warmup_epochs")}
+def unscaled(phase: dict) -> dict:
+    return {key: value for key, value in phase.items()
+            if key not in ("epochs", "warmup_epochs", "gamma")}
+
+
+# What only one study has
+
+SEPARATE = [run for run in STUDIES["strategies"].runs if run.endswith("-separate")]
+
+
+@pytest.mark.parametrize("run", SEPARATE)
+def test_separate_rates_are_those_of_the_facts(run):
+    assert all(words in FACTS["strategies"]["separate_lr"] for words in (
+        "classifier lr x 1.0", "features[-5:]) lr x 0.6", "deeper layers lr x 0.4"))
+    settled_run = settled("studies/strategies").runs[run]
+    features = [f"features.{i}" for i in range(19)]
+    expected = dict.fromkeys(features, 0.4) | dict.fromkeys(features[-5:], 0.6)
+    found = rates(settled_run)
+    assert found == pytest.approx({block: scale * settled_run["lr"] for block, scale in
+                                   (expected | {"classifier.1": 1.0}).items()})
+
+
+def test_strategies_share_their_rate_and_weight_decay():
+    runs = settled("studies/strategies").runs.values()
+    assert len({(run["lr"], run["weight_decay"]) for run in runs}) == 1
+
+
+@pytest.mark.parametrize("folder", ["studies/strategies", "studies/strategies/small"])
+def test_only_the_long_training_from_scratch_is_longer(folder):
+    runs = settled(folder).runs
+    full, scratch, long = (runs[f"cifar10-{name}"] for name in ("full", "scratch", "scratch-long"))
+    assert scratch["epochs"] == full["epochs"] < long["epochs"]
+    last = [run["gamma"] ** (run["epochs"] - 1) for run in (full, long)]
+    assert last == pytest.approx([0.13, 0.13], rel=0.1), "how far lr falls"
+
+
+@pytest.mark.parametrize(("run", "blocks"), [
+    ("cifar10-last3", ["features.17", "features.18", "classifier.1"]),
+    ("cifar10-last3-blocks", ["features.16", "features.17", "features.18", "classifier.1"]),
+])
+def test_last_layers_are_the_last_blocks(run, blocks):
+    found = rates(settled("studies/strategies").runs[run])
+    assert [block for block, lr in found.items() if lr] == blocks == list(found)[-len(blocks):]
+
+
+def test_readme_of_strategies_has_the_published_memory():
+    lines = text("studies/strategies", "README.md").splitlines()
+    for row, memory in FACTS["strategies"]["memory_mb"].items():
+        numbers = [f"{megabytes:,}" for megabytes in memory.values()]
+        assert any(line.startswith(f"| {row} ") and all(f" {number} " in line for number in numbers)
+                   for line in lines), row
+
+
+@pytest.mark.parametrize("head", ["replace", "append"])
+def test_two_phases_train_the_new_layer_and_then_everything(head):
+    runs = settled("studies/adaptation").runs
+    first, second = runs[f"{head}-two-phase"]["training"]
+    (direct,) = runs[f"{head}-direct"]["training"]
+    assert [row["part"] for row in first["parts"] if row["tune"] != "frozen"] == ["head"]
+    # But for its epochs the second phase is what the direct run does.
+    assert unscaled(second) == unscaled(direct)
+    assert first["epochs"] + second["epochs"] == direct["epochs"]
+
+
+def test_the_head_alone_is_trained_as_in_the_first_phase():
+    runs = settled("studies/adaptation").runs
+    (alone,) = runs["replace-head-only"]["training"]
+    assert unscaled(alone) == unscaled(runs["replace-two-phase"]["training"][0])
+
+
+def test_photos_are_prepared_as_the_write_up_says():
+    assert "resize 232, crop 224, bilinear" in FACTS["adaptation"]["model"]
+    for run in settled("studies/adaptation").runs.values():
+        assert run["transform"] == {"resize": 232, "interpolation": "bilinear"}
+        assert run["image_size"] == 224
