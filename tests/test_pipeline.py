@@ -1,6 +1,6 @@
 """The real DVC pipeline in a real git repository, on a tiny image set: which stages run, when.
 
-Most tests stop at the stage that they are about: a whole `dvc repro` ends with drawing all pictures,
+Most tests stop at the stage that they are about: a whole `dvc repro` ends with drawing pictures,
 which takes longer than everything else here.
 """
 
