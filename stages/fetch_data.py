@@ -1,140 +1,20 @@
 """plan/datasets.yaml -> data/NAME/: labels, a card, and arrays, official files or a list of photos.
-What is there stays."""
+What is there stays; what is in data/ beside stages/ is copied from there."""
 
-import io
-import shutil
 from pathlib import Path
 
-import numpy as np
-
-import _source  # noqa: F401
+from _source import ROOT
 from unfreeze import files
-from unfreeze.data import arrays, cards, layout, own, photos, sources
-from unfreeze.data.datasets import dataset
-from unfreeze.errors import UserError, run_stage
+from unfreeze.data import cards, fetch
+from unfreeze.errors import run_stage
 
 DATA = Path("data")
-NOT_STATED = "not stated"
 
 
 def main() -> None:
     DATA.mkdir(exist_ok=True)
     for name, entry in files.read_yaml(Path("plan/datasets.yaml")).items():
-        folder = DATA / name
-        if entry["kind"] == "arrays":
-            card = fetch_arrays(name, folder)
-        elif "place" in entry or "url" in entry:
-            card = take_over(name, folder, entry)
-        else:
-            card = fetch_photos(name, folder)
-        cards.warn(card)
-
-
-def fetch_arrays(name: str, folder: Path) -> dict:
-    """A dataset of the catalogue whose images all have one small size."""
-    facts = dataset(name)
-    try:
-        content = arrays.load(folder)
-        found = arrays.digest(content)
-        if found in (facts.DIGEST, facts.DIGEST is None and arrays.read_card(folder)["digest"]):
-            print(f"{name}: already there, digest checked")
-            card = arrays_card(name, content, found)
-            if arrays.read_card(folder) != card:
-                files.write_json(folder / "card.json", card)
-            return card
-    except UserError:
-        pass  # missing or damaged: fetched below
-    content = sources.obtain(facts.ASSETS[0], facts.read)
-    found = arrays.digest(content)
-    if facts.DIGEST is not None and found != facts.DIGEST:
-        raise sources.wrong_bytes(f"data/{name}", "SHA-256 over the arrays", facts.DIGEST, found)
-    card = arrays_card(name, content, found)
-    arrays.save(folder, content, card)
-    return card
-
-
-def arrays_card(name: str, content: arrays.Arrays, digest: str) -> dict:
-    facts = dataset(name)
-    return {"name": name, "kind": "arrays", "digest": digest} | cards.of_arrays(
-        content, facts.CLASSES) | {"split": "official"} | published(facts)
-
-
-def published(facts) -> dict:
-    return {"source": facts.URL, "licence": facts.LICENCE, "citation": facts.CITATION}
-
-
-def fetch_photos(name: str, folder: Path) -> dict:
-    """A photo dataset of the catalogue: its official files, and what they say."""
-    facts = dataset(name)
-    index = layout.fetch(facts, folder)
-    places = layout.places(facts, folder)
-    if card := ready(folder, facts.COUNT):
-        return card
-    digests, sizes = {}, []
-    for file in {entry.archive for entry in index.entries}:
-        members = [entry.member for entry in index.entries if entry.archive == file]
-        if places[file].is_dir():
-            continue  # the user's own copy, read in place: hours of reading that nobody asked for
-        for member, digest, problem in photos.examine(places[file], members):
-            if problem:
-                raise UserError(f"{places[file]}: {member}: {problem}")
-            digests[file, member] = digest
-        sizes += cards.sizes(places[file], members)
-    found = photos.Collection(index.classes, tuple(
-        photos.Photo(entry.split, entry.label, entry.member,
-                     digests.get((entry.archive, entry.member), ""))
-        for entry in index.entries), ())
-    card = {"name": name, "kind": "photos", "digest": photos.digest(found)} | cards.of_photos(
-        found, sizes) | {"split": "official"} | published(facts)
-    save(folder, found, card, [entry.archive for entry in index.entries])
-    return card
-
-
-def take_over(name: str, folder: Path, entry: dict) -> dict:
-    """Images of the user's own: read in place, or stored as they came from an address."""
-    place = own.place(entry, folder)
-    if "url" in entry and not place.is_file():
-        content = sources.download(entry["url"], own.download_path(entry["url"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.move(content, place)
-    found, split, digest = own.settled(place, entry["skip_broken"])
-    if digest != entry.get("digest", digest):
-        raise own.changed(place)
-    if (card := ready(folder, len(found.classes))) and card["digest"] == digest:
-        return card
-    card = {"name": name, "kind": "photos", "digest": digest} | cards.of_photos(
-        found, cards.sizes(place, [photo.member for photo in found.photos])) | {
-        "split": split, "skipped": list(found.problems), "source": entry.get("url", str(place)),
-        "licence": NOT_STATED, "citation": NOT_STATED}
-    save(folder, found, card, [""] * len(found.photos))
-    return card
-
-
-def ready(folder: Path, classes: int) -> dict | None:
-    """The card of photos that are complete, else None."""
-    try:
-        card, labels = arrays.read_card(folder), arrays.load_labels(folder)
-    except UserError:
-        return None
-    whole = len(card["classes"]) == classes and all(
-        len(labels[split]) == card[split] for split in labels)
-    if whole:
-        print(f"{card['name']}: already there")
-    return card if whole else None
-
-
-def save(folder: Path, found: photos.Collection, card: dict, archives: list[str]) -> None:
-    """The labels, the list of photos, and last the card, which says that all is there."""
-    (folder / "card.json").unlink(missing_ok=True)
-    for split in ("train", "test"):
-        content = io.BytesIO()
-        np.save(content, np.array([photo.label for photo in found.photos if photo.split == split],
-                                  np.int64))
-        files.write_bytes(folder / f"{split}_labels.npy", content.getbuffer())
-    files.write_csv(folder / "index.csv", ("split", "label", "archive", "member", "sha256"), (
-        (photo.split, photo.label, archive, photo.member, photo.sha256)
-        for photo, archive in zip(found.photos, archives, strict=True)))
-    files.write_json(folder / "card.json", card)
+        cards.warn(fetch.fetch(name, entry, DATA / name, ROOT / DATA / name))
 
 
 if __name__ == "__main__":

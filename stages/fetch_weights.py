@@ -1,8 +1,9 @@
-"""plan/weights.yaml -> weights/NAME.safetensors, checked by digest. What is there stays."""
+"""plan/weights.yaml -> weights/NAME.safetensors, checked by digest. What is there stays; what is in
+weights/ beside stages/ is copied from there."""
 
 from pathlib import Path
 
-import _source  # noqa: F401
+from _source import ROOT
 from unfreeze import files, models
 from unfreeze.data import sources
 from unfreeze.errors import run_stage
@@ -24,6 +25,10 @@ def fetch(file: Path, facts) -> None:
     """Official weights."""
     if official.is_there(file, facts):
         print(f"{facts.name}: already there, digest checked")
+        return
+    if official.is_there(ROOT / file, facts):
+        files.write_bytes(file, (ROOT / file).read_bytes())
+        print(f"{facts.name}: copied from {ROOT / file}, digest checked")
         return
     content = sources.obtain(facts.asset, lambda source: official.read(source, facts))
     files.write_bytes(file, content)

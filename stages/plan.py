@@ -1,5 +1,5 @@
 """params.yaml -> plan/: the settled runs, the datasets, maps, weights and subsets they need, and
-what they are held against (claims, budget, reported numbers);
+what they are held against (claims, budget, reported numbers), and what is declared and not run;
 compared/pairs.yaml: which runs are compared layer by layer."""
 
 from pathlib import Path
@@ -23,6 +23,7 @@ def main() -> None:
         files.write_yaml(folder / "claims.yaml", plan.claims)
         files.write_yaml(folder / "budget.yaml", plan.budget)
         files.write_yaml(folder / "reported.yaml", plan.reported)
+        files.write_yaml(folder / "not_run.yaml", plan.not_run)
     files.write_yaml(Path("compared/pairs.yaml"), plan.compare)
     print(f"{len(plan.runs)} runs: {', '.join(plan.runs)}")
 

@@ -25,7 +25,8 @@ def main() -> None:
         file.unlink()
     scored = estimates.read_runs(plan, Path("runs"))
     own = estimates.intervals(scored)
-    judged = verdicts.judge(files.read_yaml(PLAN / "claims.yaml"), scored)
+    not_run = files.read_yaml(PLAN / "not_run.yaml")
+    judged = verdicts.judge(files.read_yaml(PLAN / "claims.yaml"), scored, not_run)
     candidates = budget.recommend(scored, files.read_yaml(PLAN / "budget.yaml"), own)
 
     with files.whole_folder(Path("metrics")) as folder:
@@ -42,7 +43,7 @@ def main() -> None:
         ("scores", tables.SCORES, tables.score_rows(runs, own)),
         ("claims", verdicts.CLAIMS, verdicts.claim_rows(judged)),
         ("reported", verdicts.REPORTED,
-         verdicts.reported_rows(files.read_yaml(PLAN / "reported.yaml"), own)),
+         verdicts.reported_rows(files.read_yaml(PLAN / "reported.yaml"), own, not_run)),
         ("recommendation", budget.RECOMMENDATION, budget.recommendation_rows(candidates)),
         ("pareto", budget.PARETO, budget.pareto_rows(scored, own)),
         ("learning_curves", tables.CURVES, tables.curve_rows(runs)),

@@ -648,6 +648,60 @@ def test_reported_numbers_belong_to_a_run():
     message(params({"mine": {"reportd": 90}}), "runs.mine.reportd", "did you mean 'reported'")
 
 
+ABSENT = {"why": "no\nweights", "model": "vit_b_16", "image_size": "weights", "reported": 98.4}
+
+
+def test_runs_that_are_not_run_change_nothing_but_what_may_be_claimed():
+    runs = {"base": {}, "early": {"freeze": "early"}}
+    without = config.resolve(params(runs))
+    plan = config.resolve(params(runs, not_run={"vit": ABSENT, "vgg": {"why": "slow"}}, claims=[
+        "vit > base", "v* > early", "base > [early, vgg]"]))
+    assert plan.not_run == {
+        "vit": {"why": "no weights", "changes": {"model": "vit_b_16", "image_size": "weights"}},
+        "vgg": {"why": "slow", "changes": {}}}
+    assert plan.reported == {"vit": {"accuracy": 98.4}} and len(plan.claims) == 3
+    for part in ("runs", "datasets", "maps", "weights", "subsets", "compare"):
+        assert getattr(plan, part) == getattr(without, part)
+    assert without.not_run == config.resolve(params(runs, not_run=None)).not_run == {}
+
+
+def test_what_is_not_run_needs_no_files():
+    plan = config.resolve(params(not_run={
+        name: {"why": "not here"} | own for name, own in {
+            "mine": {"init": "no/such/model.pth"}, "photos": {"dataset": "no/such/folder"},
+            "birds": {"dataset": "cub200", "image_size": 224}}.items()}))
+    assert list(plan.not_run) == ["mine", "photos", "birds"]
+    assert list(plan.datasets) == ["cifar10"]
+
+
+@pytest.mark.parametrize(("entries", "words"), [
+    ({"base": {"why": "w"}}, ["not_run.base: is under runs too"]),
+    ({"vit": {"model": "vit_b_16"}}, ["not_run.vit: says no `why`"]),
+    ({"vit": None}, ["not_run.vit: says no `why`"]),
+    ({"vit": {"why": " "}}, ["not_run.vit.why: ' ' is not allowed", "text"]),
+    ({"vit": {"why": True}}, ["not_run.vit.why: True"]),
+    ({"a.b": {"why": "w"}}, ["not_run: 'a.b' is no name for a run"]),
+    ({"vit": ABSENT | {"modle": "cnn"}}, ["not_run.vit.modle: unknown knob", "'model'"]),
+    ({"vit": ABSENT | {"model": "vit_b_61"}}, ["not_run.vit.model: ", "'vit_b_16'"]),
+    ({"vit": ABSENT | {"image_size": 100}}, ["not_run.vit.image_size: 100", "multiples of 16"]),
+    ({"vit": ABSENT | {"freeze": ["stge1"]}}, ["not_run.vit.freeze: 'stge1'", "'stage1'"]),
+    ({"vit": ABSENT | {"momentum": 0.5}}, ["not_run.vit.momentum: has no effect"]),
+    ({"vit": ABSENT | {"dataset": "cifra10"}}, ["not_run.vit.dataset: 'cifra10'"]),
+    ({"vit": ABSENT | {"reported": 101}}, ["not_run.vit.reported.accuracy: 101"]),
+    (["vit"], ["not_run: ['vit'] is not allowed", "mapping", "why"]),
+])
+def test_bad_runs_that_are_not_run_are_named(entries, words):
+    message(params(not_run=entries), *words)
+
+
+def test_sections_with_runs_that_are_not_run():
+    absent = {"not_run": {"vit": ABSENT}}
+    message(params(**absent, claims=["vot > base"]), "'vot' is no run", "'vit'")
+    message(params(**absent, compare={"pair": ["base", "vit"]}),
+            "compare.pair: vit is under not_run")
+    message(params({"base": {"why": "w"}}), "runs.base.why: unknown knob")
+
+
 def test_config_imports_no_torch():
     # `plan` must answer at once.
     check = "import sys, unfreeze.config; sys.exit('torch' in sys.modules)"

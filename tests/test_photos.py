@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from unfreeze import environment
 from unfreeze.data import photos
@@ -197,6 +197,28 @@ def test_photos_stand_upright(kind, orientation):
 
 def test_damaged_metadata_does_not_make_a_broken_photo():
     content = saved(picture(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(5))
+    assert decoded(content).shape == (30, 40, 3) and pixels.check(content) == ""
+
+
+@pytest.mark.parametrize(("exif", "error"), [
+    (b"MM\0+\0\0", struct.error), (b"no TIFF directory", SyntaxError)])
+def test_damaged_exif_does_not_make_a_broken_photo(exif, error):
+    content = saved(picture(), "WEBP", exif=exif)
+    with pytest.raises(error), Image.open(io.BytesIO(content)) as image:
+        image.getexif()
+    assert decoded(content).shape == (30, 40, 3) and pixels.check(content) == ""
+
+
+@pytest.mark.parametrize(("chunk", "error"), [
+    (b"exif\0\0" + zlib.compress(b"text"), TypeError),
+    (b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n4\nno hex"), ValueError)])
+def test_damaged_exif_in_text_chunks_does_not_make_a_broken_photo(chunk, error):
+    info = PngImagePlugin.PngInfo()
+    info.add(b"zTXt", chunk)
+    content = saved(picture(), "PNG", pnginfo=info)
+    with pytest.raises(error), Image.open(io.BytesIO(content)) as image:
+        image.load()
+        image.getexif()
     assert decoded(content).shape == (30, 40, 3) and pixels.check(content) == ""
 
 

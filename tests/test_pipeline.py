@@ -175,12 +175,15 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Now better explained. ', 1) + "\n# a comment\n")
     project.edit("params.yaml", "  other_model: {model: tiny_b, init: scratch, freeze: none}\n", "")
+    project.edit("params.yaml", "claims:\n", "not_run:\n  absent: {model: tiny_b, reported: 70, "
+                 "why: no weights at hand}\nclaims:\n  - base > a*\n")
     assert ran(project.run("dvc", "repro", "summarize"), "train") == set()
     assert recipes(project) == {run: before[run] for run in RUNS - {"other_model"}}
     assert not any("other_model" in path.name for path in project.folder.glob("metrics/**/*"))
     assert not (project.folder / "runs" / "other_model").exists()
     for path in project.folder.glob("plots/*.csv"):
         assert "other_model" not in path.read_text(), path
+    assert "absent was not run" in (project.folder / "plots" / "claims.csv").read_text()
 
 
 @pytest.mark.slow
@@ -289,3 +292,23 @@ def test_a_bad_download_never_becomes_an_output(mirror, tmp_path):
     project.run("dvc", "repro", "fetch-data", "fetch-weights")
     assert (project.folder / "data" / "tiny").exists()
     assert list((project.folder / "weights").glob("*"))
+
+
+def test_a_study_takes_what_the_project_has_and_leaves_the_project_up_to_date(project):
+    folder = project.folder / "studies" / "own" / "small"
+    folder.mkdir(parents=True)
+    text = (project.folder / "dvc.yaml").read_text()
+    (folder / "dvc.yaml").write_text(text.replace("{root: .}", "{root: ../../..}", 1))
+    (folder / "params.yaml").write_text((project.folder / "params.yaml").read_text())
+    home = project.environment.pop("UNFREEZE_MIRROR")  # nothing can be fetched
+    try:
+        output = project.run("dvc", "repro", "studies/own/small/dvc.yaml:pin")
+    finally:
+        project.environment["UNFREEZE_MIRROR"] = home
+    assert set(re.findall(r"^(\w+): copied from", output, re.MULTILINE)) == {"tiny", "tiny_a"}
+    own = {path.stem: path.read_text() for path in (folder / "recipes").glob("*.yaml")}
+    assert own == recipes(project)
+    seen = project.run("git", "status", "--porcelain", "--untracked-files=all")
+    assert {line[3:] for line in seen.splitlines()} == {f"studies/own/small/{name}" for name in (
+        "dvc.yaml", "dvc.lock", "params.yaml", *(f"recipes/{run}.yaml" for run in RUNS))}
+    assert "Running stage" not in project.run("dvc", "repro", "--dry")

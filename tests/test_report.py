@@ -58,6 +58,22 @@ def test_recommendation_of_a_best_run_that_stands_alone():
     assert "Not distinguishable" not in said and "**base**" not in said
 
 
+def test_recommendation_of_the_only_run():
+    (lora,) = [row | {"tied": "yes", "recommended": "yes"}
+               for row in study().rows["recommendation"] if row["run"] == "lora"]
+    alone = {"plan": {"lora": settled(tune="lora")},
+             "details": {"lora": study().details["lora"]}}
+    for budget_given, why in (({}, "it is the only run."),
+                              ({"seconds": 15}, "it is the only run within the budget.")):
+        said = section(study(recommendation=[lora], budget=budget_given, costs=study().rows[
+            "costs"][1:2], accuracy=study().rows["accuracy"][:1], **alone), "Recommendation")
+        assert f"- Why: {why}\n" in said + "\n" and "tied" not in said
+    over = [row | {"within_budget": "no", "over": "seconds 28 s of 15 s"}
+            if row["run"] == "base" else row for row in _recommended(recommended="yes")]
+    assert "it is the only run within the budget that finished." in section(
+        study(recommendation=over), "Recommendation")
+
+
 def test_recommendation_without_a_budget():
     said = section(study(budget={}), "Recommendation")
     assert "No budget is set" in said and "within the budget" not in said
@@ -95,6 +111,23 @@ def test_no_claims_and_no_reported_numbers():
     whole = study(claims=[], reported=[])
     assert "None are made" in section(whole, "Claims")
     assert "claims.svg" not in text(whole) and "Reported" not in text(whole)
+
+
+def test_runs_that_were_not_run_are_listed_with_why():
+    assert "Not run here" not in text(study())
+    absent = [{"run": "vit", "metric": metric, "ours": "", "low": "", "high": "",
+               "reported": number, "difference": "", "within": "not run"}
+              for metric, number in (("accuracy", "98.4"), ("cross_entropy", "0.25"))]
+    whole = study(reported=[*study().rows["reported"], *absent], not_run={
+        "vit": {"why": "its weights cannot be had", "changes": {"model": "vit_b_16", "lr": 0.1}},
+        "again": {"why": "needs a GPU", "changes": {}}})
+    said = section(whole, "Not run here")
+    assert said.startswith("2 runs of this question") and "`not_run:`" in said
+    assert table(said)[2:] == [
+        ["vit", "model: vit_b_16, lr: 0.1", "accuracy 98.4, cross entropy 0.25",
+         "its weights cannot be had"], ["again", "the defaults", "-", "needs a GPU"]]
+    assert table(section(whole, "Reported numbers beside ours"))[3] == [
+        "vit", "accuracy", "98.40", "-", "-", "-", "not run"]
 
 
 def test_results_mark_one_seed_and_failed_runs():

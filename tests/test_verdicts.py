@@ -31,8 +31,9 @@ def run(share=0.5, random=0, seeds=(1, 2), test_set="same", failed=None, seed_sp
     return Run(test_set, COST | cost, tuple(seeds), scores, failed)
 
 
-def judge(runs, *claims):
-    return verdicts.judge([{"claim": claim, "note": ""} for claim in claims], runs)
+def judge(runs, *claims, not_run=()):
+    return verdicts.judge([{"claim": claim, "note": ""} for claim in claims], runs,
+                          {name: {"why": "needs a GPU"} for name in not_run})
 
 
 GOOD, FAIR, LIKE, POOR = run(0.9, 1), run(0.6, 2), run(0.6, 3), run(0.3, 4)
@@ -119,7 +120,9 @@ def test_runs_on_other_images_are_not_compared():
         NOT_COMPARABLE, NOT_COMPARABLE, CONTRADICTED, HOLDS, HOLDS]
     assert found[0].comparisons[0].why == "good and far were tested on different images"
     assert found[0].p is None and found[0].comparisons[0].effect is None
-    assert found[3].p_corrected == 2 * found[3].p  # of two tested claims
+    assert found[3].p_corrected == 3 * found[3].p  # of three tested claims
+    # The comparison that can be made is made.
+    assert [part.verdict for part in found[1].comparisons] == [NOT_COMPARABLE, HOLDS]
 
 
 def test_runs_without_a_common_seed_are_not_compared():
@@ -137,8 +140,44 @@ def test_failed_run_is_not_computed_and_disturbs_nothing():
     assert found[0].comparisons[0].why == "broken failed: the logits of seed 1 are not finite"
     (several,) = judge(runs, "good > [fair, broken]")
     assert [(part.verdict, part.why[:6]) for part in several.comparisons] == [
-        (NOT_COMPUTED, ""), (NOT_COMPUTED, "broken")]
+        (HOLDS, ""), (NOT_COMPUTED, "broken")]
+    assert several.verdict == NOT_COMPUTED
     assert found[2] == judge(RUNS, "good > fair")[0]
+
+
+@pytest.mark.parametrize(("claim", "verdict", "parts"), [
+    ("good > vit", NOT_COMPUTED, [NOT_COMPUTED]),
+    ("good > [poor, vit]", NOT_COMPUTED, [HOLDS, NOT_COMPUTED]),  # so far, but not as a whole
+    ("good > [vit, fair] > poor", NOT_COMPUTED, [NOT_COMPUTED, HOLDS, NOT_COMPUTED, HOLDS]),
+    ("poor > [vit, good]", CONTRADICTED, [NOT_COMPUTED, CONTRADICTED]),
+    ("fair > [like, vit]", NOT_COMPUTED, [OPEN, NOT_COMPUTED]),
+    ("good > v*", NOT_COMPUTED, [NOT_COMPUTED]),
+    ("gap(good, vit) > gap(fair, poor)", NOT_COMPUTED, [NOT_COMPUTED]),
+    # Nothing is counted of what was not run.
+    ("vit.flops > [good, fair]", NOT_COMPUTED, [NOT_COMPUTED] * 2),
+    ("fair.seconds < [good, vit]", NOT_COMPUTED, [OPEN, NOT_COMPUTED]),
+    ("2 * fair.seconds < [good, vit]", CONTRADICTED, [CONTRADICTED, NOT_COMPUTED])])
+def test_what_was_not_run_is_not_computed_and_the_rest_is_judged(claim, verdict, parts):
+    (found,) = judge(RUNS, claim, not_run=["vit"])
+    assert (found.verdict, [part.verdict for part in found.comparisons]) == (verdict, parts)
+    assert {part.why for part in found.comparisons if part.verdict == NOT_COMPUTED} == {
+        "vit was not run: needs a GPU"}
+    if verdict == NOT_COMPUTED:
+        assert found.p is None and found.p_corrected is None and not found.advice
+
+
+def test_what_can_be_judged_of_a_claim_is_corrected_as_a_claim():
+    others = ["fair > like", "fair > poor"]
+    partial = judge(RUNS, "poor > [vit, good, like]", *others, not_run=["vit"])
+    whole = judge(RUNS, "poor > [good, like]", *others)
+    assert partial[0].comparisons[1:] == whole[0].comparisons
+    assert (partial[0].p, partial[0].p_corrected) == (whole[0].p, whole[0].p_corrected)
+    assert partial[1:] == whole[1:]
+    # One that holds as far as it goes takes its part of the correction too.
+    assert judge(RUNS, "good > [vit, poor]", *others, not_run=["vit"])[1:] == judge(
+        RUNS, "good > poor", *others)[1:]
+    # What cannot be judged at all takes none.
+    assert judge(RUNS, "good > vit", *others, not_run=["vit"])[1:] == judge(RUNS, *others)
 
 
 def test_identical_runs_are_not_distinguishable():
@@ -232,17 +271,18 @@ def test_tables_and_quality_file_of_claims():
         "comparisons": [{"text": "good > poor", "verdict": CONTRADICTED, "effect": 0, "low": None,
                          "high": None}]}
     assert json.dumps(kept) == json.dumps(verdicts.claim_metrics(judge(runs, *claims)))
-    assert verdicts.claim_rows([]) == [] and verdicts.judge([], runs) == []
+    assert verdicts.claim_rows([]) == [] and verdicts.judge([], runs, {}) == []
 
 
 def test_reported_numbers_beside_ours():
     own = estimates.intervals(RUNS | {"broken": run(failed="why")})
     mean, low = own["good"]["accuracy"].mean, own["good"]["accuracy"].low
     rows = [dict(zip(verdicts.REPORTED, row, strict=True)) for row in verdicts.reported_rows(
-        {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5}, "fair": {"accuracy": 60}},
-        own)]
+        {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5}, "fair": {"accuracy": 60},
+         "vit": {"accuracy": 98.4}}, own, {"vit": {"why": "needs a GPU"}})]
     assert [(row["run"], row["within"]) for row in rows] == [
-        ("good", "no"), ("broken", "failed"), ("fair", "yes")]
+        ("good", "no"), ("broken", "failed"), ("fair", "yes"), ("vit", "not run")]
+    assert rows[3]["ours"] is rows[3]["difference"] is None and rows[3]["reported"] == 98.4
     assert rows[0]["difference"] == pytest.approx(mean - low + 0.1, abs=1e-3)
 
 

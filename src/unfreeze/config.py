@@ -33,6 +33,7 @@ from unfreeze.scoring.costs import COSTS
 from unfreeze.tuning import rules
 
 SECTIONS = ("runs", "compare", "claims", "budget")
+NOT_RUN = "not_run"  # a section that may be left out
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Plan:
         claims: [{"claim": text, "note": text, perhaps empty}], each claim readable by
             scoring.claims.
         budget: {cost: the most that is allowed, in the unit of scoring.costs}.
-        reported: {run: {metric: number that somebody reported}}.
+        reported: {run: {metric: number that somebody reported}}, those that are not run included.
+        not_run: {run that is declared and not run: {"why": text, "changes": its own overrides}}.
     """
 
     runs: dict[str, dict]
@@ -63,6 +65,7 @@ class Plan:
     claims: list[dict[str, str]]
     budget: dict[str, float]
     reported: dict[str, dict[str, float]]
+    not_run: dict[str, dict]
 
 
 def resolve(params: Any, file: str = "params.yaml") -> Plan:
@@ -79,12 +82,12 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
         raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
     params = {key: value if key in ("compare", "claims") else _numbers(value)
               for key, value in params.items()}
-    known = [*KNOBS, *SECTIONS]
+    known = [*KNOBS, *SECTIONS, NOT_RUN]
     for key in params:
         if key not in known:
             raise UserError(f"{file}: {key}: unknown knob{nearest(key, known)}; "
                             f"allowed: {', '.join(known)}")
-    for key in known:
+    for key in [*KNOBS, *SECTIONS]:
         if key not in params:
             what = KNOBS[key].allowed if key in KNOBS else _SECTION_TEXT[key]
             raise UserError(f"{file}: {key} is missing; add it: {what}")
@@ -94,22 +97,17 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     if not isinstance(params["runs"], dict) or not params["runs"]:
         raise UserError(f"{file}: runs: must be a mapping with at least one run, such as "
                         "`base: {}`")
-    runs, reported, found = {}, {}, {}
+    found = {}
 
     def facts_of(dataset: str, skip_broken: bool) -> own_data.Facts:
         if (dataset, skip_broken) not in found:  # it may have to be read
             found[dataset, skip_broken] = own_data.facts_of(dataset, skip_broken)
         return found[dataset, skip_broken]
 
-    for run, overrides in params["runs"].items():
-        _check_name(f"{file}: runs", run, "a run")
-        own = overrides if overrides is not None else {}
-        # What others reported is no knob: it changes nothing of the run.
-        knobs = ({key: value for key, value in own.items() if key != "reported"}
-                 if isinstance(own, dict) else own)
-        runs[run] = _settle(file, run, defaults, knobs, facts_of)
-        if knobs != own:
-            reported[run] = _reported(f"{file}: runs.{run}.reported", own["reported"], runs[run])
+    runs, reported = _runs(file, "runs", params["runs"], defaults, facts_of)
+    why, entries = _reasons(f"{file}: {NOT_RUN}", params.get(NOT_RUN), runs)
+    absent, reported_too = _runs(file, NOT_RUN, entries, defaults, _facts_without_files)
+    named = runs | absent
     return Plan(
         runs=runs,
         datasets=dict(sorted((facts.name, facts.entry) for facts in found.values())),
@@ -120,10 +118,11 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
             for run in runs.values()
             for seed, file in run["subsets"].items()
         },
-        compare=_pairs(file, params["compare"], runs),
-        claims=_claims(f"{file}: claims", params["claims"], runs),
+        compare=_pairs(file, params["compare"], runs, absent),
+        claims=_claims(f"{file}: claims", params["claims"], named),
         budget=_budget(f"{file}: budget", params["budget"]),
-        reported=reported,
+        reported=reported | reported_too,
+        not_run={run: {"why": why[run], "changes": own["changes"]} for run, own in absent.items()},
     )
 
 
@@ -132,7 +131,53 @@ _SECTION_TEXT = {"runs": "a mapping of run names to overrides",
                             "{tuned_and_scratch: [base, scratch]}, or {}",
                  "claims": "a list of claims about runs, such as [base > scratch], or []",
                  "budget": "a mapping of costs to the most that is allowed, such as "
-                           "{seconds: 60, stored_bytes: 1.0e+6}, or {}"}
+                           "{seconds: 60, stored_bytes: 1.0e+6}, or {}",
+                 NOT_RUN: "a mapping of run names to what runs have and why they are not run, such "
+                          "as {large: {why: needs a GPU, model: vit_b_16}}, or left out"}
+
+
+def _runs(file: str, section: str, entries: dict, defaults: dict,
+          facts_of: Callable) -> tuple[dict[str, dict], dict[str, dict[str, float]]]:
+    """The runs of a section settled, and what others reported of them."""
+    runs, reported = {}, {}
+    for run, overrides in entries.items():
+        _check_name(f"{file}: {section}", run, "a run")
+        own = overrides if overrides is not None else {}
+        # What others reported is no knob: it changes nothing of the run.
+        knobs = ({key: value for key, value in own.items() if key != "reported"}
+                 if isinstance(own, dict) else own)
+        runs[run] = _settle(file, section, run, defaults, knobs, facts_of)
+        if knobs != own:
+            reported[run] = _reported(f"{file}: {section}.{run}.reported", own["reported"],
+                                      runs[run])
+    return runs, reported
+
+
+def _reasons(where: str, given: Any, runs: dict[str, dict]) -> tuple[dict[str, str], dict]:
+    """Why each run is not run, and the entries without that, as a section of runs has them."""
+    if given is None:
+        return {}, {}
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: {given!r} is not allowed; it must be {_SECTION_TEXT[NOT_RUN]}")
+    why, entries = {}, {}
+    for run, entry in given.items():
+        if run in runs:
+            raise UserError(f"{where}.{run}: is under runs too; leave it out of one of them")
+        if not isinstance(entry, dict) or "why" not in entry:
+            raise UserError(f"{where}.{run}: says no `why`; add it, as in {{why: needs a GPU}}")
+        text = entry["why"]
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{where}.{run}.why: {text!r} is not allowed; it must be a text")
+        why[run] = " ".join(text.split())
+        entries[run] = {key: value for key, value in entry.items() if key != "why"}
+    return why, entries
+
+
+def _facts_without_files(dataset: str, skip_broken: bool) -> own_data.Facts:
+    """Of a run that is not run, whose images need not be there."""
+    if own_data.is_own(dataset):
+        return own_data.Facts(dataset, {"kind": "photos"})
+    return own_data.facts_of(dataset, skip_broken)
 
 
 def _maps(runs: dict[str, dict]) -> dict[str, dict]:
@@ -154,7 +199,8 @@ def _check_name(where: str, name: Any, what: str) -> None:
                         "and _ (in quotes if it is a number, or a word such as yes or no)")
 
 
-def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]:
+def _pairs(file: str, pairs: Any, runs: dict[str, dict],
+           absent: dict[str, dict]) -> dict[str, list[str]]:
     if not isinstance(pairs, dict):
         raise UserError(f"{file}: compare: {pairs!r} is not allowed; it must be "
                         f"{_SECTION_TEXT['compare']}")
@@ -164,6 +210,9 @@ def _pairs(file: str, pairs: Any, runs: dict[str, dict]) -> dict[str, list[str]]
         if not is_names(pair) or len(pair) != 2 or pair[0] == pair[1]:
             raise UserError(f"{where}: {pair!r} is not allowed; it must be a list of two runs")
         for run in pair:
+            if run in absent:
+                raise UserError(f"{where}: {run} is under {NOT_RUN}, so there is no model of it; "
+                                "leave the pair out")
             if run not in runs:
                 raise UserError(f"{where}: {run!r} is no run{nearest(run, runs)}; allowed: "
                                 f"{', '.join(runs)}")
@@ -234,27 +283,29 @@ def _reported(where: str, given: Any, run: dict) -> dict[str, float]:
     return given
 
 
-def _settle(file: str, name: str, defaults: dict, overrides: Any, facts_of: Callable) -> dict:
-    """One run: every knob (`dataset` as the name of its folder in data/), and besides them
-    `changes` (its own overrides), `classes` (how many; None when the dataset is to be fetched
-    first), `training` (its phases settled, each with its table of rules.part_table), `weights`
-    (name or None) and their `source` (as in Plan), `normalization` (mean and std per channel; None:
-    those of the map), `transform` (how images become what the model sees), `map` (of photos; else
-    None) and `subsets` ({seed: index file})."""
-    where = f"{file}: runs.{name}"
+def _settle(file: str, section: str, name: str, defaults: dict, overrides: Any,
+            facts_of: Callable) -> dict:
+    """One run of a section, `runs` or `not_run` (whose checkpoint need not be there): every knob
+    (`dataset` as the name of its folder in data/), and besides them `changes` (its own overrides),
+    `classes` (how many; None when the dataset is to be fetched first), `training` (its phases
+    settled, each with its table of rules.part_table), `weights` (name or None) and their `source`
+    (as in Plan), `normalization` (mean and std per channel; None: those of the map), `transform`
+    (how images become what the model sees), `map` (of photos; else None) and `subsets`
+    ({seed: index file})."""
+    where = f"{file}: {section}.{name}"
     if not isinstance(overrides, dict):
         raise UserError(f"{where}: {overrides!r} is not allowed; it must be a mapping of knobs to "
                         "values, {} for none")
     for key, value in overrides.items():
         if key not in KNOBS:
-            known = [*KNOBS, "reported"]
+            known = [*KNOBS, "reported", *["why"] * (section == NOT_RUN)]
             raise UserError(f"{where}.{key}: unknown knob{nearest(key, known)}; "
                             f"allowed: {', '.join(known)}")
         check(f"{where}.{key}", KNOBS[key], value)
     run = defaults | overrides
 
     def place(key: str) -> str:
-        return f"{where}.{key}" if key in overrides else f"{file}: {key} (of runs.{name})"
+        return f"{where}.{key}" if key in overrides else f"{file}: {key} (of {section}.{name})"
 
     facts = _named(place("model"), lambda: models.facts_of(run["model"]))
     dataset = _named(place("dataset"), lambda: facts_of(
@@ -277,6 +328,8 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any, facts_of: Call
         _named(place("test_fraction"), lambda: subsets.check(
             dataset.test, dataset.classes, run["test_fraction"], 0))
     _check_combinations(run, facts, place)
+    if section != NOT_RUN:
+        _check_checkpoint(run, place)
     if not run["epochs"]:
         _check_as_it_is(run, facts, dataset.classes, place)
     phases = _phases(run, facts, overrides, place)
@@ -285,7 +338,7 @@ def _settle(file: str, name: str, defaults: dict, overrides: Any, facts_of: Call
         raise UserError(f"{where}.skip_broken: has no effect with dataset: {run['dataset']}, whose "
                         "files are verified; leave it out")
 
-    source = _source(run, weights)
+    source = _source(run, weights) if section != NOT_RUN else None
     statistics = (images.mean, images.std) if run["normalize"] == "weights" else (
         dataset.mean, dataset.std)
     transform = {
@@ -370,11 +423,6 @@ def _check_sizes(run: dict, facts: Model, images: Weights | None, place: Callabl
 
 def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
     """What cannot go together, whoever set it."""
-    if _is_path(run["init"]):
-        path = Path(run["init"])
-        if path.suffix not in own.SUFFIXES or not os.access(path, os.R_OK) or path.is_dir():
-            raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
-                            f"allowed: an existing {', '.join(own.SUFFIXES)} file")
     if run["tune"] == "tinytl" and not facts.residual_blocks:
         raise UserError(f"{place('tune')}: tinytl has no place in {run['model']}: its branches sit "
                         "beside residual blocks with BatchNorm; choose bias or lora")
@@ -392,6 +440,14 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
             run["per_class"], run["validation"]) == run["per_class"]:
         raise UserError(f"{place('validation')}: {run['validation']} leaves none of per_class: "
                         f"{run['per_class']} to train on; choose a smaller one")
+
+
+def _check_checkpoint(run: dict, place: Callable) -> None:
+    path = Path(run["init"])
+    if _is_path(run["init"]) and (
+            path.suffix not in own.SUFFIXES or not os.access(path, os.R_OK) or path.is_dir()):
+        raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
+                        f"allowed: an existing {', '.join(own.SUFFIXES)} file")
 
 
 def _check_as_it_is(run: dict, facts: Model, classes: int | None, place: Callable) -> None:

@@ -41,6 +41,7 @@ class Study:
         details: {run: metrics/details/RUN.json}.
         rows: {name of TABLES: rows of plots/NAME.csv}.
         cards: {dataset: data/NAME/card.json}.
+        not_run: {run that is declared and not run: {"why", "changes"}}, plan/not_run.yaml.
     """
 
     plan: dict[str, dict]
@@ -49,6 +50,7 @@ class Study:
     details: dict[str, dict]
     rows: dict[str, list[dict[str, str]]]
     cards: dict[str, dict] = field(default_factory=dict)
+    not_run: dict[str, dict] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -73,6 +75,7 @@ def read(root: Path) -> Study:
         rows={name: files.read_csv(root / f"plots/{name}.csv") for name in TABLES},
         cards={name: files.read_json(root / f"data/{name}/card.json")
                for name in sorted({settled["dataset"] for settled in plan.values()})},
+        not_run=files.read_yaml(root / "plan/not_run.yaml"),
     )
 
 
@@ -85,9 +88,9 @@ def sections(study: Study) -> list[Section]:
     """The report's sections, what readers ask first at the top; those with nothing to say are left
     out."""
     found = [recommendation(study), claims(study), reported(study), results(study),
-             other_scores(study), matched(study), costs(study), fractions(study), mistakes(study),
-             calibration(study), movement(study), similarity(study), images.section(study.cards),
-             what_was_run(study), how_sure()]
+             not_run(study), other_scores(study), matched(study), costs(study), fractions(study),
+             mistakes(study), calibration(study), movement(study), similarity(study),
+             images.section(study.cards), what_was_run(study), how_sure()]
     return [section for section in found if section.blocks]
 
 
@@ -126,7 +129,9 @@ def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tup
     """
     chosen = next(row for row in rows if row["recommended"] == "yes")
     tied = [row for row in rows if row["tied"] == "yes" and row is not best]
-    if not tied:
+    if sum(row["within_budget"] == "yes" for row in rows) == 1:
+        why = f"it is the only run{within}{' that finished' if study.failed else ''}."
+    elif not tied:
         why = (f"it has the highest accuracy{within}, and no other run{within} that could be "
                "compared with it is tied with it.")
     elif chosen is best:
@@ -227,6 +232,26 @@ def results(study: Study) -> Section:
              "the backward pass of a batch, counted in float32. Training time: of one seed, "
              "without validation and testing, on the machine named below."),
         Picture("accuracy.svg", "Test accuracy of all runs with 95 % intervals"),
+    ])
+
+
+def not_run(study: Study) -> Section:
+    """Runs that are part of the question and were left out."""
+    name = "Not run here"
+    if not study.not_run:
+        return Section(name)
+    reported: dict[str, list[str]] = {}
+    for row in study.rows["reported"]:
+        reported.setdefault(row["run"], []).append(
+            f"{row['metric'].replace('_', ' ')} {row['reported']}")
+    return Section(name, [
+        line(f"{_count(len(study.not_run), 'run')} of this question, declared under ",
+             Code("not_run:"), " in params.yaml. Comparisons with them are not computed; the other "
+             "comparisons of such a claim are judged, and may contradict it, but it does not hold "
+             "before all of them do."),
+        Table("runs that were not run", ("run", "what it changes", "reported", "why"), [
+            (run, _changes_text(own["changes"]), ", ".join(reported.get(run, ["-"])), own["why"])
+            for run, own in study.not_run.items()]),
     ])
 
 
@@ -513,7 +538,10 @@ def _accuracy(study: Study, row: dict[str, str]) -> str:
 
 
 def _changes(study: Study, run: str) -> str:
-    changes = study.plan[run]["changes"]
+    return _changes_text(study.plan[run]["changes"])
+
+
+def _changes_text(changes: dict) -> str:
     return tables.changes_text({key: value for key, value in changes.items() if key != "seeds"})
 
 

@@ -7,6 +7,10 @@ comparisons have K chances of (Bonferroni). The smaller of the two, doubled, is 
 Holm's correction makes it that of one among all claims that are tested: in at most 5 of 100 studies
 is any verdict wrong that says more than "not distinguishable".
 
+A comparison that cannot be made (its run was not run, or failed, or saw other images) leaves the
+others of its claim, which are judged as if they were the claim. They may contradict it; nothing
+makes it hold.
+
 Costs are not tested. Those that are counted are compared as they are. Those that are measured are
 measured once a run, so what differs by less than NOISE is not distinguishable.
 """
@@ -15,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from unfreeze.reporting.estimates import Run, Sum, common_seeds, effects
 from unfreeze.scoring import claims, statistics
-from unfreeze.scoring.claims import Claim, Comparison
+from unfreeze.scoring.claims import Comparison
 from unfreeze.scoring.costs import COSTS, Cost
 from unfreeze.scoring.metrics import METRICS
 from unfreeze.scoring.statistics import Effect
@@ -60,7 +64,8 @@ class Verdict:
         claim, note: as in params.yaml.
         quantity, unit: of what is compared.
         verdict: HOLDS, CONTRADICTED, OPEN, NOT_COMPARABLE or NOT_COMPUTED.
-        p, p_corrected: two-sided; None where nothing was tested.
+        p, p_corrected: two-sided, of its comparisons that were tested; None where none was, or
+            where the claim's verdict does not rest on them (NOT_COMPARABLE, NOT_COMPUTED).
         comparisons: a finding for each.
         advice: what would probably decide it; "" where it is decided, or cannot be.
     """
@@ -76,56 +81,67 @@ class Verdict:
     advice: str
 
 
-def judge(given: list[dict[str, str]], runs: dict[str, Run]) -> list[Verdict]:
+def judge(given: list[dict[str, str]], runs: dict[str, Run],
+          not_run: dict[str, dict]) -> list[Verdict]:
     """A verdict for each claim, in the order given.
 
     Args:
         given: content of plan/claims.yaml.
         runs: all runs of the study; those that no claim names tell about the spread over seeds.
+        not_run: content of plan/not_run.yaml.
     """
-    read = [claims.parse(each["claim"], list(runs)) for each in given]
-    obstacles = [[_obstacle(part, claim.quantity, runs) for part in claim.comparisons]
+    read = [claims.parse(each["claim"], [*runs, *not_run]) for each in given]
+    obstacles = [[_obstacle(part, claim.quantity, runs, not_run) for part in claim.comparisons]
                  for claim in read]
+    clear = [tuple(part for part, obstacle in zip(claim.comparisons, own, strict=True)
+                   if not obstacle) for claim, own in zip(read, obstacles, strict=True)]
     tested = [place for place, claim in enumerate(read)
-              if claim.quantity in METRICS and not any(obstacles[place])]
+              if claim.quantity in METRICS and clear[place]]
     found = iter(effects(runs, [Sum(read[place].quantity, each.coefficients, each.constant)
-                                for place in tested for each in read[place].comparisons]))
-    estimated = {place: [next(found) for _ in read[place].comparisons] for place in tested}
+                                for place in tested for each in clear[place]]))
+    estimated = {place: [next(found) for _ in clear[place]] for place in tested}
     p = {place: min(1.0, 2 * min(_p_holds_and_contradicted(estimated[place])))
          for place in tested}
 
     verdicts = []
     for place, (claim, each) in enumerate(zip(read, given, strict=True)):
-        advice, corrected = "", None
-        if any(obstacles[place]):
-            verdict = next(obstacle for obstacle in obstacles[place] if obstacle)[0]
-            findings = [Finding(part.text, verdict, why=obstacle[1] if obstacle else "")
-                        for part, obstacle in zip(claim.comparisons, obstacles[place], strict=True)]
-        elif place in p:
+        advice, own, corrected = "", p.get(place), None
+        if place in p:
             corrected = _corrected(p, place, p[place])
             holds, contradicted = _p_holds_and_contradicted(estimated[place])
             verdict = _decided(corrected, holds <= contradicted)
             # K parts have K chances; where the claim holds, its test has shown each of them.
-            chances = 1 if verdict == HOLDS else len(claim.comparisons)
-            findings = [
+            chances = 1 if verdict == HOLDS else len(clear[place])
+            judged = [
                 _finding(part.text, effect,
                          _corrected(p, place, min(1.0, chances * _two_sided(effect))))
-                for part, effect in zip(claim.comparisons, estimated[place], strict=True)]
+                for part, effect in zip(clear[place], estimated[place], strict=True)]
             if verdict == OPEN:
-                advice = _advice(estimated[place], findings, ALPHA / len(tested))
+                advice = _advice(estimated[place], judged, ALPHA / len(tested))
+        elif clear[place]:
+            judged = _of_costs(clear[place], COSTS[claim.quantity], runs)
+            verdict = (CONTRADICTED if any(part.verdict == CONTRADICTED for part in judged) else
+                       HOLDS if all(part.verdict == HOLDS for part in judged) else OPEN)
         else:
-            findings = _of_costs(claim, COSTS[claim.quantity], runs)
-            verdict = (CONTRADICTED if any(part.verdict == CONTRADICTED for part in findings) else
-                       HOLDS if all(part.verdict == HOLDS for part in findings) else OPEN)
+            judged, verdict = [], None
+        missing = [obstacle for obstacle in obstacles[place] if obstacle]
+        if missing and verdict != CONTRADICTED:
+            (verdict, _), advice, own, corrected = missing[0], "", None, None
+        rest = iter(judged)
+        findings = [Finding(part.text, obstacle[0], why=obstacle[1]) if obstacle else next(rest)
+                    for part, obstacle in zip(claim.comparisons, obstacles[place], strict=True)]
         verdicts.append(Verdict(each["claim"], each["note"], claim.quantity, _unit(claim.quantity),
-                                verdict, p.get(place), corrected, tuple(findings), advice))
+                                verdict, own, corrected, tuple(findings), advice))
     return verdicts
 
 
-def _obstacle(comparison: Comparison, quantity: str,
-              runs: dict[str, Run]) -> tuple[str, str] | None:
+def _obstacle(comparison: Comparison, quantity: str, runs: dict[str, Run],
+              not_run: dict[str, dict]) -> tuple[str, str] | None:
     """The verdict on what cannot be computed, and why. What is counted is known of failed runs
     too."""
+    for name in comparison.coefficients:
+        if name in not_run:
+            return NOT_COMPUTED, f"{name} was not run: {not_run[name]['why']}"
     if quantity in COSTS and not COSTS[quantity].measured:
         return None
     first, *others = comparison.coefficients
@@ -168,9 +184,10 @@ def _finding(text: str, effect: Effect, corrected: float) -> Finding:
                    if effect.seeds == 1 else "")
 
 
-def _of_costs(claim: Claim, cost: Cost, runs: dict[str, Run]) -> list[Finding]:
+def _of_costs(comparisons: tuple[Comparison, ...], cost: Cost,
+              runs: dict[str, Run]) -> list[Finding]:
     findings = []
-    for each in claim.comparisons:
+    for each in comparisons:
         terms = [each.constant, *(factor * cost.of(runs[run].cost)
                                   for run, factor in each.coefficients.items())]
         more, less = (sum(term * sign for term in terms if term * sign > 0) for sign in (1, -1))
@@ -268,20 +285,22 @@ def claim_metrics(verdicts: list[Verdict]) -> dict[str, dict]:
 REPORTED = ("run", "metric", "ours", "low", "high", "reported", "difference", "within")
 
 
-def reported_rows(reported: dict[str, dict[str, float]],
-                  own: dict[str, dict[str, Effect]]) -> list[tuple]:
-    """A row for each reported number, beside ours, its 95 % interval, and ours less it; a failed
-    run has none.
+def reported_rows(reported: dict[str, dict[str, float]], own: dict[str, dict[str, Effect]],
+                  not_run: dict[str, dict]) -> list[tuple]:
+    """A row for each reported number, beside ours, its 95 % interval, and ours less it; a run that
+    failed or was not run has none.
 
     Args:
         reported: content of plan/reported.yaml.
         own: of estimates.intervals.
+        not_run: content of plan/not_run.yaml.
     """
     rows = []
     for run, numbers in reported.items():
         for metric, theirs in numbers.items():
             if run not in own:
-                rows.append((run, metric, None, None, None, theirs, None, "failed"))
+                rows.append((run, metric, None, None, None, theirs, None,
+                             "not run" if run in not_run else "failed"))
                 continue
             ours = own[run][metric]
             rows.append((run, metric, *map(number, (ours.mean, ours.low, ours.high)), theirs,

@@ -7,6 +7,7 @@ does use it, since there only the end of the file matters.
 """
 
 import io
+import struct
 import warnings
 
 import numpy as np
@@ -25,6 +26,9 @@ _TRANSPOSE = {
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }
+# What Pillow raises on EXIF data that is no TIFF directory, is cut off, or is text where bytes
+# should be; of damaged entries it only warns.
+_DAMAGED_EXIF = (SyntaxError, struct.error, TypeError, ValueError)
 
 
 def decode(content: bytes) -> Image.Image:
@@ -79,7 +83,7 @@ def _too_many(what: str) -> str:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_ORIENTATION)
-    except Exception:  # damaged metadata of a sound image
+    except _DAMAGED_EXIF:  # of a sound image
         orientation = None
     method = _TRANSPOSE.get(orientation)
     return image if method is None else image.transpose(method)

@@ -1,0 +1,39 @@
+"""What git is to keep of a study, and what DVC keeps alone."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def outputs() -> dict[str, bool]:
+    """{output: whether git tracks it} of every stage, with a run or a pair called `one`."""
+    found = {}
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
+        for out in stage.get("do", stage).get("outs", []):
+            (path, how), = out.items() if isinstance(out, dict) else [(out, {})]
+            found[path.replace("${key}", "one")] = how.get("cache") is False
+    return found
+
+
+def ignored(*paths: str) -> list[str]:
+    done = subprocess.run(["git", "check-ignore", "--no-index", "--stdin"], cwd=ROOT, text=True,
+                          input="\n".join(paths), capture_output=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("folder", ["", "studies/one/", "studies/one/small/"])
+def test_git_ignores_what_dvc_keeps_and_nothing_else(folder):
+    # A folder that is not there is taken for a file, so files within stand for it.
+    of_dvc = [f"{folder}{path}" if "." in path else f"{folder}{path}/file"
+              for path, tracked in outputs().items() if not tracked]
+    assert len(of_dvc) > 15 and ignored(*of_dvc) == of_dvc
+    of_git = [f"{folder}{path}" for path, tracked in outputs().items() if tracked]
+    assert len(of_git) > 25
+    assert ignored(*of_git, *(f"{folder}{path}" for path in (
+        "metrics/runs/one.json", "recipes/one.yaml", "params.yaml", "dvc.yaml", "dvc.lock",
+        "README.md"))) == []
