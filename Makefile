@@ -11,7 +11,7 @@ repro: env
 	PATH="$(CURDIR)/.venv/bin:$$PATH" dvc repro
 
 test: env
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 env: $(STAMP)
 

@@ -121,7 +121,7 @@ def test_from_folder_to_report(first):
 def test_a_zip_of_it_trains_nothing_again(project):
     before = recipe(project)
     pack(project.folder / "photos", project.folder / "photos.zip")
-    output = project.run("dvc", "exp", "run", "-S", "dataset=photos.zip")
+    output = project.run("dvc", "exp", "run", "summarize", "-S", "dataset=photos.zip")
     assert ran(output, "train") == set()
     assert recipe(project) == before
 
