@@ -5,10 +5,23 @@ PYTHON ?= python3
 UV = .venv/bin/python -m uv
 STAMP = .venv/.made-from-requirements.lock
 
-.PHONY: repro test env lock lint clean-scratch
+.PHONY: repro studies test env lock lint clean-scratch
 
 repro: env
 	PATH="$(CURDIR)/.venv/bin:$$PATH" dvc repro
+
+# Every study at its published settings, one after another; `python benchmarks/hours.py` says how
+# long that takes here. One that cannot be planned, such as that on photos of one's own where there
+# are none, is left out; one that stops does not keep the others from running.
+studies: env
+	@export PATH="$(CURDIR)/.venv/bin:$$PATH"; stopped=; \
+	for study in studies/*; do \
+	  echo "== $$study"; \
+	  if ! dvc repro "$$study/dvc.yaml:plan"; then \
+	    echo "== $$study is left out: it cannot be planned here, the error above says why"; \
+	  elif ! dvc repro "$$study/dvc.yaml"; then stopped="$$stopped $$study"; fi; \
+	done; \
+	if [ -n "$$stopped" ]; then echo "== not finished:$$stopped"; exit 1; fi
 
 test: env
 	.venv/bin/python -m pytest -n 2 --dist loadfile
