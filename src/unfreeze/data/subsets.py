@@ -3,8 +3,9 @@
 The images of each class are shuffled with the seed and the classes interleaved in proportion to
 their sizes, which puts the whole split in one order; a fraction is a prefix of it. So every subset
 is stratified (classes of equal size differ by at most one image) and a smaller one lies within a
-larger one, validation within validation and train within train. The test images depend on
-`test_fraction` alone: every run and every seed of a study is scored on the same images.
+larger one, validation within validation and train within train. A seed chooses images and not
+classes: every seed has as many of each class to train on, and to hold out. The test images depend
+on `test_fraction` alone: every run and every seed of a study is scored on the same images.
 
 What depends on it: config.py (names and checks) and the stage subset.
 """
@@ -70,22 +71,19 @@ def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray
         (N,) indices.
     """
     place = np.empty(len(labels))
-    tie = rng.random(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         shuffled = rng.permutation(members)
         place[shuffled] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.lexsort((tie, place))
+    return np.lexsort((labels, place))
 
 
-def validation_mask(labels: np.ndarray, validation: float,
-                    rng: np.random.Generator) -> np.ndarray:
+def validation_mask(labels: np.ndarray, validation: float) -> np.ndarray:
     """Which images of an order are held out; a prefix's answer is a prefix of the answer.
 
     Args:
         labels: (N,) class of each image, in the order of `stratified_order`.
         validation: share to hold out, from 0 up to but not including 1.
-        rng: randomness; which class rounds up first.
 
     Returns:
         (N,) bool; of the first r images of a class, r * validation rounded up or down are held out.
@@ -93,7 +91,7 @@ def validation_mask(labels: np.ndarray, validation: float,
     mask = np.zeros(len(labels), dtype=bool)
     classes = np.unique(labels)
     # Offsets spread over 0..1 make the classes round up in turn, so that the total is right too.
-    offsets = rng.permutation(len(classes)) / len(classes)
+    offsets = np.arange(len(classes)) / len(classes)
     for label, offset in zip(classes, offsets, strict=True):
         members = np.flatnonzero(labels == label)
         count = np.floor(np.arange(len(members) + 1) * validation + offset)
@@ -150,12 +148,11 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
     else:
         check(len(train_labels), classes, fraction, validation)
     check(len(test_labels), classes, test_fraction, 0)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    order = stratified_order(train_labels, rng)
+    order = stratified_order(train_labels, np.random.Generator(np.random.PCG64(seed)))
     if per_class:
         taken, held_out = _balanced(train_labels[order], per_class, validation)
     else:
-        held_out = validation_mask(train_labels[order], validation, rng)
+        held_out = validation_mask(train_labels[order], validation)
         taken = np.arange(len(order)) < round(fraction * len(order))
     order, held_out = order[taken], held_out[taken]
     train = order[~held_out]
