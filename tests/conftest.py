@@ -15,6 +15,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES, PER_CLASS, SIDE = 3, 40, 8
 
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names of tests must be the same in every process that runs some of them (pytest-xdist); bytes
+    of an archive hold its time."""
+    return argname if isinstance(val, bytes) else None
+
+
 DATASET = '''
 """Tiny made-up images, served from the mirror folder."""
 import io
