@@ -1,8 +1,9 @@
 """metrics/, plots/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
 
+import os
 from pathlib import Path
 
-import _source  # noqa: F401
+from _source import ROOT
 from unfreeze import files
 from unfreeze.errors import run_stage
 from unfreeze.reporting import document, figures, html, inputs, report, tables
@@ -11,7 +12,7 @@ PLOTS = Path("plots")
 
 
 def main() -> None:
-    study = report.read(Path("."))
+    study = report.read(Path("."), place=os.path.relpath(Path.cwd(), ROOT))
     frames = {name: inputs.frame(PLOTS / f"{name}.csv") for name in report.TABLES}
     by_seed = {run: list(scores["accuracy"]["seeds"].values())
                for run, scores in study.details.items() if run not in study.failed}

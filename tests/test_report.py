@@ -1,6 +1,7 @@
 """What the report says, in which order, and what users' words do to it."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from markdown_it import MarkdownIt
@@ -215,6 +216,8 @@ def test_what_was_run_is_a_list_in_groups():
             "- **What is trained**: `tune: full, freeze: none`\n") in said
     assert "4 runs, 7 models trained" in said and "a machine (fp32)" in said
     assert "`make repro`" in said
+    said = section(replace(study(), place="studies/one"), "What was run, and how to repeat it")
+    assert "`dvc repro studies/one/dvc.yaml`" in said and "make repro" not in said
 
 
 def test_similarity_of_pairs():

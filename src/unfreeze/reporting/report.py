@@ -42,6 +42,7 @@ class Study:
         rows: {name of TABLES: rows of plots/NAME.csv}.
         cards: {dataset: data/NAME/card.json}.
         not_run: {run that is declared and not run: {"why", "changes"}}, plan/not_run.yaml.
+        place: its folder, seen from that of stages/.
     """
 
     plan: dict[str, dict]
@@ -51,6 +52,7 @@ class Study:
     rows: dict[str, list[dict[str, str]]]
     cards: dict[str, dict] = field(default_factory=dict)
     not_run: dict[str, dict] = field(default_factory=dict)
+    place: str = "."
 
     @property
     def failed(self) -> dict[str, str]:
@@ -64,8 +66,12 @@ class Study:
         return None if run in self.failed else run
 
 
-def read(root: Path) -> Study:
-    """Read a study's tables below its folder."""
+def read(root: Path, place: str = ".") -> Study:
+    """Read a study's tables below its folder.
+
+    Args:
+        place: of Study.
+    """
     plan = files.read_yaml(root / "plan/runs.yaml")
     return Study(
         plan=plan,
@@ -76,6 +82,7 @@ def read(root: Path) -> Study:
         cards={name: files.read_json(root / f"data/{name}/card.json")
                for name in sorted({settled["dataset"] for settled in plan.values()})},
         not_run=files.read_yaml(root / "plan/not_run.yaml"),
+        place=place,
     )
 
 
@@ -452,7 +459,9 @@ def what_was_run(study: Study) -> Section:
              "same scores bit for bit; ", Code("recipes/RUN.yaml"), " holds all that determines a "
              "run but the machine, ", Code("metrics/details/RUN.json"), " all of its scores, ",
              Code("plots/"), " the tables behind every picture here."),
-        line("To repeat: ", Code("make repro"), " in a clone of the repository. To ask something "
+        line("To repeat: ", Code("make repro" if study.place == "." else
+                                 f"dvc repro {study.place}/dvc.yaml"),
+             " in a clone of the repository. To ask something "
              "else: edit ", Code("params.yaml"), ", then ", Code("dvc repro"), "; only what the "
              "change affects is computed again."),
     ])
