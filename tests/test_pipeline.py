@@ -260,8 +260,8 @@ def test_bad_params_stop_the_plan(unplanned, old, new, words):
     assert plan.read_text() == before
 
 
-def test_bad_params_stop_before_anything_is_lost(unplanned):
-    project, (old, new, words) = unplanned, BAD_PARAMS[0]
+def test_bad_params_stop_before_anything_is_lost(project):
+    old, new, words = BAD_PARAMS[0]
     before = recipes(project)
     project.edit("params.yaml", old, new)
     assert "Running stage 'train" not in stops(project, ("dvc", "repro"), words)
