@@ -6,13 +6,14 @@ To add a study, add its row to STUDIES.
 
 import functools
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 import yaml
 
 from helpers import ROOT
-from unfreeze import config
+from unfreeze import config, files
 from unfreeze.data import datasets, own
 from unfreeze.knobs import KNOBS
 from unfreeze.models.facts import is_within
@@ -492,3 +493,14 @@ def test_photos_are_prepared_as_the_write_up_says():
     for run in settled("studies/adaptation").runs.values():
         assert run["transform"] == {"resize": 232, "interpolation": "bilinear"}
         assert run["image_size"] == 224
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/claims.csv")), ids=str)
+def test_readme_counts_the_verdicts_of_what_was_run(file):
+    verdicts = {row["number"]: row["claim_verdict"] for row in files.read_csv(file)}
+    name = file.relative_to(ROOT).parts[1]
+    (line,) = [line for line in (ROOT / "README.md").read_text().splitlines()
+               if line.startswith(f"| [{name}](studies/")]
+    said = {verdict: int(count) for count, verdict in re.findall(r"(\d+) ([a-z ]+?)(?:,| \|)",
+                                                                 line.rsplit(" | ", 1)[1])}
+    assert said == Counter("hold" if each == "holds" else each for each in verdicts.values())
