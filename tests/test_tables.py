@@ -71,8 +71,8 @@ def test_fractions_joins_runs_that_differ_in_nothing_else():
     own = {name: {"accuracy": effect(50.0)} for name in plan if name != "broken"}
     assert [row[:4] for row in tables.fraction_rows(runs, own)] == [
         ("the defaults", "pretrained", "half", 0.025), ("the defaults", "pretrained", "base", 0.05),
-        ("the defaults", "scratch", "scratch_half", 0.025),
-        ("the defaults", "scratch", "scratch", 0.05)]
+        ("init: scratch", "scratch", "scratch_half", 0.025),
+        ("init: scratch", "scratch", "scratch", 0.05)]
 
 
 def test_reliability_pools_the_seeds_and_leaves_out_empty_bins():

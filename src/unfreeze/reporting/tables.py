@@ -138,7 +138,7 @@ def fraction_rows(runs: list[Run], own: Intervals) -> list[tuple]:
     for series in alike.values():
         if len({run.settled["fraction"] for run in series}) > 1:
             changes = {knob: value for knob, value in series[0].settled["changes"].items()
-                       if knob not in ("fraction", "seeds", "init")}
+                       if knob not in ("fraction", "seeds")}
             for run in sorted(series, key=lambda run: run.settled["fraction"]):
                 effect = own[run.name]["accuracy"]
                 rows.append((changes_text(changes), run.settled["init"], run.name,
