@@ -1,11 +1,15 @@
 """Intervals, tests and planning: known cases, references, and simulated studies."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
+from helpers import ROOT
 from unfreeze.scoring import statistics
 from unfreeze.scoring.statistics import Contrast, Effect, Prior, effects
 
@@ -237,3 +241,17 @@ def test_one_seed_holds_the_truth_of_its_own_models():
         held += [each.low <= truth <= each.high
                  for each in effects([Contrast(run[None]) for run in hits], 499)]
     assert 91 <= 100 * np.mean(held) <= 98
+
+
+def test_the_number_of_threads_changes_nothing():
+    code = """
+import numpy as np
+from unfreeze.scoring.statistics import Contrast, effects
+hits = np.random.default_rng(3).integers(0, 2, (60, 2, 2000)) * 100.0
+print(effects([Contrast(one - other) for one, other in zip(hits, hits[1:])]))
+"""
+    printed = {subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": threads,
+                          "OPENBLAS_NUM_THREADS": threads}).stdout for threads in ("1", "2")}
+    assert len(printed) == 1 and "Effect(" in printed.pop()

@@ -34,6 +34,7 @@ POWER = 0.8
 MOST = 100  # seeds, or times as many images: more than anybody would spend
 _GOLDEN = (5**0.5 - 1) / 2
 _BLOCK = 16  # columns
+_DIGITS = 9  # after the point, of resampled means
 _CHUNK = 2**22  # resampled images at a time, which bounds memory
 
 
@@ -129,7 +130,8 @@ def _resampled_means(columns: np.ndarray, resamples: int) -> np.ndarray:
         for block in range(0, means.shape[1], _BLOCK):
             means[start:start + count, block:block + _BLOCK] = (
                 weights @ columns[:, block:block + _BLOCK])
-    return means[:, :wanted] / images
+    # The last digits of a product depend on how many threads share it; rounded, ties are ties.
+    return np.round(means[:, :wanted] / images, _DIGITS)
 
 
 def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
@@ -160,11 +162,12 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
                  for level in (tail, 1 - tail))
     if contrast.bounds:
         low, high = np.clip((low, high), *contrast.bounds).tolist()
+    none = -round(mean, _DIGITS)
     if contrast.paired_hits and seeds == 1:
         above, below = _mcnemar_one_sided(int((values > 0).sum()), int((values < 0).sum()))
     else:
-        above = _inverted(_share_below(deviations, -mean), z0, acceleration)
-        below = _inverted(1 - _share_below(deviations, -mean), -z0, -acceleration)
+        above = _inverted(_share_below(deviations, none), z0, acceleration)
+        below = _inverted(1 - _share_below(deviations, none), -z0, -acceleration)
     return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance,
                   min(shared / seeds, image_variance))
 
