@@ -5,9 +5,9 @@ from pathlib import Path
 
 from _source import ROOT
 from unfreeze import files, models
-from unfreeze.data import sources
+from unfreeze.data import fetch
 from unfreeze.errors import run_stage
-from unfreeze.models import official, own, weights
+from unfreeze.models import own, weights
 
 
 def main() -> None:
@@ -17,21 +17,9 @@ def main() -> None:
         if "path" in entry:
             take_over(weights.path(folder, name), **entry)
         else:
-            fetch(weights.path(folder, name),
-                  models.facts_of(entry["model"]).weights[entry["weights"]])
-
-
-def fetch(file: Path, facts) -> None:
-    """Official weights."""
-    if official.is_there(file, facts):
-        print(f"{facts.name}: already there, digest checked")
-        return
-    if official.is_there(ROOT / file, facts):
-        files.write_bytes(file, (ROOT / file).read_bytes())
-        print(f"{facts.name}: copied from {ROOT / file}, digest checked")
-        return
-    content = sources.obtain(facts.asset, lambda source: official.read(source, facts))
-    files.write_bytes(file, content)
+            file = weights.path(folder, name)
+            fetch.fetch_weights(models.facts_of(entry["model"]).weights[entry["weights"]],
+                                file, ROOT / file)
 
 
 def take_over(file: Path, model: str, stem: str, image_size: int, path: str, digest: str) -> None:

@@ -162,12 +162,12 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
                  for level in (tail, 1 - tail))
     if contrast.bounds:
         low, high = np.clip((low, high), *contrast.bounds).tolist()
-    none = -round(mean, _DIGITS)
+    no_effect = -round(mean, _DIGITS)
     if contrast.paired_hits and seeds == 1:
         above, below = _mcnemar_one_sided(int((values > 0).sum()), int((values < 0).sum()))
     else:
-        above = _inverted(_share_below(deviations, none), z0, acceleration)
-        below = _inverted(1 - _share_below(deviations, none), -z0, -acceleration)
+        above = _inverted(_share_below(deviations, no_effect), z0, acceleration)
+        below = _inverted(1 - _share_below(deviations, no_effect), -z0, -acceleration)
     return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance,
                   min(shared / seeds, image_variance))
 
