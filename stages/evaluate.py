@@ -1,4 +1,4 @@
-"""runs/RUN/predictions.npz -> runs/RUN/: metrics.json, confusion.csv, calibration.csv,
+"""runs/RUN/predictions.npz -> runs/RUN/scores/: metrics.json, confusion.csv, calibration.csv,
 per_image.npz. Usage: evaluate.py RUN"""
 
 import io
@@ -15,8 +15,8 @@ from unfreeze.scoring import calibration, metrics
 
 def main() -> None:
     (run,) = sys.argv[1:]
-    folder = Path("runs") / run
-    with np.load(folder / "predictions.npz", allow_pickle=False) as file:
+    folder = Path("runs") / run / "scores"
+    with np.load(folder.parent / "predictions.npz", allow_pickle=False) as file:
         predictions = dict(file)
     scores, confusion, reliability, values = _score(**predictions)
     files.write_json(folder / "metrics.json", scores)

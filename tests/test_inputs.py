@@ -29,8 +29,8 @@ def _tiny_study(root):
                                                   np.array([0, 1, 0, 1, 0, 1])), {})
     (root / "subsets").mkdir()
     (root / "subsets/s.json").write_text(json.dumps({"test": [5, 2, 0, 3]}))
-    (root / "runs/base").mkdir(parents=True)
-    np.savez(root / "runs/base/per_image.npz", seeds=[7, 8], labels=[1, 0, 0, 1],
+    (root / "runs/base/scores").mkdir(parents=True)
+    np.savez(root / "runs/base/scores/per_image.npz", seeds=[7, 8], labels=[1, 0, 0, 1],
              classes=["cat", "dog"], predicted=[[0, 0, 1, 0], [1, 0, 0, 1]],
              confidence=[[0.6, 0.99, 0.9, 0.6], [0.5] * 4])
     return study(plan={"base": settled() | {

@@ -211,7 +211,7 @@ def test_scoring_imports_neither_torch_nor_scipy():
 
 @pytest.fixture
 def evaluate(tmp_path):
-    """Runs the stage on predictions; returns the folder of the run."""
+    """Runs the stage on predictions; returns the folder of the scores."""
     folder = tmp_path / "runs" / "base"
     folder.mkdir(parents=True)
 
@@ -219,7 +219,7 @@ def evaluate(tmp_path):
         np.savez(folder / "predictions.npz", **predictions)
         subprocess.run([sys.executable, ROOT / "stages" / "evaluate.py", "base"], cwd=tmp_path,
                        check=True)
-        return folder
+        return folder / "scores"
 
     return run
 

@@ -225,7 +225,7 @@ def test_clean_caches_and_a_kill_in_training_give_the_same_bytes(finished, mirro
     process.communicate()
     assert not list((again.folder / "runs").rglob("*.npz"))
     assert "goes on after epoch" in again.run("dvc", "repro", "evaluate@own_lr")
-    for name in ("metrics.json", "predictions.npz", "model.safetensors"):
+    for name in ("scores/metrics.json", "predictions.npz", "model.safetensors"):
         one, other = (place.folder / "runs" / "own_lr" / name for place in (project, again))
         assert one.read_bytes() == other.read_bytes()
 

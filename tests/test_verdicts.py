@@ -292,10 +292,10 @@ def test_runs_are_read_from_their_folders(tmp_path: Path):
         arrays = {"seeds": np.array([1, 2]), "labels": np.zeros(4), "classes": np.array(["a"])}
         if name == "fine":
             arrays |= {"accuracy": GOOD.scores["accuracy"], "predicted": np.zeros((2, 4))}
-        (tmp_path / name).mkdir()
-        np.savez(tmp_path / name / "per_image.npz", **arrays)
+        (tmp_path / name / "scores").mkdir(parents=True)
+        np.savez(tmp_path / name / "scores/per_image.npz", **arrays)
         files.write_json(tmp_path / name / "cost.json", COST)
-        files.write_json(tmp_path / name / "metrics.json",
+        files.write_json(tmp_path / name / "scores/metrics.json",
                          {} if name == "fine" else {"failed": "diverged", "test_images": 4})
     runs = estimates.read_runs(planned, tmp_path)
     assert list(runs) == ["fine", "broken"] and runs["broken"].failed == "diverged"

@@ -44,13 +44,13 @@ def read_runs(planned: dict[str, dict], folder: Path) -> dict[str, Run]:
     """
     runs = {}
     for name, settled in planned.items():
-        with np.load(folder / name / "per_image.npz") as arrays:
+        with np.load(folder / name / "scores/per_image.npz") as arrays:
             runs[name] = Run(
                 test_set=(settled["dataset"], float(settled["test_fraction"])),
                 cost=files.read_json(folder / name / "cost.json"),
                 seeds=tuple(map(int, arrays["seeds"])),
                 scores={metric: arrays[metric] for metric in METRICS if metric in arrays},
-                failed=files.read_json(folder / name / "metrics.json").get("failed"))
+                failed=files.read_json(folder / name / "scores/metrics.json").get("failed"))
     return runs
 
 

@@ -37,7 +37,7 @@ def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
     if run is None:
         return np.empty((0, 1, 1, 3), np.uint8), [], [], [], tables.base(study.plan)
     settled = study.plan[run]
-    with np.load(root / "runs" / run / "per_image.npz") as scores:
+    with np.load(root / "runs" / run / "scores/per_image.npz") as scores:
         seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]
         predicted, confidence = scores["predicted"][0], scores["confidence"][0]
     wrong = np.flatnonzero(predicted != labels)

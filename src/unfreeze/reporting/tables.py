@@ -47,9 +47,9 @@ def read_runs(planned: dict[str, dict], folder: Path) -> list[Run]:
     """
     return [
         Run(name, settled, *(files.read_json(folder / name / f"{file}.json")
-                             for file in ("metrics", "cost")),
+                             for file in ("scores/metrics", "cost")),
             *(files.read_csv(folder / name / f"{file}.csv")
-              for file in ("history", "confusion", "calibration", "movement")))
+              for file in ("history", "scores/confusion", "scores/calibration", "movement")))
         for name, settled in planned.items()
     ]
 
