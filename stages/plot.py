@@ -1,4 +1,4 @@
-"""metrics/, plots/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
+"""metrics/, plots/tables/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,12 @@ from unfreeze.errors import run_stage
 from unfreeze.reporting import document, figures, html, inputs, report, tables
 
 PLOTS = Path("plots")
+TABLES = PLOTS / "tables"
 
 
 def main() -> None:
     study = report.read(Path("."), place=os.path.relpath(Path.cwd(), ROOT))
-    frames = {name: inputs.frame(PLOTS / f"{name}.csv") for name in report.TABLES}
+    frames = {name: inputs.frame(TABLES / f"{name}.csv") for name in report.TABLES}
     by_seed = {run: list(scores["accuracy"]["seeds"].values())
                for run, scores in study.details.items() if run not in study.failed}
     for file, figure in {
@@ -34,7 +35,7 @@ def main() -> None:
     title, sections = report.title(study), report.sections(study)
     files.write_text(Path("report.md"), document.markdown(title, sections))
     files.write_text(Path("report.html"),
-                     html.page(title, sections, html.charts(PLOTS), PLOTS))
+                     html.page(title, sections, html.charts(TABLES), PLOTS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""runs/ of the planned runs, compared/ of the planned pairs, plan/ -> metrics/ and plots/*.csv."""
+"""runs/ of the planned runs, compared/ of the planned pairs, plan/ -> metrics/, plots/tables/."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from unfreeze import files
 from unfreeze.errors import run_stage
 from unfreeze.reporting import budget, estimates, tables, verdicts
 
-PLAN, PLOTS = Path("plan"), Path("plots")
+PLAN = Path("plan")
 
 
 def main() -> None:
@@ -38,26 +38,27 @@ def main() -> None:
             files.write_json(folder / "runs" / f"{run.name}.json", tables.run_metrics(run))
             files.write_json(folder / "details" / f"{run.name}.json", run.metrics)
     base = next(run for run in runs if run.name == tables.base(plan))
-    for name, header, rows in (
-        ("accuracy", tables.ACCURACY, tables.accuracy_rows(runs, own)),
-        ("scores", tables.SCORES, tables.score_rows(runs, own)),
-        ("claims", verdicts.CLAIMS, verdicts.claim_rows(judged)),
-        ("reported", verdicts.REPORTED,
-         verdicts.reported_rows(files.read_yaml(PLAN / "reported.yaml"), own, not_run)),
-        ("recommendation", budget.RECOMMENDATION, budget.recommendation_rows(candidates)),
-        ("pareto", budget.PARETO, budget.pareto_rows(scored, own)),
-        ("learning_curves", tables.CURVES, tables.curve_rows(runs)),
-        ("wall_clock", tables.WALL_CLOCK, tables.wall_clock_rows(runs)),
-        ("fractions", tables.FRACTIONS, tables.fraction_rows(runs, own)),
-        ("reliability", tables.RELIABILITY, tables.reliability_rows(runs)),
-        ("confusion", tables.CONFUSION, tables.confusion_rows(base)),
-        ("confused", tables.CONFUSED, tables.confused_rows(runs)),
-        ("movement", tables.MOVEMENT, tables.movement_rows(runs)),
-        ("costs", tables.COSTS, tables.cost_rows(runs)),
-        ("similarity", tables.SIMILARITY, tables.similarity_rows(
-            {pair: files.read_csv(tables.pair_file(pair)) for pair in pairs})),
-    ):
-        files.write_csv(PLOTS / f"{name}.csv", header, rows)
+    with files.whole_folder(Path("plots/tables")) as folder:
+        for name, header, rows in (
+            ("accuracy", tables.ACCURACY, tables.accuracy_rows(runs, own)),
+            ("scores", tables.SCORES, tables.score_rows(runs, own)),
+            ("claims", verdicts.CLAIMS, verdicts.claim_rows(judged)),
+            ("reported", verdicts.REPORTED,
+             verdicts.reported_rows(files.read_yaml(PLAN / "reported.yaml"), own, not_run)),
+            ("recommendation", budget.RECOMMENDATION, budget.recommendation_rows(candidates)),
+            ("pareto", budget.PARETO, budget.pareto_rows(scored, own)),
+            ("learning_curves", tables.CURVES, tables.curve_rows(runs)),
+            ("wall_clock", tables.WALL_CLOCK, tables.wall_clock_rows(runs)),
+            ("fractions", tables.FRACTIONS, tables.fraction_rows(runs, own)),
+            ("reliability", tables.RELIABILITY, tables.reliability_rows(runs)),
+            ("confusion", tables.CONFUSION, tables.confusion_rows(base)),
+            ("confused", tables.CONFUSED, tables.confused_rows(runs)),
+            ("movement", tables.MOVEMENT, tables.movement_rows(runs)),
+            ("costs", tables.COSTS, tables.cost_rows(runs)),
+            ("similarity", tables.SIMILARITY, tables.similarity_rows(
+                {pair: files.read_csv(tables.pair_file(pair)) for pair in pairs})),
+        ):
+            files.write_csv(folder / f"{name}.csv", header, rows)
 
 
 if __name__ == "__main__":

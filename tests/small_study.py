@@ -101,7 +101,7 @@ def study(**changes) -> Study:
 
 
 def write_tables(whole: Study, plots: Path) -> None:
-    """plots/*.csv of a study; a table without rows is left out."""
+    """plots/tables/*.csv of a study; a table without rows is left out."""
     plots.mkdir(parents=True, exist_ok=True)
     for name, table in whole.rows.items():
         if table:

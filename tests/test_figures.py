@@ -293,5 +293,5 @@ def test_dvc_yaml_names_every_template_and_columns_that_are_there():
     assert (REPOSITORY / ".dvc/plots").resolve() == TEMPLATES
     for plot in plots:
         [(path, column)] = plot["y"].items()
-        assert path == f"plots/{plot['template']}.csv"
+        assert path == f"plots/tables/{plot['template']}.csv"
         assert {plot["x"], column} <= set(tables()[plot["template"]].columns)

@@ -181,9 +181,9 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     assert recipes(project) == {run: before[run] for run in RUNS - {"other_model"}}
     assert not any("other_model" in path.name for path in project.folder.glob("metrics/**/*"))
     assert not (project.folder / "runs" / "other_model").exists()
-    for path in project.folder.glob("plots/*.csv"):
+    for path in project.folder.glob("plots/tables/*.csv"):
         assert "other_model" not in path.read_text(), path
-    assert "absent was not run" in (project.folder / "plots" / "claims.csv").read_text()
+    assert "absent was not run" in (project.folder / "plots/tables/claims.csv").read_text()
 
 
 @pytest.mark.slow

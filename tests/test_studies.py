@@ -495,7 +495,8 @@ def test_photos_are_prepared_as_the_write_up_says():
         assert run["image_size"] == 224
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/claims.csv")), ids=str)
+@pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/tables/claims.csv")),
+                         ids=str)
 def test_readme_counts_the_verdicts_of_what_was_run(file):
     verdicts = {row["number"]: row["claim_verdict"] for row in files.read_csv(file)}
     name = file.relative_to(ROOT).parts[1]

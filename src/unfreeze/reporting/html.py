@@ -1,8 +1,8 @@
 """report.html: the report as one file that needs no other and asks for none, with tables that sort
 and charts that answer the mouse.
 
-The charts are those of `dvc plots` (templates/NAME.json over plots/NAME.csv); Vega, which draws
-them, comes inside vl-convert. A content security policy keeps the page from loading anything.
+The charts are those of `dvc plots` (templates/NAME.json over plots/tables/NAME.csv); Vega, which
+draws them, comes inside vl-convert. A content security policy keeps the page from loading anything.
 """
 
 import base64
@@ -95,12 +95,12 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 """
 
 
-def charts(plots: Path) -> dict[str, dict]:
-    """{name: specification} of every template that has rows in plots/NAME.csv, filled as
+def charts(tables: Path) -> dict[str, dict]:
+    """{name: specification} of every template that has rows in plots/tables/NAME.csv, filled as
     `dvc plots` fills it."""
     found = {}
     for template in sorted(TEMPLATES.glob("*.json")):
-        table = plots / f"{template.stem}.csv"
+        table = tables / f"{template.stem}.csv"
         rows = files.read_csv(table) if table.exists() else []
         if rows:
             found[template.stem] = chart(files.read_json(template), rows)

@@ -17,7 +17,7 @@ WORDS = ("run", "metric", "interval", "claim", "note", "comparison", "quantity",
 
 
 def frame(path: Path) -> pd.DataFrame:
-    """A table of plots/. A run or a class may be called `NA` or `1`, and is a text all the same;
+    """One of plots/tables/. A run or a class may be called `NA` or `1`, and is a text all the same;
     numbers that are left out or undefined are NaN."""
     numbers = pd.read_csv(path, nrows=0).columns.difference(WORDS)
     return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False,

@@ -39,7 +39,7 @@ class Study:
         budget: {cost: at most}, plan/budget.yaml.
         pairs: {pair: [run, run]}, compared/pairs.yaml.
         details: {run: metrics/details/RUN.json}.
-        rows: {name of TABLES: rows of plots/NAME.csv}.
+        rows: {name of TABLES: rows of plots/tables/NAME.csv}.
         cards: {dataset: data/NAME/card.json}.
         not_run: {run that is declared and not run: {"why", "changes"}}, plan/not_run.yaml.
         place: its folder, seen from that of stages/.
@@ -78,7 +78,7 @@ def read(root: Path, place: str = ".") -> Study:
         budget=files.read_yaml(root / "plan/budget.yaml"),
         pairs=files.read_yaml(root / tables.PAIRS),
         details={run: files.read_json(root / f"metrics/details/{run}.json") for run in plan},
-        rows={name: files.read_csv(root / f"plots/{name}.csv") for name in TABLES},
+        rows={name: files.read_csv(root / f"plots/tables/{name}.csv") for name in TABLES},
         cards={name: files.read_json(root / f"data/{name}/card.json")
                for name in sorted({settled["dataset"] for settled in plan.values()})},
         not_run=files.read_yaml(root / "plan/not_run.yaml"),
@@ -131,7 +131,7 @@ def _chosen(study: Study, rows: list[dict], best: dict, within: str) -> list[tup
     """The recommended run, why it is, and what it is chosen from.
 
     Args:
-        rows: of plots/recommendation.csv; best: the one with the highest accuracy. within: the
+        rows: of tables/recommendation.csv; best: the one with the highest accuracy. within: the
             budget, in words.
     """
     chosen = next(row for row in rows if row["recommended"] == "yes")
@@ -435,7 +435,7 @@ def similarity(study: Study) -> Section:
              "CKA: linear centred kernel alignment of what the parts put out for the same test "
              "images, from 0 to 1 (equal up to rotation and scale). Distance: of a part's "
              "parameters from the pretrained ones, over their norm. Every tensor is in ",
-             Code("plots/similarity.csv"), "."),
+             Code("plots/tables/similarity.csv"), "."),
         Picture("similarity.svg", "Similarity of pairs of runs"),
     ])
 
@@ -458,7 +458,7 @@ def what_was_run(study: Study) -> Section:
         line("Machine: ", "; ".join(machines), ". The same parameters, code and machine give the "
              "same scores bit for bit; ", Code("recipes/RUN.yaml"), " holds all that determines a "
              "run but the machine, ", Code("metrics/details/RUN.json"), " all of its scores, ",
-             Code("plots/"), " the tables behind every picture here."),
+             Code("plots/tables/"), " the tables behind every picture here."),
         line("To repeat: ", Code("make repro" if study.place == "." else
                                  f"dvc repro {study.place}/dvc.yaml"),
              " in a clone of the repository. To ask something "
@@ -510,7 +510,7 @@ def percent(value: float | str) -> str:
 
 
 def p_value(text: str) -> Number:
-    """A p-value of plots/claims.csv; "" where nothing was tested."""
+    """A p-value of plots/tables/claims.csv; "" where nothing was tested."""
     if not text:
         return Number(None, "-")
     value = float(text)

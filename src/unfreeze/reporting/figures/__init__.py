@@ -1,4 +1,4 @@
-"""The pictures: from plots/*.csv to figures. Deterministic: no dates, no random ids.
+"""The pictures: from plots/tables/*.csv to figures. Deterministic: no dates, no random ids.
 
 Each function takes one table and draws one picture; `save` writes it. Nothing to draw (no claims,
 no pairs) gives a line that says so and what to put in params.yaml.

@@ -26,7 +26,7 @@ def pareto(table: pd.DataFrame) -> plt.Figure:
     hollow, and named where there is room.
 
     Args:
-        table: plots/pareto.csv.
+        table: plots/tables/pareto.csv.
     """
     if table.empty:
         return empty("No run has an accuracy: every one of them failed.")

@@ -16,7 +16,7 @@ def learning_curves(table: pd.DataFrame) -> plt.Figure:
     and range over seeds, before the validation curves of all runs in grey.
 
     Args:
-        table: plots/learning_curves.csv.
+        table: plots/tables/learning_curves.csv.
     """
     if table.empty:
         return empty("No run has a learning curve.")
@@ -36,7 +36,7 @@ def wall_clock(table: pd.DataFrame) -> plt.Figure:
     seeds, before the curves of all runs in grey. An epoch stands at its mean time.
 
     Args:
-        table: plots/wall_clock.csv.
+        table: plots/tables/wall_clock.csv.
     """
     if table.empty:
         return empty("No validation images, so no accuracy while training: set `validation:` in "

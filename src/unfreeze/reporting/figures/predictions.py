@@ -17,7 +17,7 @@ def reliability(table: pd.DataFrame) -> plt.Figure:
     scaling. A point's area grows with the share of the predictions that lie in its bin.
 
     Args:
-        table: plots/reliability.csv.
+        table: plots/tables/reliability.csv.
     """
     table = table[table.images > 0]
     if table.empty:
@@ -52,7 +52,7 @@ def confusion(table: pd.DataFrame, run: str) -> plt.Figure:
     confused pairs alone when there are more than 20 classes.
 
     Args:
-        table: plots/confusion.csv. run: whose it is.
+        table: plots/tables/confusion.csv. run: whose it is.
     """
     if table.empty:
         return empty(f"{run} has no predictions: it failed.")

@@ -26,7 +26,7 @@ def accuracy(table: pd.DataFrame, seeds: Mapping[str, Sequence[float]] | None = 
     """Test accuracy of every run with its 95 % interval, best on top.
 
     Args:
-        table: plots/accuracy.csv, best first. seeds: {run: accuracy of each seed}, drawn as
+        table: plots/tables/accuracy.csv, best first. seeds: {run: accuracy of each seed}, drawn as
             strokes.
     """
     if table.empty:
@@ -68,7 +68,7 @@ def claims(table: pd.DataFrame) -> plt.Figure:
     panel for each quantity, whose unit it has.
 
     Args:
-        table: plots/claims.csv.
+        table: plots/tables/claims.csv.
     """
     if table.empty:
         return empty("params.yaml makes no claims: write some under `claims:`, as in "
@@ -162,7 +162,7 @@ def fractions(table: pd.DataFrame) -> plt.Figure:
     with the 95 % intervals as bands; from scratch is dashed.
 
     Args:
-        table: plots/fractions.csv.
+        table: plots/tables/fractions.csv.
     """
     if table.empty:
         return empty("No two runs differ in their share of the training images alone: add some "

@@ -16,7 +16,7 @@ def movement(table: pd.DataFrame) -> plt.Figure:
     they were, mean over seeds, as a heat map with a logarithmic colour scale.
 
     Args:
-        table: plots/movement.csv.
+        table: plots/tables/movement.csv.
     """
     if table.empty:
         return empty("No run starts from pretrained weights, so none has moved: `init:` in "
@@ -62,7 +62,7 @@ def similarity(table: pd.DataFrame, pairs: dict[str, list[str]]) -> plt.Figure:
     highest; parts are shaded in turn.
 
     Args:
-        table: plots/similarity.csv. pairs: {pair: [run, run]}.
+        table: plots/tables/similarity.csv. pairs: {pair: [run, run]}.
     """
     if not pairs:
         return empty("params.yaml names no pairs of runs: write some under `compare:`.")
