@@ -3,7 +3,7 @@
 Runs that differ in nothing that sets the speed (a learning rate, a seed, how many images) are timed
 once: some epochs of the engine itself, on random images of the right size. Those rates, times the
 images of all runs, epochs and seeds, are the hours. Not counted are fetching and decoding, scoring,
-comparing and the reports; early stopping is not foreseen.
+comparing and the reports; neither early stopping nor the prefix cache is foreseen.
 
 Usage: python benchmarks/hours.py [studies/layers ...] [--seconds 3]
 """
@@ -11,6 +11,7 @@ Usage: python benchmarks/hours.py [studies/layers ...] [--seconds 3]
 import argparse
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", type=Path, help="folders; studies/* where none is")
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement, roughly")
     options = parser.parse_args()
+    os.environ["UNFREEZE_PREFIX_GB"] = "0"  # an epoch of a few random images has nothing to spare
     folders = options.studies or sorted(path.parent for path in ROOT.glob("studies/*/params.yaml"))
     studies = {}
     for folder in folders:
@@ -149,36 +151,42 @@ def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
                       np.arange(count) % classes, range(count), size, [0.5] * 3, [0.25] * 3,
                       device.torch, limit=1 << 40)
 
-    def repeated(once: Callable[[], float], splits: dict) -> float:
-        """Images per second; `once` goes through those of splits["train"], and gives its seconds.
-        The first time, when memory is allocated and kernels are chosen, counts only where it takes
-        so long that this is little of it."""
+    def repeated(begin: Callable[[], Callable[[], float]], splits: dict) -> float:
+        """Images per second; what `begin` gives goes through those of splits["train"], and gives
+        its seconds. The first time, when memory is allocated and kernels are chosen, counts only
+        where it takes so long that this is little of it."""
+        once = begin()
         took = [once()]
         if took[0] < 10 * seconds:
             took = [once()]
             if took[0] * MANY / FEW < seconds:
                 splits["train"] = images(MANY)
+                once = begin()
                 took = [once()]
         while sum(took) < seconds:
             took.append(once())
         return len(took) * len(splits["train"]) / sum(took)
 
     # From scratch: weights change no speed. The phase has no end, and few epochs are seen of it.
-    recipe = {"knobs": knobs, "weights": None, "classes": list(range(classes)), "phases": [{
+    recipe = {"knobs": knobs, "weights": None, "classes": list(range(classes)), "dataset": None,
+              "normalization": None, "transform": None, "seeds": {1: None}, "phases": [{
         "epochs": 10**9 * kind["trains"], "parts": kind["parts"], "lr": 1e-6, "weight_decay": 0.0,
         "schedule": "constant", "warmup_epochs": 0}]}
     splits = {"train": images(FEW), "validation": images(0)}
-    training = Training(recipe, 1, device, Inputs(), splits)
-    train = (repeated(lambda: training.epoch(lambda: None)["seconds"], splits)
-             if kind["trains"] else None)
-    model = training.result()
+
+    def training() -> Callable[[], float]:
+        begun = Training(recipe, 1, device, Inputs(), splits)
+        return lambda: begun.epoch(lambda: None)["seconds"]
+
+    train = repeated(training, splits) if kind["trains"] else None
+    model = Training(recipe, 1, device, Inputs(), splits).result()
 
     def test() -> float:
         start = time.perf_counter()
         loop.predict(model, splits["train"].batches(4 * knobs["batch_size"]), device)
         return time.perf_counter() - start
 
-    return train, repeated(test, splits)
+    return train, repeated(lambda: test, splits)
 
 
 if __name__ == "__main__":

@@ -348,11 +348,12 @@ def test_run_without_validation_images_has_no_logits_of_them(folders, splits, mo
     assert re.search(r"^run seed 1: \d+ s of training$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_finished_replicate_is_a_line(folders, capsys):
+def test_finished_replicate_is_two_lines(folders, capsys):
     result = replicate.train(tiny_recipe(), 1, CPU, folders[0], "run seed 1")
     percent = 100 * result["history"][-1]["validation_accuracy"]
     output, errors = capsys.readouterr()
-    assert re.fullmatch(rf"run seed 1: validation accuracy {percent:.1f} %, \d+ s of training\n",
+    assert re.fullmatch("run seed 1: prefix cache off: no leading layer is frozen\n"
+                        rf"run seed 1: validation accuracy {percent:.1f} %, \d+ s of training\n",
                         output)
     assert "warning" not in errors
 

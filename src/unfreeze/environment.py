@@ -8,8 +8,9 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_DEVICE | auto | auto, cpu, cuda or cuda:N |
 | UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16 or fp32 |
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
-| UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, partial downloads |
+| UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, prefix cache, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
+| UNFREEZE_PREFIX_GB | 10 | how large the outputs of frozen layers may grow; 0: no prefix cache |
 | UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this |
 | UNFREEZE_WORKERS | cores available | processes that decode photos |
 """
@@ -54,6 +55,11 @@ def scratch() -> Path:
 def scratch_limit() -> int:
     """Bytes."""
     return _gigabytes("UNFREEZE_SCRATCH_GB", 10)
+
+
+def prefix_limit() -> int:
+    """Bytes."""
+    return _gigabytes("UNFREEZE_PREFIX_GB", 10)
 
 
 def resized_limit(memory: int) -> int:

@@ -99,60 +99,49 @@ class Images:
             return
         self.images = torch.from_numpy(np.ascontiguousarray(images[indices])).to(device)
         if fits:
-            chunks = [self._resize(part) for part in self.images.split(_RESIZE_CHUNK)]
-            self.images = torch.cat(chunks) if chunks else self.images
+            parts = [self._resize(part) for part in self.images.split(_RESIZE_CHUNK)]
+            self.images = torch.cat(parts) if parts else self.images
             self.resized = True
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All images in order: ((B, 3, S, S) float in channels_last, (B,) int64)."""
-        chunks = torch.arange(len(self)).split(size) if len(self) else ()
-        for rows, images in self._gather(chunks):
-            yield self._normalise(self._resize(images)), self.labels[rows]
+    def batches(self, size: int, mirrored: bool = False
+                ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All images in order, or all mirrored: ((B, 3, S, S) float in channels_last,
+        (B,) int64)."""
+        parts = torch.arange(len(self)).split(size) if len(self) else ()
+        for rows, images in self._gather(parts):
+            images = self._resize(images)
+            if mirrored:
+                images = images.flip(2)
+            yield self._normalise(images), self.labels[rows]
 
     def shuffled(self, size: int, augmentation: Augmentation,
                  random: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All images in random order, augmented.
-
-        Everything random is drawn first and in a fixed order, so what one augmentation draws does
-        not depend on whether another is on. A last batch of one image joins the batch before it:
-        BatchNorm cannot train on one.
-        """
-        n, padding = len(self), augmentation.crop_padding
-        order = torch.randperm(n, generator=random)
-        flips = torch.rand(n, generator=random) < 0.5
-        angles = (2 * torch.rand(n, generator=random) - 1) * augmentation.rotation
-        shifts = (torch.rand(n, 2, generator=random) * (2 * padding + 1)).long()
-        seeds = torch.randint(2**31, (n,), generator=random)
-        for rows, images in self._gather(_chunks(order, size)):
+        """All images in random order, augmented, in batches of `chunks`."""
+        drawn, padding = draw(len(self), augmentation, random), augmentation.crop_padding
+        for rows, images in self._gather(chunks(drawn.order, size)):
             images = self._resize(images)
             if augmentation.policy != "none":
-                images = apply_policy(images, augmentation.policy, seeds[rows])
+                images = apply_policy(images, augmentation.policy, drawn.seeds[rows])
             if augmentation.rotation:
-                images = rotate(images, angles[rows].to(self.device))
+                images = rotate(images, drawn.angles[rows].to(self.device))
             if padding:
-                images = crop(images, shifts[rows].to(self.device), padding)
+                images = crop(images, drawn.shifts[rows].to(self.device), padding)
             if augmentation.flip:
-                images = flip(images, flips[rows].to(self.device))
+                images = flip(images, drawn.flips[rows].to(self.device))
             yield self._normalise(images), self.labels[rows.to(self.device)]
 
-    def _gather(self, chunks: Sequence[torch.Tensor]) -> Iterator[tuple]:
-        """(rows, (B, H, W, 3) uint8 on the device) of each chunk of rows."""
+    def _gather(self, parts: Sequence[torch.Tensor]) -> Iterator[tuple]:
+        """(rows, (B, H, W, 3) uint8 on the device) of each of some parts of the rows."""
         if self._rows is None:
-            for rows in chunks:
+            for rows in parts:
                 yield rows, self.images[rows.to(self.device)]
             return
-        # The next batch is read while one is in use.
-        with ThreadPoolExecutor(1) as reader:
-            waiting = deque(chunks)
-            coming = deque()
-            for rows in chunks:
-                while waiting and len(coming) < 2:
-                    read = self._indices[waiting.popleft().numpy()]
-                    coming.append(reader.submit(self._rows.__getitem__, read))
-                yield rows, torch.from_numpy(coming.popleft().result()).to(self.device)
+        read = read_ahead(self._rows, [self._indices[rows.numpy()] for rows in parts])
+        for rows, images in zip(parts, read, strict=True):
+            yield rows, torch.from_numpy(images).to(self.device)
 
     def _resize(self, images: torch.Tensor) -> torch.Tensor:
         if self.resized:
@@ -164,16 +153,54 @@ class Images:
         return images.float().mul_(self.scale).add_(self.shift).permute(0, 3, 1, 2)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What an epoch draws for n images, on the CPU.
+
+    Attributes:
+        order: (n,) int64, of the images. flips: (n,) bool, all false where `flip` is off.
+        angles: (n,) degrees. shifts: (n, 2) int64, as of `crop`. seeds: (n,) int64, of policies.
+    """
+
+    order: torch.Tensor
+    flips: torch.Tensor
+    angles: torch.Tensor
+    shifts: torch.Tensor
+    seeds: torch.Tensor
+
+
+def draw(n: int, augmentation: Augmentation, random: torch.Generator) -> Draws:
+    """All in a fixed order, so what one augmentation draws does not depend on whether another is
+    on."""
+    order = torch.randperm(n, generator=random)
+    flips = (torch.rand(n, generator=random) < 0.5) & augmentation.flip
+    angles = (2 * torch.rand(n, generator=random) - 1) * augmentation.rotation
+    shifts = (torch.rand(n, 2, generator=random) * (2 * augmentation.crop_padding + 1)).long()
+    return Draws(order, flips, angles, shifts, torch.randint(2**31, (n,), generator=random))
+
+
+def read_ahead(rows: Rows, batches: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """The rows of each batch of indices; the next is read while one is in use."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting, coming = deque(batches), deque()
+        while waiting or coming:
+            while waiting and len(coming) < 2:
+                coming.append(reader.submit(rows.__getitem__, waiting.popleft()))
+            yield coming.popleft().result()
+
+
 def count_batches(images: int, size: int) -> int:
     """How many batches `Images.shuffled` makes."""
-    return len(_chunks(torch.arange(images), size))
+    return len(chunks(torch.arange(images), size))
 
 
-def _chunks(order: torch.Tensor, size: int) -> list[torch.Tensor]:
-    chunks = list(order.split(size))
-    if len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    return chunks
+def chunks(order: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """An order in batches. A last batch of one image joins the batch before it: BatchNorm cannot
+    train on one."""
+    found = list(order.split(size))
+    if len(found) > 1 and len(found[-1]) == 1:
+        found[-2:] = [torch.cat(found[-2:])]
+    return found
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ folder may be deleted at any time; it is bounded, oldest out first.
 """
 
 import io
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 
 from unfreeze import environment, files
 from unfreeze.training.devices import Device
+
+_WRITING = 600  # seconds within which a file that is being written changes
 
 
 class Scratch:
@@ -51,20 +54,21 @@ def _load(path: Path) -> dict | None:
 def _save(path: Path, content: dict) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    _make_room(path.parent, environment.scratch_limit() - buffer.getbuffer().nbytes)
+    make_room(path.parent, environment.scratch_limit() - buffer.getbuffer().nbytes)
     files.write_bytes(path, buffer.getbuffer())
 
 
-def _make_room(folder: Path, limit: int) -> None:
+def make_room(folder: Path, limit: int) -> None:
     """Delete the oldest files until the rest is at most `limit` bytes; what a killed process left
-    half written counts too. Another process may do the same at the same time."""
+    half written counts too, and what a living one is writing stays. Another process may do the
+    same at the same time."""
     found = []
     for file in folder.glob("*"):
         with suppress(FileNotFoundError):
             status = file.stat()
             found.append((status.st_mtime, status.st_size, file))
-    total = 0
-    for _, size, file in sorted(found, reverse=True):
+    total, now = 0, time.time()
+    for written, size, file in sorted(found, reverse=True):
         total += size
-        if total > limit:
+        if total > limit and not (file.suffix == ".part" and now - written < _WRITING):
             file.unlink(missing_ok=True)

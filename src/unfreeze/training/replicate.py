@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from unfreeze.data import arrays, maps
 from unfreeze.data.batches import Augmentation, Images, count_batches
 from unfreeze.data.mixing import mix
 from unfreeze.errors import UserError
-from unfreeze.training import loop, movement, saved
+from unfreeze.training import loop, movement, prefix_cache, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.checkpoint import Scratch
+from unfreeze.training.cut import NoCut, updating
 from unfreeze.training.devices import Device
 from unfreeze.training.randomness import counter, generator
 from unfreeze.training.regularise import Anchor, Average
@@ -69,7 +71,7 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
         _warn(label, recipe, done)
         return done
     splits = _load_images(recipe, seed, device, inputs)
-    training = Training(recipe, seed, device, inputs, splits)
+    training = Training(recipe, seed, device, inputs, splits, label)
     if state := scratch.load_epoch():
         training.load_state_dict(state)
         print(f"{label}: goes on after epoch {len(training.history)} of {training.epochs}",
@@ -124,8 +126,9 @@ class Training:
     """
 
     def __init__(self, recipe: dict, seed: int, device: Device, inputs: Inputs,
-                 splits: dict[str, Images]) -> None:
+                 splits: dict[str, Images], label: str = "") -> None:
         knobs = self._knobs = recipe["knobs"]
+        self._recipe, self._label = recipe, label
         self._phases = [phase for phase in recipe["phases"] if phase["epochs"]]
         self._classes = len(recipe["classes"])
         self._seed, self._device, self._splits = seed, device, splits
@@ -142,6 +145,7 @@ class Training:
         # Where it stands: phase, epoch in it, epochs since validation was best in it, best score.
         self._phase, self._epoch, self._waited = 0, 0, 0
         self._best: dict | None = None
+        self._feeds: dict[str, prefix_cache.Feed] | None = None  # what the phase's epochs read
         self._best_score, self._phase_score = _WORST, _WORST
         self._begin()
 
@@ -157,6 +161,7 @@ class Training:
 
     def _begin(self) -> None:
         """What each phase starts with."""
+        self._feeds = None
         if self.finished:
             return
         phase, knobs = self._phases[self._phase], self._knobs
@@ -171,22 +176,27 @@ class Training:
 
     def epoch(self, progress: Callable[[], None]) -> dict:
         """Train and validate for an epoch; its row of the history."""
+        if self._feeds is None:
+            self._feeds = self._feed()
         start, number = time.perf_counter(), len(self.history)
         phase, knobs, device = self._phases[self._phase], self._knobs, self._device
+        train, validation = self._feeds["train"], self._feeds["validation"]
         torch.manual_seed(counter(self._seed, "dropout", number))
-        loop.set_training_mode(self._model, knobs.get("frozen_batchnorm", "eval"))
-        batches = self._splits["train"].shuffled(
+        self._set_training_mode()
+        batches = train.images.shuffled(
             knobs["batch_size"], self._augmentation, generator(self._seed, "order", number))
-        loss, accuracy = loop.train_epoch(self._model, self._optimizer, batches, device,
+        loss, accuracy = loop.train_epoch(train.model, self._optimizer, batches, device,
                                           self._step(number), progress)
         device.synchronize()
         seconds = time.perf_counter() - start
+        if not self._epoch:  # the phase's first, to which its frozen layers' outputs belong
+            seconds += train.seconds
         with self._average.applied():
-            validation = _validate(self._model, self._splits["validation"],
-                                   4 * knobs["batch_size"], device)
-            self._judge(*validation)
+            scores = _validate(validation.model, validation.images, 4 * knobs["batch_size"],
+                               device)
+            self._judge(*scores)
         lr = phase["lr"] * self._factor(self._steps - 1)
-        row = dict(zip(HISTORY, (number + 1, self._phase + 1, lr, loss, accuracy, *validation,
+        row = dict(zip(HISTORY, (number + 1, self._phase + 1, lr, loss, accuracy, *scores,
                                  seconds), strict=True))
         self.history.append(row)
         self._epoch += 1
@@ -196,6 +206,45 @@ class Training:
             self._waited, self._phase_score = 0, _WORST
             self._begin()
         return row
+
+    def _set_training_mode(self) -> None:
+        loop.set_training_mode(self._model, self._knobs.get("frozen_batchnorm", "eval"))
+
+    def _feed(self) -> dict[str, prefix_cache.Feed]:
+        """{split: what the epochs of this phase read of it}: its images, or what frozen leading
+        layers put out for them."""
+        phase, knobs, changing = self._phases[self._phase], self._knobs, set()
+        found = {split: prefix_cache.Feed(self._model, self._splits[split], 0.0, "off")
+                 for split in ("train", "validation")}
+
+        def cached(split: str, batch_size: int, augmentation: Augmentation | None) -> None:
+            found[split] = prefix_cache.feed(
+                self._model, self._splits[split], phase["epochs"], augmentation, batch_size,
+                prefix_cache.identity_of(self._recipe, self._seed, split), self._device,
+                self._label, changing)
+
+        try:
+            if next(self._model.parameters()).requires_grad:
+                raise NoCut("no leading layer is frozen")
+            if knobs["mixup"] or knobs["cutmix"]:
+                raise NoCut("images are mixed with one another")
+            self._set_training_mode()
+            changing |= updating(self._model)
+            cached("train", knobs["batch_size"], self._augmentation)
+        except NoCut as reason:
+            self._say(f"prefix cache off: {reason}")
+            return found
+        self._say(f"prefix cache {found['train'].said}")
+        # An average may hold other leading layers: those of a phase before.
+        if len(self._splits["validation"]) and not knobs["ema"]:
+            self._model.eval()
+            with suppress(NoCut):
+                cached("validation", 4 * knobs["batch_size"], None)
+        return found
+
+    def _say(self, what: str) -> None:
+        if self._label:
+            tqdm.write(f"{self._label}: {what}")  # a line of its own beside the progress bar
 
     def _factor(self, step: int) -> float:
         """Multiplier of every learning rate at a step of the current epoch."""

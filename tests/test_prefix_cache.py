@@ -1,0 +1,336 @@
+"""Training on kept outputs of frozen layers is training, bit for bit, wherever the cache is on."""
+
+import errno
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import TINY, tiny_recipe
+from unfreeze import models
+from unfreeze.data.batches import Images
+from unfreeze.data.maps import Rows
+from unfreeze.training import prefix_cache, replicate
+from unfreeze.training.devices import Device
+
+torch.set_num_threads(1)
+
+CPU = Device(torch.device("cpu"), False, "test")
+BF16 = Device(torch.device("cpu"), True, "test")
+SLOW = {"alexnet": 64, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0": 64,
+        "googlenet": 64, "inception_v3": 96, "maxvit_t": 224, "mnasnet0_5": 64,
+        "mobilenet_v3_small": 64, "regnet_y_400mf": 64, "resnet50": 64, "shufflenet_v2_x0_5": 64,
+        "squeezenet1_1": 64, "swin_t": 64, "swin_v2_t": 64, "vgg16": 32}
+SIZES = {"cnn": 32, "mobilenet_v2": 64, "resnet18": 32, "vit_b_16": 32} | SLOW
+METHODS = {
+    "alexnet": ("bias", "lora"), "cnn": ("bias", "lora"), "vit_b_16": ("bias", "lora", "norm"),
+    "mobilenet_v2": ("bias", "lora", "norm", "tinytl"),
+    "resnet18": ("bias", "lora", "norm", "tinytl"), "swin_t": ("bias", "lora", "norm")}
+DEFAULT = {"vit_b_16": ("lora",), "mobilenet_v2": METHODS["mobilenet_v2"], "cnn": ("bias",)}
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch, tmp_path):
+    """A scratch folder of one's own; tiny layers count as much as large ones."""
+    monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
+    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("UNFREEZE_PREFIX_GB", "10")
+
+
+def images(size, count, rows=None):
+    rng = np.random.default_rng(count)
+    labels = np.arange(count) % 3
+    pixels = rng.integers(0, 200, (count, size, size, 3))
+    pixels[np.arange(count), :, :, labels] += 30
+    return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
+                  CPU.torch, 10**9)
+
+
+def splits(size, train=7, validation=3):
+    return {"train": images(size, train), "validation": images(size, validation),
+            "test": images(size, 2)}
+
+
+def recipe(model="tiny", size=8, **knobs):
+    """What the stage pin makes of a run from scratch."""
+    return tiny_recipe(**{"model": model, "image_size": size, "batch_size": 4, "epochs": 3,
+                          "freeze": "last_only", "lr": 0.01, "lora_rank": 2} | knobs)
+
+
+def train(recipe, splits, device=CPU, gigabytes="10", seed=1):
+    """(history without seconds, tensors) of a replicate."""
+    os.environ["UNFREEZE_PREFIX_GB"] = gigabytes
+    training = replicate.Training(recipe, seed, device, replicate.Inputs(), splits, "run")
+    while not training.finished:
+        training.epoch(lambda: None)
+    history = [{key: value for key, value in row.items() if key != "seconds"}
+               for row in training.history]
+    return history, {name: t.clone() for name, t in training.result().state_dict().items()}
+
+
+def said(capsys):
+    return re.findall(r"^run: prefix cache (.*)$", capsys.readouterr().out, re.MULTILINE)
+
+
+def check_same(one, other):
+    assert one[0] == other[0]
+    assert one[1].keys() == other[1].keys()
+    for name, tensor in one[1].items():
+        assert torch.equal(tensor, other[1][name]), name
+
+
+def check_cached(capsys, recipe, splits, device=CPU):
+    cached = train(recipe, splits, device)
+    assert all(line.startswith("on: ") for line in said(capsys))
+    plain = train(recipe, splits, device, gigabytes="0")
+    assert all(line == "off: UNFREEZE_PREFIX_GB is 0" for line in said(capsys))
+    check_same(cached, plain)
+    assert len({row["train_loss"] for row in cached[0]}) == len(cached[0])  # it did train
+
+
+@pytest.mark.parametrize("freeze", ["last_only", {"last": 1}], ids=str)
+@pytest.mark.parametrize("model", [name if name not in SLOW else
+                                   pytest.param(name, marks=pytest.mark.slow) for name in SIZES])
+def test_every_family(capsys, model, freeze):
+    check_cached(capsys, recipe(model, SIZES[model], freeze=freeze), splits(SIZES[model]))
+
+
+@pytest.mark.parametrize("model, method", [
+    pytest.param(model, method, marks=[] if method in DEFAULT.get(model, ()) else pytest.mark.slow)
+    for model, methods in METHODS.items() for method in methods])
+def test_every_method_on_the_last_stage(capsys, model, method):
+    check_cached(capsys, recipe(model, SIZES[model], freeze={"last": 1}, tune=method),
+                 splits(SIZES[model]))
+
+
+@pytest.mark.parametrize("knobs", [
+    {"flip": False}, {"flip": False, "epochs": 2}, {"head": "append"}, {"head": "mlp"},
+    {"dropout": 0.5, "head": "mlp"}, {"freeze": ["stem", "stage1"]}, {"ema": 0.9},
+    {"select": "best"}, {"patience": 1}, {"accumulate": 2}, {"clip_norm": 0.1},
+    {"label_smoothing": 0.1}, {"batch_size": 5}, {"batch_size": 64},
+    {"phases": [{"freeze": "none", "epochs": 1}, {"freeze": "last_only", "epochs": 4},
+                {"freeze": ["stem"], "epochs": 3}]},
+], ids=str)
+def test_every_knob(capsys, knobs):
+    given = recipe(**knobs)
+    cached = train(given, splits(8))
+    lines = said(capsys)
+    assert [line.partition(":")[0] for line in lines] == (
+        ["off", "on", "on"] if "phases" in knobs else ["on"])
+    check_same(cached, train(given, splits(8), gigabytes="0"))
+
+
+@pytest.mark.parametrize("train_images, validation", [(9, 0), (3, 1), (2, 9), (13, 3)])
+def test_every_number_of_images(capsys, train_images, validation):
+    check_cached(capsys, recipe(), splits(8, train_images, validation))
+
+
+def test_bfloat16_is_the_same_too(capsys):
+    check_cached(capsys, recipe("cnn", 32, freeze={"last": 1}), splits(32), BF16)
+
+
+@pytest.mark.parametrize("knobs, why", [
+    ({"freeze": "none"}, "no leading layer is frozen"),
+    ({"freeze": ["stage1"]}, "no leading layer is frozen"),
+    ({"freeze": "none", "tune": "lora"}, "no leading layer is frozen"),
+    ({"rotation": 10}, "images turn by any angle, so they hardly ever repeat"),
+    ({"crop_padding": 1}, "images are cropped at many places, so they hardly ever repeat"),
+    ({"augment": "trivial"}, "images are changed by `trivial`, so they hardly ever repeat"),
+    ({"mixup": 0.2}, "images are mixed with one another"),
+    ({"cutmix": 1.0}, "images are mixed with one another"),
+    ({"epochs": 2}, "2 epochs of images with 2 variants compute nothing twice"),
+    ({"epochs": 1, "flip": False}, "1 epoch of images with 1 variant compute nothing twice"),
+])
+def test_off_and_why(capsys, knobs, why):
+    given = recipe(**knobs)
+    cached = train(given, splits(8))
+    assert said(capsys) == [f"off: {why}"]
+    check_same(cached, train(given, splits(8), gigabytes="0"))
+
+
+def test_off_where_the_layers_compute_little(capsys, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setitem(models.families(), "tiny", TINY)
+    train(recipe(freeze=["stem"]), splits(8))
+    assert said(capsys) == [
+        "off: the frozen layers compute little for the 384 bytes that they put out for an image"]
+
+
+@pytest.mark.parametrize("knobs", [{}, {"select": "best"}, {"patience": 1}], ids=str)
+def test_batchnorm_that_goes_on_updating_is_not_kept(capsys, knobs):
+    given = recipe(frozen_batchnorm="train", **{"epochs": 8} | knobs)
+    cached = train(given, splits(8))
+    check_same(cached, train(given, splits(8), gigabytes="0"))
+    # What is left of the prefix is the stem's convolution.
+    shapes = {np.load(file).shape for file in files() if file.suffix == ".npy"}
+    assert shapes == {(2 * 7, 4 * 6 * 4 * 4), (3, 4 * 6 * 4 * 4)}
+
+
+@pytest.mark.parametrize("look", [
+    lambda x: x - x[:1], lambda x: x / (1 + x.amax(0, keepdim=True)), lambda x: x - x.mean(0)],
+    ids=["first", "largest", "mean"])
+def test_layers_that_look_at_the_batch_are_not_kept(capsys, monkeypatch, look):
+    class Look(torch.nn.Module):
+        def forward(self, x):
+            return look(x)
+
+    def build(*args):
+        model = TINY.build(*args)
+        model.stem.add_module("look", Look())
+        return model
+
+    family = type("family", (), {"MODELS": TINY.MODELS, "build": staticmethod(build)})
+    monkeypatch.setitem(models.families(), "tiny", family)
+    train(recipe(), splits(8))
+    assert said(capsys) == ["off: what the frozen layers put out for an image depends on its batch"]
+
+
+def files():
+    return sorted((prefix_cache.environment.scratch() / "prefixes").iterdir())
+
+
+@pytest.mark.parametrize("change", [
+    {"lr": 0.02}, {"epochs": 4}, {"schedule": "constant"}, {"weight_decay": 0.1}], ids=str)
+def test_another_run_finds_them(capsys, change):
+    train(recipe(), splits(8))
+    before = [file.name for file in files()]
+    assert len(before) == 2  # of training and validation
+    cached = train(recipe(**change), splits(8))
+    assert [line.endswith("made by an earlier run)") for line in said(capsys)] == [False, True]
+    assert [file.name for file in files()] == before
+    check_same(cached, train(recipe(**change), splits(8), gigabytes="0"))
+
+
+@pytest.mark.parametrize("change", [
+    {"batch_size": 3}, {"flip": False}, {"freeze": ["stem"]}, {"seed": 2}], ids=str)
+def test_other_layers_or_images_are_not_mistaken_for_them(capsys, change):
+    seed = change.pop("seed", 1)
+    train(recipe(), splits(8))
+    given = recipe(seeds=[1, 2], **change)
+    cached = train(given, splits(8), seed=seed)
+    assert not any(line.endswith("made by an earlier run)") for line in said(capsys))
+    check_same(cached, train(given, splits(8), seed=seed, gigabytes="0"))
+
+
+@pytest.mark.parametrize("key", ["dataset", "normalization", "transform", "software", "code"])
+def test_other_data_or_code_is_not_mistaken_for_them(capsys, key):
+    train(recipe(), splits(8))
+    train(recipe() | {key: {"name": "another"}}, splits(8))
+    assert not any(line.endswith("made by an earlier run)") for line in said(capsys))
+
+
+def test_seconds_of_making_count_whoever_made_them(monkeypatch):
+    ticks = iter(range(0, 10**6, 5))
+    monkeypatch.setattr(prefix_cache.time, "perf_counter", lambda: float(next(ticks)))
+    seconds = []
+    for lr in (0.01, 0.02):
+        training = replicate.Training(recipe(lr=lr), 1, CPU, replicate.Inputs(), splits(8), "run")
+        while not training.finished:
+            training.epoch(lambda: None)
+        seconds.append([row["seconds"] for row in training.history])
+    assert seconds[0] == seconds[1] and seconds[0][0] >= seconds[0][1] + 5
+
+
+def test_outputs_too_many_for_memory_are_read_from_their_file(capsys, monkeypatch):
+    monkeypatch.setenv("UNFREEZE_RESIZED_GB", "0")
+    read = []
+    monkeypatch.setattr(Rows, "__getitem__", lambda self, rows, real=Rows.__getitem__: (
+        read.append(len(rows)), real(self, rows))[1])
+    check_cached(capsys, recipe(), splits(8))
+    assert sum(read) == 3 * (7 + 3)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda content: content[:-1], lambda content: b"", lambda content: content[:200] + bytes(
+        len(content) - 200), lambda content: content[:200] + b"?" + content[201:]],
+    ids=["short", "empty", "zeros", "a byte"])
+@pytest.mark.parametrize("gigabytes", ["1", "0"])
+def test_damaged_file_is_made_anew(capsys, monkeypatch, damage, gigabytes):
+    monkeypatch.setenv("UNFREEZE_RESIZED_GB", gigabytes)
+    one = train(recipe(), splits(8))
+    for file in files():
+        file.write_bytes(damage(file.read_bytes()))
+    check_same(one, train(recipe(), splits(8)))
+    assert not any(line.endswith("made by an earlier run)") for line in said(capsys))
+
+
+def test_another_processor_makes_its_own(capsys):
+    train(recipe(), splits(8))
+    train(recipe(), splits(8), Device(torch.device("cpu"), False, "another"))
+    assert not any(line.endswith("made by an earlier run)") for line in said(capsys))
+
+
+def test_file_that_another_process_deletes_at_once(capsys, monkeypatch):
+    real = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (real(old, new), os.unlink(new)))
+    train(recipe(), splits(8))
+    monkeypatch.undo()
+    (line,) = said(capsys)
+    assert re.fullmatch(r"off: \S+\.npy was lost as soon as it was written", line)
+
+
+def test_scratch_folder_that_is_a_file(capsys, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "prefixes").write_text("")
+    train(recipe(), splits(8))
+    assert said(capsys) == [f"off: {tmp_path}/scratch/prefixes cannot be used (File exists)"]
+
+
+def test_trouble_with_the_images_is_not_taken_for_a_full_disk(monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "the disk of the photos is broken")
+
+    monkeypatch.setattr(prefix_cache.Recomputed, "_compute", lambda self, images, real=[]: (
+        real.append(1), fail() if len(real) > 2 else torch.zeros(len(images), 32,
+                                                               dtype=torch.uint8))[1])
+    with pytest.raises(OSError, match="photos is broken"):
+        train(recipe(), splits(8))
+    assert not files()
+
+
+@pytest.mark.parametrize("fault", ["little space", "full while writing"])
+def test_full_disk_is_no_error(capsys, monkeypatch, fault):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if fault == "little space":
+            patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 10**9))
+        else:
+            patch.setattr(os, "replace", full)
+        cached = train(recipe(), splits(8))
+    (line,) = said(capsys)
+    assert re.fullmatch(r"off: \S+ kB do not fit on the disk of \S+prefixes" if "little" in fault
+                        else r"off: \S+prefixes cannot be used \(No space left on device\)", line)
+    assert not files()
+    check_same(cached, train(recipe(), splits(8), gigabytes="0"))
+
+
+def test_oldest_outputs_go_first(monkeypatch):
+    train(recipe(), splits(8))
+    size = sum(file.stat().st_size for file in files())
+    old = files()
+    train(recipe(flip=False), splits(8), gigabytes=str(1.2 * size / 1e9))
+    assert not set(old) <= set(files())
+    assert sum(file.stat().st_size for file in files()) <= 1.2 * size + 200
+
+
+def test_stopped_in_the_middle_of_a_phase(tmp_path, monkeypatch, capsys):
+    given = recipe(epochs=4)
+    whole = train(given, splits(8))
+    first = replicate.Training(given, 1, CPU, replicate.Inputs(), splits(8), "run")
+    first.epoch(lambda: None)
+    first.epoch(lambda: None)
+    state = first.state_dict()
+    shutil.rmtree(tmp_path / "scratch")
+    second = replicate.Training(given, 1, CPU, replicate.Inputs(), splits(8), "run")
+    second.load_state_dict(state)
+    while not second.finished:
+        second.epoch(lambda: None)
+    history = [{key: value for key, value in row.items() if key != "seconds"}
+               for row in second.history]
+    check_same(whole, (history, second.result().state_dict()))
