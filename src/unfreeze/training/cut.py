@@ -86,8 +86,8 @@ def cut(model: nn.Module, images: torch.Tensor, changing: Collection[nn.Module] 
     outputs = tuple(fixed[node] for node in frontier)
     if any(output.dim() == 0 or len(output) != len(images) for output in outputs):
         raise NoCut("what its frozen layers put out is not one tensor an image")
-    return Cut(_prefix(model, graph, frontier), _rest(model, graph, fixed, frontier), outputs,
-               flops.get_total_flops() // len(images), _flops(model, images))
+    rest, own = _rest(model, graph, fixed, frontier), flops.get_total_flops() // len(images)
+    return Cut(_prefix(model, graph, frontier), rest, outputs, own, own + _flops(rest, outputs))
 
 
 def _trace(model: nn.Module, images: torch.Tensor) -> fx.Graph:
@@ -218,18 +218,20 @@ def _ancestors(nodes: list[fx.Node], given: list[fx.Node] = ()) -> set[fx.Node]:
     return found
 
 
-def _flops(model: nn.Module, images: torch.Tensor) -> int:
+def _flops(rest: nn.Module, outputs: tuple[torch.Tensor, ...]) -> int:
     """Operations of a forward pass for an image. In evaluation mode, which changes no
     statistics."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    modes = {module: module.training for module in rest.modules()}
+    rest.eval()
     try:
-        with _countable(), FlopCounterMode(display=False) as flops, torch.no_grad():
-            model(images)
+        devices = [outputs[0].device] if outputs[0].is_cuda else []
+        with (_countable(), torch.random.fork_rng(devices=devices), torch.no_grad(),
+              FlopCounterMode(display=False) as flops):
+            rest(outputs)
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return flops.get_total_flops() // len(images)
+    return flops.get_total_flops() // len(outputs[0])
 
 
 @contextmanager

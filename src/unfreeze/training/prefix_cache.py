@@ -105,18 +105,19 @@ def feed(model: nn.Module, images: Images, epochs: int, augmentation: Augmentati
         raise NoCut(f"the frozen layers compute little for the {_size(form.nbytes)} that they put "
                     "out for an image")
     layers = Recomputed(found.prefix, form, images, min(batch_size, len(images)), device)
-    if augmentation is not None:
-        layers.check()  # training reads images in another order each time
+    training = augmentation is not None
     identity = identity | {
-        "variants": variants, "batch": layers.batch_size, "training": augmentation is not None,
+        "variants": variants, "batch": layers.batch_size, "training": training,
         "device": f"{device.name}, {device.precision}", "layers": _digest(found.prefix)}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     file = environment.scratch() / "prefixes" / f"{key}.npy"
     try:
-        kept, seconds, made = _kept(file, layers, variants, augmentation is not None, label)
+        kept, seconds, made = _kept(file, layers, variants, training, label)
     except NoRoom as reason:
+        if training:
+            layers.check()
         return Feed(found.rest, layers, 0.0, f"off: {reason}")
-    share = min(100, math.floor(100 * found.flops / found.flops_total))
+    share = math.floor(100 * found.flops / found.flops_total)
     return Feed(found.rest, Activations(kept, form, images), seconds, (
         f"on: {share} % of the forward pass is frozen, and computed {len(variants)} instead of "
         f"{epochs} times ({_size(len(variants) * len(images) * form.nbytes)}"
@@ -209,27 +210,40 @@ class Recomputed:
         for images, labels in self._images.shuffled(size, augmentation, random):
             yield self.form.unpack(self._compute(images)), labels
 
-    def rows(self, variants: tuple[bool, ...], label: str) -> Iterator[np.ndarray]:
+    def rows(self, variants: tuple[bool, ...], training: bool, label: str) -> Iterator[np.ndarray]:
         """The rows of all images in order, as they are and mirrored, in the mode that the layers
-        are in."""
+        are in.
+
+        Raises:
+            NoCut: as of `check`, which training asks for: it reads images in another order each
+                time.
+        """
         with tqdm(desc=f"{label}: frozen layers", total=len(self) * len(variants), unit="image",
                   disable=None, leave=False) as bar:
             for mirrored in variants:
                 for images, labels in self._images.batches(self.batch_size, mirrored):
-                    yield self._compute(images).cpu().numpy()
+                    rows = self._compute(images)
+                    if training:
+                        self.check(images, rows)
+                        training = False
+                    yield rows.cpu().numpy()
                     bar.update(len(labels))
 
-    def check(self) -> None:
+    def check(self, images: torch.Tensor | None = None, rows: torch.Tensor | None = None) -> None:
         """Put images into another order and another company, and see whether that shows.
+
+        Args:
+            images, rows: a batch and what came out for it; None: of the first.
 
         Raises:
             NoCut: what an image gives depends on its place in a batch, or on the others.
         """
-        images, _ = next(iter(self._images.batches(self.batch_size)))
+        if images is None:
+            images, _ = next(iter(self._images.batches(self.batch_size)))
+            rows = self._compute(images)
         other = images.flip(0)
         other[-1] = other[0]
-        one, two = self._compute(images), self._compute(other).flip(0)
-        if not torch.equal(one[1:], two[1:]):
+        if not torch.equal(rows[1:], self._compute(other).flip(0)[1:]):
             raise NoCut("what the frozen layers put out for an image depends on its batch")
 
     def _compute(self, images: torch.Tensor) -> torch.Tensor:
@@ -322,7 +336,7 @@ def _kept(file: Path, layers: Recomputed, variants: tuple[bool, ...], training: 
             _make_room(file.parent, size, limit)
         # In training as training computes, which is not in every bit as evaluation does.
         with torch.enable_grad() if training else torch.inference_mode():
-            _write(file, shape, layers.rows(variants, label))
+            _write(file, shape, layers.rows(variants, training, label))
         found = _open(file, shape, whole)
         if found is None:
             raise NoRoom(f"{file} was lost as soon as it was written")
