@@ -1,17 +1,20 @@
-"""Training throughput: this project's engine beside the plain loop of the published write-ups.
+"""Training throughput: this project's engine beside the plain loop of the published write-ups, and
+beside the bare step of the model.
 
-Both sides train the same model with the same optimizer on the same CIFAR-10 images, resized to the
-same side, with the same augmentation (crop with padding 4, flip) and batch size:
+All sides train the same model with the same optimizer and batch size, plain and ours on the same
+CIFAR-10 images, resized to the same side, with the same augmentation (crop with padding 4, flip):
 
     plain   a dataset of PIL images, torchvision transforms on one image at a time, two DataLoader
             workers, float32, torch's default memory format, torch.optim.SGD, loss.item() each step
     ours    Images and loop.train_epoch under devices.pick(), called as replicate.train calls them
+    step    forward, backward and optimizer step on one ready-made batch, over and over, in the same
+            precision and memory format as ours: the ceiling of any loop around it
 
-The two take turns: in each round each side trains for the same number of steps, while the other
-sits idle in a process of its own (devices.pick() changes the allocator and the arithmetic of the
+They take turns: in each round each side trains for the same number of steps, while the others
+sit idle in processes of their own (devices.pick() changes the allocator and the arithmetic of the
 whole process). Timed are training steps after warm-up steps; neither the start of the workers nor
-our one-off resizing counts, the latter stands in a column of its own. A ratio is that of
-neighbouring portions; the table has its median over the rounds and its smallest and largest value.
+our one-off resizing counts, the latter stands in a column of its own. A ratio is that of the
+portions of a round; the table has its median over the rounds and its smallest and largest value.
 
 Usage: python benchmarks/throughput.py [--cases mobilenet_v2-96 ...] [--rounds 4] [--seconds 5]
 """
@@ -38,7 +41,11 @@ CASES = {  # name: model, stem, image size
     "mobilenet_v2-96": ("mobilenet_v2", "original", 96),
     "resnet18-cifar-32": ("resnet18", "cifar", 32),
     "resnet18-224": ("resnet18", "original", 224),
+    "alexnet-224": ("alexnet", "original", 224),
+    "vit_b_16-224": ("vit_b_16", "original", 224),
 }
+DEFAULT = ("mobilenet_v2-96", "resnet18-cifar-32", "resnet18-224")
+SIDES = ("plain", "ours", "step")
 WARM_UP = 2  # steps before each timed portion: workers have filled their queue, caches are warm
 LR, MOMENTUM, PADDING = 0.01, 0.9, 4
 
@@ -56,13 +63,13 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(DEFAULT))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=5, help="of each timed portion, roughly")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--images", type=int, default=5000, help="to draw from, in both sides")
     parser.add_argument("--json", type=Path, help="write all measurements here")
-    parser.add_argument("--side", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--device", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -82,24 +89,26 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _measure(case: str, options: argparse.Namespace) -> dict:
-    ours, about = _start("ours", case, options)
-    plain, _ = _start("plain", case, options, "--device", about["device"])
-    # A first look at the plain loop's speed settles the steps of a portion, the same for both.
-    step = _ask(plain, 1)
+    sides, about = {}, {}
+    sides["ours"], about = _start("ours", case, options)
+    for name in ("plain", "step"):
+        sides[name], _ = _start(name, case, options, "--device", about["device"])
+    # A first look at the plain loop's speed settles the steps of a portion, the same for all.
+    step = _ask(sides["plain"], 1)
     most = options.images // options.batch_size - WARM_UP  # a portion lies within one epoch
     steps = min(max(2, round(options.seconds / step)), most)
-    _ask(ours, 1)
+    for name in ("ours", "step"):
+        _ask(sides[name], 1)
     images = steps * options.batch_size
     rounds = []
     for number in range(options.rounds):
-        seconds = {}
-        # The side that goes first alternates, so that a drift of the machine favours neither.
-        for name, side in (("plain", plain), ("ours", ours))[::1 if number % 2 == 0 else -1]:
-            seconds[name] = _ask(side, steps)
-        rounds.append({name: images / seconds[name] for name in ("plain", "ours")})
-        print(f"{case}, round {number + 1}: plain {rounds[-1]['plain']:.1f}, "
-              f"ours {rounds[-1]['ours']:.1f} images/s", flush=True)
-    for side in (plain, ours):
+        # The side that goes first changes, so that a drift of the machine favours none.
+        first = number % len(SIDES)
+        seconds = {name: _ask(sides[name], steps) for name in SIDES[first:] + SIDES[:first]}
+        rounds.append({name: images / seconds[name] for name in SIDES})
+        print(f"{case}, round {number + 1}: " + ", ".join(
+            f"{name} {rounds[-1][name]:.1f}" for name in SIDES) + " images/s", flush=True)
+    for side in sides.values():
         side.stdin.close()
         side.wait()
     return {**about, "steps": steps, "images_per_second": rounds}
@@ -129,16 +138,14 @@ def _answer(process: subprocess.Popen) -> object:
 
 
 def _table(results: dict, images: int) -> str:
-    lines = [("case", "plain img/s", "ours img/s", "ratio", "min..max", "steps",
-              f"resizing {images} once")]
+    lines = [("case", *(f"{side} img/s" for side in SIDES), "ours / plain", "min..max",
+              "ours / step", "min..max", "steps", f"resizing {images} once")]
     for case, result in results.items():
         rounds = result["images_per_second"]
-        ratios = [each["ours"] / each["plain"] for each in rounds]
         lines.append((
-            case,
-            *(f"{statistics.median(each[side] for each in rounds):.1f}"
-              for side in ("plain", "ours")),
-            f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}..{max(ratios):.2f}",
+            case, *(f"{statistics.median(each[side] for each in rounds):.1f}" for side in SIDES),
+            *(cell for other in ("plain", "step")
+              for cell in _ratio([each["ours"] / each[other] for each in rounds])),
             str(result["steps"]), f"{result['resizing']:.1f} s",
         ))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -146,23 +153,25 @@ def _table(results: dict, images: int) -> str:
                      for line in lines)
 
 
-# --- The two sides: each runs in a process of its own and trains when it is told to.
+def _ratio(found: list[float]) -> tuple[str, str]:
+    return f"{statistics.median(found):.2f}", f"{min(found):.2f}..{max(found):.2f}"
+
+
+# --- The sides: each runs in a process of its own and trains when it is told to.
 
 
 def _serve(options: argparse.Namespace, data: arrays.Arrays) -> None:
     """Say what this side is; then for each number of steps read, the seconds they took."""
     (case,) = options.cases
-    if options.side == "ours":
-        portion, about = _ours(case, options, data)
-    else:
-        portion, about = _plain(case, options, data)
+    portion, about = {"ours": _ours, "plain": _plain, "step": _step}[options.side](
+        case, options, data)
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
         print(json.dumps(portion(int(line))), flush=True)
 
 
 def _build(case: str):
-    """The model, from scratch; both sides start from the same weights."""
+    """The model, from scratch; all sides start from the same weights."""
     import torch
 
     from unfreeze import models
@@ -218,6 +227,38 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     return portion, {"machine": f"{device.name}, torch {torch.__version__}, ours in "
                                 f"{device.precision}",
                      "device": str(device.torch), "resizing": resizing}
+
+
+def _step(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
+    """The model's step on one batch that is there."""
+    import torch
+    import torch.nn.functional as F
+
+    from unfreeze.training import devices
+
+    size, device = CASES[case][2], devices.pick()
+    model = _build(case).to(device.torch, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, fused=True)
+    images = torch.randn(options.batch_size, 3, size, size, device=device.torch).contiguous(
+        memory_format=torch.channels_last)
+    labels = torch.arange(options.batch_size, device=device.torch) % len(cifar10.CLASSES)
+
+    def train(count: int) -> None:
+        for _ in range(count):
+            with device.autocast():
+                logits = model(images)
+            F.cross_entropy(logits.float(), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        device.synchronize()
+
+    def portion(steps: int) -> float:
+        train(WARM_UP)
+        start = time.perf_counter()
+        train(steps)
+        return time.perf_counter() - start
+
+    return portion, {}
 
 
 def _plain(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:

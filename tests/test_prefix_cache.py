@@ -13,7 +13,7 @@ from helpers import TINY, tiny_recipe
 from unfreeze import models
 from unfreeze.data.batches import Images
 from unfreeze.data.maps import Rows
-from unfreeze.training import prefix_cache, replicate
+from unfreeze.training import devices, prefix_cache, replicate
 from unfreeze.training.devices import Device
 
 torch.set_num_threads(1)
@@ -41,18 +41,18 @@ def always(monkeypatch, tmp_path):
     monkeypatch.setenv("UNFREEZE_PREFIX_GB", "10")
 
 
-def images(size, count, rows=None):
+def images(size, count, device):
     rng = np.random.default_rng(count)
     labels = np.arange(count) % 3
     pixels = rng.integers(0, 200, (count, size, size, 3))
     pixels[np.arange(count), :, :, labels] += 30
     return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
-                  CPU.torch, 10**9)
+                  device.torch, 10**9)
 
 
-def splits(size, train=7, validation=3):
-    return {"train": images(size, train), "validation": images(size, validation),
-            "test": images(size, 2)}
+def splits(size, train=7, validation=3, device=CPU):
+    counts = {"train": train, "validation": validation, "test": 2}
+    return {split: images(size, count, device) for split, count in counts.items()}
 
 
 def recipe(model="tiny", size=8, **knobs):
@@ -131,6 +131,16 @@ def test_every_number_of_images(capsys, train_images, validation):
 
 def test_bfloat16_is_the_same_too(capsys):
     check_cached(capsys, recipe("cnn", 32, freeze={"last": 1}), splits(32), BF16)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("model", ["resnet18", "mobilenet_v2", "vit_b_16"])
+@pytest.mark.parametrize("freeze", ["last_only", {"last": 1}], ids=str)
+def test_on_a_gpu(capsys, model, freeze):
+    device = devices.pick()
+    assert device.torch.type == "cuda"
+    check_cached(capsys, recipe(model, 64, freeze=freeze, batch_size=32),
+                 splits(64, 100, 40, device), device)
 
 
 @pytest.mark.parametrize("knobs, why", [
