@@ -19,13 +19,14 @@ def main() -> None:
     with np.load(folder.parent / "predictions.npz", allow_pickle=False) as file:
         predictions = dict(file)
     scores, confusion, reliability, values = _score(**predictions)
-    files.write_json(folder / "metrics.json", scores)
-    files.write_csv(folder / "confusion.csv", ("actual", "predicted", "images"), confusion)
-    files.write_csv(folder / "calibration.csv", calibration.HEADER, reliability)
-    named = {key: predictions[key] for key in ("seeds", "labels", "classes")}
-    per_image = io.BytesIO()
-    np.savez(per_image, **named, **values)
-    files.write_bytes(folder / "per_image.npz", per_image.getvalue())
+    with files.whole_folder(folder) as new:
+        files.write_json(new / "metrics.json", scores)
+        files.write_csv(new / "confusion.csv", ("actual", "predicted", "images"), confusion)
+        files.write_csv(new / "calibration.csv", calibration.HEADER, reliability)
+        named = {key: predictions[key] for key in ("seeds", "labels", "classes")}
+        per_image = io.BytesIO()
+        np.savez(per_image, **named, **values)
+        files.write_bytes(new / "per_image.npz", per_image.getvalue())
 
 
 def _score(seeds: np.ndarray, classes: np.ndarray, logits: np.ndarray, labels: np.ndarray,

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from _source import ROOT
 from unfreeze import files, models
-from unfreeze.data import fetch
 from unfreeze.errors import run_stage
-from unfreeze.models import own, weights
+from unfreeze.models import official, own, weights
 
 
 def main() -> None:
@@ -18,8 +17,8 @@ def main() -> None:
             take_over(weights.path(folder, name), **entry)
         else:
             file = weights.path(folder, name)
-            fetch.fetch_weights(models.facts_of(entry["model"]).weights[entry["weights"]],
-                                file, ROOT / file)
+            official.fetch(models.facts_of(entry["model"]).weights[entry["weights"]], file,
+                           ROOT / file)
 
 
 def take_over(file: Path, model: str, stem: str, image_size: int, path: str, digest: str) -> None:

@@ -11,7 +11,8 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, prefix cache, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
 | UNFREEZE_PREFIX_GB | 10 | how large the outputs of frozen layers may grow; 0: no prefix cache |
-| UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this |
+| UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this, and
+| | | what frozen layers put out for them up to half of it |
 | UNFREEZE_WORKERS | cores available | processes that decode photos |
 """
 

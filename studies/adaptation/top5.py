@@ -19,11 +19,11 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from unfreeze import files, models  # noqa: E402
-from unfreeze.data import fetch, photos  # noqa: E402
+from unfreeze.data import photos  # noqa: E402
 from unfreeze.data.batches import Images  # noqa: E402
 from unfreeze.data.datasets import imagenet  # noqa: E402
 from unfreeze.errors import UserError, nearest, run_stage  # noqa: E402
-from unfreeze.models import weights  # noqa: E402
+from unfreeze.models import official, weights  # noqa: E402
 from unfreeze.models.facts import Weights  # noqa: E402
 
 LAYERS = 5
@@ -85,7 +85,7 @@ def load(name: str, facts: Weights, folder: Path) -> torch.nn.Module:
         UserError: the weights cannot be had.
     """
     file = weights.path(folder, facts.name)
-    fetch.fetch_weights(facts, file, HERE.parents[1] / "weights" / file.name)
+    official.fetch(facts, file, HERE.parents[1] / "weights" / file.name)
     model = models.build(name, "original", imagenet.COUNT, facts.crop)
     tensors = {key: torch.from_numpy(array) for key, array in weights.read_arrays(file).items()}
     weights.load_into(model, models.fit_weights(name, tensors, facts.crop), (), str(file),

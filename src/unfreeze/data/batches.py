@@ -170,8 +170,8 @@ class Draws:
 
 
 def draw(n: int, augmentation: Augmentation, random: torch.Generator) -> Draws:
-    """All in a fixed order, so what one augmentation draws does not depend on whether another is
-    on."""
+    """What an epoch of n images draws, from a generator on the CPU. All of it in a fixed order, so
+    what one augmentation draws does not depend on whether another is on."""
     order = torch.randperm(n, generator=random)
     flips = (torch.rand(n, generator=random) < 0.5) & augmentation.flip
     angles = (2 * torch.rand(n, generator=random) - 1) * augmentation.rotation
@@ -180,7 +180,11 @@ def draw(n: int, augmentation: Augmentation, random: torch.Generator) -> Draws:
 
 
 def read_ahead(rows: Rows, batches: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """The rows of each batch of indices; the next is read while one is in use."""
+    """(B, ...) rows for each (B,) batch of indices; the next are read while one is in use.
+
+    Raises:
+        UserError: the file has become shorter.
+    """
     with ThreadPoolExecutor(1) as reader:
         waiting, coming = deque(batches), deque()
         while waiting or coming:
@@ -195,8 +199,8 @@ def count_batches(images: int, size: int) -> int:
 
 
 def chunks(order: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """An order in batches. A last batch of one image joins the batch before it: BatchNorm cannot
-    train on one."""
+    """(n,) rows in batches of `size`. A last batch of one image joins the batch before it:
+    BatchNorm cannot train on one."""
     found = list(order.split(size))
     if len(found) > 1 and len(found[-1]) == 1:
         found[-2:] = [torch.cat(found[-2:])]

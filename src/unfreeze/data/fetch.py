@@ -1,8 +1,7 @@
 """Bringing a dataset into its folder: arrays, the official files of photos, or a list of images of
-the user's own; its labels, and its card. And official weights into their file. What is there and
-whole stays.
+the user's own; its labels, and its card. What is there and whole stays.
 
-What depends on it: the stages fetch-data and fetch-weights, and studies/adaptation/top5.py.
+What depends on it: the stage fetch-data.
 """
 
 import io
@@ -15,8 +14,6 @@ from unfreeze import files
 from unfreeze.data import arrays, cards, layout, own, photos, sources
 from unfreeze.data.datasets import dataset
 from unfreeze.errors import UserError
-from unfreeze.models import official
-from unfreeze.models.facts import Weights
 
 NOT_STATED = "not stated"
 
@@ -39,25 +36,6 @@ def fetch(name: str, entry: dict, folder: Path, beside: Path) -> dict:
     if "place" in entry or "url" in entry:
         return _own(name, folder, entry)
     return _photos(name, folder)
-
-
-def fetch_weights(facts: Weights, file: Path, beside: Path) -> None:
-    """Official weights that are in their file, checked by digest, when this returns.
-
-    Args:
-        file: weights/NAME.safetensors. beside: as for `fetch`; it may be the same file.
-
-    Raises:
-        UserError: no source is left.
-    """
-    if official.is_there(file, facts):
-        print(f"{facts.name}: already there, digest checked")
-    elif official.is_there(beside, facts):
-        files.write_bytes(file, beside.read_bytes())
-        print(f"{facts.name}: copied from {beside}, digest checked")
-    else:
-        files.write_bytes(file, sources.obtain(
-            facts.asset, lambda source: official.read(source, facts)))
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""Opening official weights as their sources serve them, safely.
+"""Official weights: bringing them into their file, and opening them safely as their sources serve
+them.
 
-What depends on it: the stage fetch-weights.
+What depends on it: the stage fetch-weights, and studies/adaptation/top5.py.
 """
 
 import hashlib
@@ -11,10 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import files
-from unfreeze.data.sources import Source, wrong_bytes
+from unfreeze.data.sources import Source, obtain, wrong_bytes
 from unfreeze.errors import UserError
 from unfreeze.models import weights as stored
 from unfreeze.models.facts import Weights
+
+
+def fetch(weights: Weights, file: Path, beside: Path) -> None:
+    """Official weights that are in their file, checked by digest, when this returns.
+
+    Args:
+        file: weights/NAME.safetensors. beside: where the project may have them already; it may be
+            the same file.
+
+    Raises:
+        UserError: no source is left.
+    """
+    if is_there(file, weights):
+        print(f"{weights.name}: already there, digest checked")
+    elif is_there(beside, weights):
+        files.write_bytes(file, beside.read_bytes())
+        print(f"{weights.name}: copied from {beside}, digest checked")
+    else:
+        files.write_bytes(file, obtain(weights.asset, lambda source: read(source, weights)))
 
 
 def is_there(file: Path, weights: Weights) -> bool:
