@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import _source  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import UserError, run_stage
-from unfreeze.training import cost, devices, movement, replicate, saved
+from unfreeze.training import cost, devices, movement, processes, replicate, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.tuning import groups
 
@@ -19,6 +18,7 @@ from unfreeze.tuning import groups
 def main() -> None:
     (run,) = sys.argv[1:]
     recipe = files.read_yaml(Path("recipes") / f"{run}.yaml")
+    processes.begin(on_cpu=devices.wanted().type == "cpu")
     inputs, device, folder = replicate.Inputs(), devices.pick(), Path("runs") / run
     seeds, phases = list(recipe["seeds"]), recipe["phases"]
     model, _ = assemble(recipe, seeds[0], inputs.weights)
@@ -35,11 +35,28 @@ def main() -> None:
     try:
         results = {seed: replicate.train(recipe, seed, device, inputs, f"{run} seed {seed}")
                    for seed in seeds}
-    except torch.OutOfMemoryError:
-        raise UserError(f"{run}: the memory of {device.name} is full; choose a smaller batch_size "
-                        "(and a larger accumulate) or image_size in params.yaml, or set "
-                        "UNFREEZE_RESIZED_GB=0") from None
+    except RuntimeError as error:
+        if not devices.memory_is_full(error):
+            raise
+        raise UserError(
+            f"{run}: the memory of {device.name} is full, and its batches cannot be computed in "
+            "smaller pieces (BatchNorm takes its statistics over a batch, or a piece is one image "
+            "already); choose a smaller batch_size (and a larger accumulate) or image_size in "
+            "params.yaml, or set UNFREEZE_RESIZED_GB=0") from None
+    if processes.rank() == 0:
+        write(folder, recipe, results, counts, parts, device, inputs)
+    processes.finish()
 
+
+def write(folder: Path, recipe: dict, results: dict, counts: list, parts: list,
+          device: devices.Device, inputs: replicate.Inputs) -> None:
+    """The outputs of the stage.
+
+    Args:
+        results: {seed: what `replicate.train` returns}.
+        counts, parts: of each phase, what `cost.of_phase` counts; rows of `groups.table`.
+    """
+    seeds = list(results)
     predictions = io.BytesIO()
     np.savez(predictions, seeds=np.array(seeds), classes=np.array(recipe["classes"]),
              labels=replicate.test_labels(recipe, inputs),
@@ -56,7 +73,7 @@ def main() -> None:
     files.write_csv(folder / "movement.csv", movement.HEADER, (
         (seed, *row) for seed, result in results.items() for row in result["movement"]))
     files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), parts)
-    files.write_json(folder / "cost.json", cost.of_phases(counts, phases) | {
+    files.write_json(folder / "cost.json", cost.of_phases(counts, recipe["phases"]) | {
         "parameters_stored": sum(tensor.numel() for tensor in stored),
         "stored_bytes": sum(tensor.nbytes for tensor in stored),
         "seconds_per_replicate": seconds / len(seeds),

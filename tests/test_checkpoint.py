@@ -6,7 +6,7 @@ import torch
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 MB = 1_000_000
 
 
@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def scratch(digest="abc", bf16=False):
-    return Scratch(digest, Device(torch.device("cpu"), bf16, "test"))
+    return Scratch(digest, Device(torch.device("cpu"), "bf16" if bf16 else "fp32", "test"))
 
 
 def content(megabytes=0.01, fill=1.0):

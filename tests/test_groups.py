@@ -10,7 +10,7 @@ from unfreeze.tuning import groups, rules
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 KNOBS = {"lr": 0.01, "momentum": 0.9}
 BN = torch.nn.modules.batchnorm._BatchNorm
 

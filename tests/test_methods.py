@@ -14,7 +14,7 @@ from unfreeze.training.devices import Device
 from unfreeze.tuning import frozen, groups, methods, rules
 from unfreeze.tuning.methods import lora, tinytl
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 # The smallest image at which no BatchNorm in training is left with one pixel of one image.
 SIZES = {"alexnet": 64, "cnn": 32, "mobilenet_v2": 64, "resnet18": 64, "resnet50": 64,
          "vgg16": 32, "vit_b_16": 32}

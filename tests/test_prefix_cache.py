@@ -18,8 +18,8 @@ from unfreeze.training.devices import Device
 
 torch.set_num_threads(1)
 
-CPU = Device(torch.device("cpu"), False, "test")
-BF16 = Device(torch.device("cpu"), True, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
+BF16 = Device(torch.device("cpu"), "bf16", "test")
 SLOW = {"alexnet": 64, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0": 64,
         "googlenet": 64, "inception_v3": 96, "maxvit_t": 224, "mnasnet0_5": 64,
         "mobilenet_v3_small": 64, "regnet_y_400mf": 64, "resnet50": 64, "shufflenet_v2_x0_5": 64,
@@ -270,7 +270,7 @@ def test_damaged_file_is_made_anew(capsys, monkeypatch, damage, gigabytes):
 
 def test_another_processor_makes_its_own(capsys):
     train(recipe(), splits(8))
-    train(recipe(), splits(8), Device(torch.device("cpu"), False, "another"))
+    train(recipe(), splits(8), Device(torch.device("cpu"), "fp32", "another"))
     assert not any(line.endswith("made by an earlier run)") for line in said(capsys))
 
 

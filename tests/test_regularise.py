@@ -9,7 +9,7 @@ from unfreeze.training.regularise import Anchor, Average
 
 torch.set_num_threads(1)  # on tiny tensors more threads only wait for one another
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 
 
 def network():

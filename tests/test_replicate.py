@@ -18,7 +18,7 @@ from unfreeze.training.devices import Device
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 SIZES = {"train": 20, "validation": 12, "test": 9}
 PHASES = [{"freeze": "last_only", "epochs": 2, "lr": 0.05}, {"freeze": "early", "epochs": 2},
           {"freeze": ["head"], "epochs": 1, "lr_scale": {"stem": 0.5}}]

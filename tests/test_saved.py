@@ -15,7 +15,7 @@ from unfreeze.tuning import groups
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 SEEDS = (42, 7)
 RUNS = {"tuned": {"freeze": "last_only"}, "scratch": {},
         "policy": {"freeze": "last_only", "frozen_batchnorm": "train"},

@@ -24,7 +24,7 @@ from unfreeze.tuning.methods.tinytl import LiteResidual
 
 torch.set_num_threads(1)  # on tiny tensors more threads only wait for one another
 
-CPU = Device(torch.device("cpu"), False, "test")
+CPU = Device(torch.device("cpu"), "fp32", "test")
 RNG = np.random.default_rng(0)
 
 

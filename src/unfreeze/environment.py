@@ -6,7 +6,9 @@ exception that hardware forces on us: bf16 where the processor has it.
 | variable | default | meaning |
 |---|---|---|
 | UNFREEZE_DEVICE | auto | auto, cpu, cuda or cuda:N |
-| UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16 or fp32 |
+| UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16, fp32; tf32 on a GPU |
+| UNFREEZE_PROCESSES | 1 | how many train a run together: one on each GPU, or sharing the cores |
+| UNFREEZE_COMPILE | off | torch.compile: off, on, auto (where much work lies ahead) |
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
 | UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, prefix cache, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
@@ -32,8 +34,21 @@ def device_name() -> str:
 
 def precision() -> str:
     name = os.environ.get("UNFREEZE_PRECISION") or "auto"
-    if name not in ("auto", "bf16", "fp32"):
-        raise UserError(f"UNFREEZE_PRECISION={name}: allowed are auto, bf16, fp32")
+    if name not in ("auto", "bf16", "fp32", "tf32"):
+        raise UserError(f"UNFREEZE_PRECISION={name}: allowed are auto, bf16, fp32, tf32")
+    return name
+
+
+def processes() -> int:
+    """How many processes train a run together."""
+    return _whole("UNFREEZE_PROCESSES", 1)
+
+
+def compiled() -> str:
+    """Whether models are compiled: off, on or auto."""
+    name = os.environ.get("UNFREEZE_COMPILE") or "off"
+    if name not in ("off", "on", "auto"):
+        raise UserError(f"UNFREEZE_COMPILE={name}: allowed are off, on, auto")
     return name
 
 
@@ -70,9 +85,13 @@ def resized_limit(memory: int) -> int:
 
 def workers() -> int:
     """Processes that decode photos at the same time."""
-    text = os.environ.get("UNFREEZE_WORKERS") or str(len(os.sched_getaffinity(0)))
+    return _whole("UNFREEZE_WORKERS", len(os.sched_getaffinity(0)))
+
+
+def _whole(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise UserError(f"UNFREEZE_WORKERS={text}: allowed is a whole number, 1 or more")
+        raise UserError(f"{name}={text}: allowed is a whole number, 1 or more")
     return int(text)
 
 

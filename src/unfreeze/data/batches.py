@@ -139,9 +139,8 @@ class Images:
             for rows in parts:
                 yield rows, self.images[rows.to(self.device)]
             return
-        read = read_ahead(self._rows, [self._indices[rows.numpy()] for rows in parts])
-        for rows, images in zip(parts, read, strict=True):
-            yield rows, torch.from_numpy(images).to(self.device)
+        read = read_ahead(self._rows, [self._indices[rows.numpy()] for rows in parts], self.device)
+        yield from zip(parts, read, strict=True)
 
     def _resize(self, images: torch.Tensor) -> torch.Tensor:
         if self.resized:
@@ -179,18 +178,34 @@ def draw(n: int, augmentation: Augmentation, random: torch.Generator) -> Draws:
     return Draws(order, flips, angles, shifts, torch.randint(2**31, (n,), generator=random))
 
 
-def read_ahead(rows: Rows, batches: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """(B, ...) rows for each (B,) batch of indices; the next are read while one is in use.
+def read_ahead(rows: Rows, batches: Sequence[np.ndarray],
+               device: torch.device) -> Iterator[torch.Tensor]:
+    """(B, ...) rows on a device for each (B,) batch of indices; the next are read, and copied to a
+    GPU from pinned memory on a stream of their own, while one is in use.
 
     Raises:
         UserError: the file has become shorter.
     """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def read(batch: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+        found = torch.from_numpy(rows[batch])
+        if stream is None:
+            return found, None
+        with torch.cuda.stream(stream):
+            return found.pin_memory().to(device, non_blocking=True), stream.record_event()
+
     with ThreadPoolExecutor(1) as reader:
         waiting, coming = deque(batches), deque()
         while waiting or coming:
             while waiting and len(coming) < 2:
-                coming.append(reader.submit(rows.__getitem__, waiting.popleft()))
-            yield coming.popleft().result()
+                coming.append(reader.submit(read, waiting.popleft()))
+            found, copied = coming.popleft().result()
+            if copied is not None:
+                user = torch.cuda.current_stream(device)
+                user.wait_event(copied)
+                found.record_stream(user)  # whose work must end before the memory is used again
+            yield found
 
 
 def count_batches(images: int, size: int) -> int:

@@ -12,17 +12,23 @@ from pathlib import Path
 import torch
 
 from unfreeze import environment, files
+from unfreeze.training import processes
 from unfreeze.training.devices import Device
 
 _WRITING = 600  # seconds within which a file that is being written changes
 
 
 class Scratch:
-    """The two files of one replicate: `*.epoch.pt` while it trains, `*.done.pt` when finished."""
+    """The two files of one replicate: `*.epoch.pt` while it trains, `*.done.pt` when finished. Of
+    several processes all read them, and the first writes."""
 
     def __init__(self, digest: str, device: Device) -> None:
         folder = environment.scratch() / "replicates"
         kind = f"{device.torch.type}-{device.precision}"
+        if processes.count() > 1:
+            kind += f"-{processes.count()}"
+        if environment.compiled() != "off":
+            kind += f"-compiled-{environment.compiled()}"
         self._epoch = folder / f"{digest}-{kind}.epoch.pt"
         self._done = folder / f"{digest}-{kind}.done.pt"
 
@@ -33,11 +39,13 @@ class Scratch:
         return _load(self._done)
 
     def save_epoch(self, content: dict) -> None:
-        _save(self._epoch, content)
+        if processes.rank() == 0:
+            _save(self._epoch, content)
 
     def save_done(self, content: dict) -> None:
-        _save(self._done, content)
-        self._epoch.unlink(missing_ok=True)
+        if processes.rank() == 0:
+            _save(self._done, content)
+            self._epoch.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> dict | None:

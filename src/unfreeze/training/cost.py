@@ -63,10 +63,9 @@ def count(model: nn.Module, image_size: int, batch_size: int, classes: int,
         ValueError: the model does not give (N, classes) logits.
     """
     with FakeTensorMode(allow_non_fake_inputs=True):
-        steps = {}
+        steps, fake = {}, _fake_copy(model)
+        prepare(fake)
         for size in {1, batch_size}:
-            fake = _fake_copy(model)
-            prepare(fake)
             with _AnyBatchSize():
                 steps[size] = run_step(fake, torch.empty(size, 3, image_size, image_size), classes,
                                        backward=size == batch_size)

@@ -10,6 +10,7 @@ import torch
 
 from unfreeze import environment
 from unfreeze.errors import UserError
+from unfreeze.training import processes
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,18 @@ class Device:
 
     Attributes:
         torch: the device.
-        bf16: whether matrix products and convolutions run in bfloat16 under autocast.
+        precision: of matrix products and convolutions: "bf16" (under autocast), "tf32" (products
+            of 10 bits, on a GPU) or "fp32".
         name: of the hardware, for cost.json.
     """
 
     torch: torch.device
-    bf16: bool
+    precision: str
     name: str
 
-    @property
-    def precision(self) -> str:
-        return "bf16" if self.bf16 else "fp32"
-
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(self.torch.type, dtype=torch.bfloat16,
+                              enabled=self.precision == "bf16")
 
     @property
     def memory(self) -> int:
@@ -44,6 +43,11 @@ class Device:
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
 
+    def free_memory(self) -> None:
+        """Give back what nothing holds any more."""
+        if self.torch.type == "cuda":
+            torch.cuda.empty_cache()
+
     def reset_peak_memory(self) -> None:
         if self.torch.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.torch)
@@ -55,25 +59,45 @@ class Device:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def wanted() -> torch.device:
+    """The kind of device that the environment names, or the best there is."""
+    name = environment.device_name()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 def pick() -> Device:
-    """The device that the environment names, or the best there is; deterministic from then on.
+    """The device that the environment names, or the best there is; deterministic from then on. Each
+    of several processes has a GPU of its own.
 
     Raises:
-        UserError: the environment names a device that is not there.
+        UserError: the environment names a device that is not there, a precision that it has not,
+            or more processes than there are GPUs.
     """
-    wanted = environment.device_name()
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(wanted)
+    device = wanted()
+    if device.type == "cuda" and processes.count() > 1:
+        device = torch.device("cuda", processes.device_index(torch.cuda.device_count()))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"UNFREEZE_DEVICE={wanted}: there are {torch.cuda.device_count()} CUDA "
+        raise UserError(f"UNFREEZE_DEVICE={device}: there are {torch.cuda.device_count()} CUDA "
                         "devices here; unset it, or name one that exists")
     precision = environment.precision()
-    bf16 = _has_bf16(device) if precision == "auto" else precision == "bf16"
+    if precision == "tf32" and device.type != "cuda":
+        raise UserError(f"UNFREEZE_PRECISION=tf32: is for GPUs, and this device is {device}; "
+                        "allowed are auto, bf16, fp32")
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     _make_deterministic()
     if device.type == "cpu":
         _keep_memory()
-    return Device(device, bf16, _name(device))
+    return Device(device, precision, _name(device))
+
+
+def memory_is_full(error: RuntimeError) -> bool:
+    """Whether an error of torch says that it got no memory."""
+    return (isinstance(error, torch.OutOfMemoryError)
+            or "DefaultCPUAllocator: can't allocate memory" in str(error))
 
 
 def _has_bf16(device: torch.device) -> bool:
@@ -106,6 +130,10 @@ def _keep_memory() -> None:
 
 def _name(device: torch.device) -> str:
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return f"{_times()}{torch.cuda.get_device_name(device)}"
     cpu = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
-    return f"{cpu}, {torch.get_num_threads()} threads"
+    return f"{_times()}{cpu}, {torch.get_num_threads()} threads"
+
+
+def _times() -> str:
+    return f"{processes.count()} processes on " if processes.count() > 1 else ""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from unfreeze.training.devices import Device
+from unfreeze.training import processes, randomness
+from unfreeze.training.devices import Device, memory_is_full
+from unfreeze.training.pieces import Pieces
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -71,38 +73,79 @@ class Step:
 
 
 def train_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batches: Batches,
-                device: Device, step: Step, progress: Callable[[], None]) -> tuple[float, float]:
+                device: Device, step: Step, progress: Callable[[], None],
+                pieces: Pieces | None = None) -> tuple[float, float]:
     """Train on every batch once.
+
+    Args:
+        pieces: how batches are divided; None: not before memory is full.
 
     Returns:
         Mean loss and accuracy (0..1) over the images, as they were when each was trained on; the
         accuracy counts the label that an image had before it was mixed with another.
     """
-    loss_sum = torch.zeros((), device=device.torch, dtype=torch.float64)
-    correct = torch.zeros((), device=device.torch, dtype=torch.int64)
+    pieces = pieces or Pieces(model)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    sums = torch.zeros(2, device=device.torch, dtype=torch.float64)  # of the loss, of those right
     count = 0
     for number, group in enumerate(_groups(batches, step.accumulate)):
         step.rate(number)
-        size = sum(len(labels) for _, labels in group)
-        for images, labels in group:
-            images, targets = step.mix(images, labels)
-            with device.autocast():
-                logits = model(images)
-            logits = logits.float()
-            loss = F.cross_entropy(logits, targets, label_smoothing=step.label_smoothing)
-            (loss * (len(labels) / size)).backward()
-            loss_sum += loss.detach() * len(labels)
-            correct += (logits.detach().argmax(1) == labels).sum()
-            progress()
+        group = [(*step.mix(images, labels), labels) for images, labels in group]
+        sums += _gradients(model, group, device, step.label_smoothing, pieces, parameters)
+        processes.total_gradients(parameters)
         step.pull()
         if step.clip_norm:
-            torch.nn.utils.clip_grad_norm_(
-                (p for group in optimizer.param_groups for p in group["params"]), step.clip_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, step.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step.after()
-        count += size
-    return loss_sum.item() / count, correct.item() / count
+        for _, _, labels in group:
+            count += len(labels)
+            progress()
+    loss, accuracy = (processes.total(sums) / count).tolist()
+    return loss, accuracy
+
+
+def _gradients(model: torch.nn.Module, group: list[tuple], device: Device, label_smoothing: float,
+               pieces: Pieces, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
+    """Put into the parameters the gradients of the batches of a step; where memory is full, in
+    smaller pieces. The sums over their images of the loss and of those that are right."""
+    while True:
+        before = randomness.state(device.torch)
+        try:
+            return _passes(model, group, device, label_smoothing, pieces)
+        except RuntimeError as error:
+            largest = max(len(labels) for *_, labels in group)
+            if not (memory_is_full(error) and pieces.halve(largest)):
+                raise
+        # Out here nothing holds on to the tensors of the failed pass any more.
+        for parameter in parameters:
+            parameter.grad = None
+        device.free_memory()
+        randomness.restore(before, device.torch)
+
+
+def _passes(model: torch.nn.Module, group: list[tuple], device: Device, label_smoothing: float,
+            pieces: Pieces) -> torch.Tensor:
+    """Both passes over the batches of a step."""
+    sums = torch.zeros(2, device=device.torch, dtype=torch.float64)
+    size = sum(len(labels) for *_, labels in group)
+    for images, targets, labels in group:
+        for rows, share in pieces.of(len(labels)):
+            with device.autocast():
+                logits = model(_part(images, rows))
+            logits, weight = logits.float(), share * (rows.stop - rows.start)
+            loss = F.cross_entropy(logits, targets[rows], label_smoothing=label_smoothing)
+            (loss * (weight / size)).backward()
+            sums[0] += loss.detach() * weight
+            sums[1] += share * (logits.detach().argmax(1) == labels[rows]).sum()
+    return sums
+
+
+def _part(images: torch.Tensor | tuple[torch.Tensor, ...], rows: slice):
+    if isinstance(images, tuple):  # what leading layers put out
+        return tuple(_part(each, rows) for each in images)
+    return images if rows.stop - rows.start == len(images) else images[rows]
 
 
 def _groups(batches: Batches, size: int) -> Iterator[list]:
@@ -121,7 +164,24 @@ def predict(model: torch.nn.Module, batches: Batches, device: Device) -> torch.T
     """(N, classes) float32 logits on the CPU, in eval mode."""
     model.eval()
     logits = []
-    for images, _ in batches:
+    for images, labels in batches:
+        rows, copies = processes.rows(len(labels))
         with device.autocast():
-            logits.append(model(images).float())
-    return torch.cat(logits).cpu()
+            own = _forward(model, _part(images, rows), rows.stop - rows.start, device) / copies
+        logits.append(own.new_zeros(len(labels), own.shape[1]))
+        logits[-1][rows] = own
+    return processes.total(torch.cat(logits)).cpu()
+
+
+def _forward(model: torch.nn.Module, images: torch.Tensor | tuple[torch.Tensor, ...], count: int,
+             device: Device) -> torch.Tensor:
+    """(count, classes) float32 logits; where memory is full, in smaller pieces."""
+    try:
+        return model(images).float()
+    except RuntimeError as error:
+        if count == 1 or not memory_is_full(error):
+            raise
+    device.free_memory()
+    half = count // 2
+    return torch.cat([_forward(model, _part(images, slice(0, half)), half, device),
+                      _forward(model, _part(images, slice(half, count)), count - half, device)])

@@ -66,8 +66,8 @@ class Feed:
 
     model: nn.Module
     images: "Images | Recomputed | Activations"
-    seconds: float
-    said: str
+    seconds: float = 0.0
+    said: str = ""
 
 
 def feed(model: nn.Module, images: Images, epochs: int, augmentation: Augmentation | None,
@@ -286,8 +286,7 @@ class Activations:
     def _read(self, chunks: list[torch.Tensor], mirrored: torch.Tensor) -> Iterator[tuple]:
         places = [rows + len(self) * mirrored[rows] for rows in chunks]
         if isinstance(self._kept, Rows):
-            found = (torch.from_numpy(read).to(self._device) for read in
-                     read_ahead(self._kept, [place.numpy() for place in places]))
+            found = read_ahead(self._kept, [place.numpy() for place in places], self._device)
         else:
             found = (self._kept[place.to(self._device)] for place in places)
         for rows, read in zip(chunks, found, strict=True):
@@ -333,7 +332,7 @@ def _kept(file: Path, layers: Recomputed, variants: tuple[bool, ...], training: 
     made = found is None
     if made:
         with _trouble(file.parent):
-            _make_room(file.parent, size, limit)
+            _prepare(file.parent, size, limit)
         # In training as training computes, which is not in every bit as evaluation does.
         with torch.enable_grad() if training else torch.inference_mode():
             _write(file, shape, layers.rows(variants, training, label))
@@ -395,7 +394,7 @@ def _head(shape: tuple[int, int]) -> bytes:
     return head.getvalue()
 
 
-def _make_room(folder: Path, size: int, limit: int) -> None:
+def _prepare(folder: Path, size: int, limit: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     deletable = sum(file.stat().st_size for file in folder.iterdir())
     if shutil.disk_usage(folder).free + deletable < size + _KEPT_FREE:

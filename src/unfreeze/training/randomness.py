@@ -18,3 +18,16 @@ def counter(*key: object) -> int:
 def generator(*key: object) -> torch.Generator:
     """A CPU generator for that key: the same numbers on every device."""
     return torch.Generator().manual_seed(counter(*key))
+
+
+def state(device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Of torch's own generators, which layers draw from: the CPU's, and a GPU's."""
+    own = (torch.get_rng_state(),)
+    return (*own, torch.cuda.get_rng_state(device)) if device.type == "cuda" else own
+
+
+def restore(state: tuple[torch.Tensor, ...], device: torch.device) -> None:
+    """Let torch's generators draw once more what they drew after `state`."""
+    torch.set_rng_state(state[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[1], device)

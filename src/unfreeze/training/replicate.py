@@ -17,11 +17,12 @@ from unfreeze.data import arrays, maps
 from unfreeze.data.batches import Augmentation, Images, count_batches
 from unfreeze.data.mixing import mix
 from unfreeze.errors import UserError
-from unfreeze.training import loop, movement, prefix_cache, saved
+from unfreeze.training import compiled, cost, loop, movement, prefix_cache, processes, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.cut import NoCut, updating
 from unfreeze.training.devices import Device
+from unfreeze.training.pieces import Pieces
 from unfreeze.training.randomness import counter, generator
 from unfreeze.training.regularise import Anchor, Average
 from unfreeze.tuning import groups
@@ -138,6 +139,7 @@ class Training:
         model, self.initial = assemble(recipe, seed, inputs.weights)
         self._model = model.to(device.torch, memory_format=torch.channels_last)
         self._average = Average(self._model, knobs["ema"])
+        self._pieces = Pieces(self._model)
         self.history: list[dict] = []
         self.epochs = sum(phase["epochs"] for phase in self._phases)
         self.batches = count_batches(len(splits["train"]), knobs["batch_size"])
@@ -146,6 +148,7 @@ class Training:
         self._phase, self._epoch, self._waited = 0, 0, 0
         self._best: dict | None = None
         self._feeds: dict[str, prefix_cache.Feed] | None = None  # what the phase's epochs read
+        self._trained = self._model  # what its steps use: the rest of the model, or compiled
         self._best_score, self._phase_score = _WORST, _WORST
         self._begin()
 
@@ -177,7 +180,9 @@ class Training:
     def epoch(self, progress: Callable[[], None]) -> dict:
         """Train and validate for an epoch; its row of the history."""
         if self._feeds is None:
-            self._feeds = self._feed()
+            with processes.first():  # whose outputs of frozen layers the others read
+                self._feeds = self._feed()
+            self._trained = self._maybe_compiled(self._feeds["train"].model)
         start, number = time.perf_counter(), len(self.history)
         phase, knobs, device = self._phases[self._phase], self._knobs, self._device
         train, validation = self._feeds["train"], self._feeds["validation"]
@@ -185,8 +190,8 @@ class Training:
         self._set_training_mode()
         batches = train.images.shuffled(
             knobs["batch_size"], self._augmentation, generator(self._seed, "order", number))
-        loss, accuracy = loop.train_epoch(train.model, self._optimizer, batches, device,
-                                          self._step(number), progress)
+        loss, accuracy = loop.train_epoch(self._trained, self._optimizer, batches, device,
+                                          self._step(number), progress, self._pieces)
         device.synchronize()
         seconds = time.perf_counter() - start
         if not self._epoch:  # the phase's first, to which its frozen layers' outputs belong
@@ -214,7 +219,7 @@ class Training:
         """{split: what the epochs of this phase read of it}: its images, or what frozen leading
         layers put out for them."""
         phase, knobs, changing = self._phases[self._phase], self._knobs, set()
-        found = {split: prefix_cache.Feed(self._model, self._splits[split], 0.0, "off")
+        found = {split: prefix_cache.Feed(self._model, self._splits[split])
                  for split in ("train", "validation")}
 
         def cached(split: str, batch_size: int, augmentation: Augmentation | None) -> None:
@@ -241,6 +246,17 @@ class Training:
             with suppress(NoCut):
                 cached("validation", 4 * knobs["batch_size"], None)
         return found
+
+    def _maybe_compiled(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model as the steps of this phase use it."""
+        if environment.compiled() == "off":
+            return model
+        counted, phase = cost.of_phase(self._model, self._recipe), self._phases[self._phase]
+        operations = ((counted["flops_forward"] + counted["flops_backward"])
+                      * len(self._splits["train"]) * phase["epochs"])
+        pays = compiled.pays(operations, self._device)
+        self._say(f"torch.compile {'on' if pays else 'off'}: {operations:.1e} operations lie ahead")
+        return compiled.Compiled(model, self._knobs["batch_size"], self._device) if pays else model
 
     def _say(self, what: str) -> None:
         if self._label:
