@@ -1,31 +1,41 @@
-"""Training throughput: this project's engine beside the plain loop of the published write-ups, and
-beside the bare step of the model.
+"""Training throughput: this project's engine beside the plain loop of the published write-ups,
+beside timm's train.py, and beside the bare step of the model.
 
-All sides train the same model with the same optimizer and batch size, plain and ours on the same
-CIFAR-10 images, resized to the same side, with the same augmentation (crop with padding 4, flip):
+All sides train the same model with the same optimizer and batch size on the same CIFAR-10 images,
+resized to the same side; plain and ours with the same augmentation (crop with padding 4, flip):
 
     plain   a dataset of PIL images, torchvision transforms on one image at a time, two DataLoader
             workers, float32, torch's default memory format, torch.optim.SGD, loss.item() each step
     ours    Images and loop.train_epoch under devices.pick(), called as replicate.train calls them
+    timm    train.py of a checkout of pytorch-image-models (--timm), as it is, with its defaults
+            (its own augmentation, four workers, fp32), and timm's model where it has the same one.
+            The images are PNG files, a folder for each class. Its speed is by its own log
+    timm+   the same with its best flags for the machine: --channels-last, two workers, and where
+            ours is in bf16 --amp --amp-dtype bfloat16
     step    forward, backward and optimizer step on one ready-made batch, over and over, in the same
             precision and memory format as ours: the ceiling of any loop around it
 
-They take turns: in each round each side trains for the same number of steps, while the others
-sit idle in processes of their own (devices.pick() changes the allocator and the arithmetic of the
-whole process). Timed are training steps after warm-up steps; neither the start of the workers nor
-our one-off resizing counts, the latter stands in a column of its own. A ratio is that of the
-portions of a round; the table has its median over the rounds and its smallest and largest value.
+They take turns: in each round each side trains for the same number of steps, while the others sit
+idle in processes of their own (devices.pick() changes the allocator and the arithmetic of the whole
+process); timm starts anew for each round. Timed are training steps after warm-up steps; neither the
+start of timm and of workers nor our one-off resizing counts, the latter stands in a column of its
+own. A ratio is that of the portions of a round; the table has its median over the rounds and its
+smallest and largest value.
 
 Usage: python benchmarks/throughput.py [--cases mobilenet_v2-96 ...] [--rounds 4] [--seconds 5]
+           [--timm path/to/pytorch-image-models]
 """
 
 import argparse
+import functools
 import itertools
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +56,10 @@ CASES = {  # name: model, stem, image size
 }
 DEFAULT = ("mobilenet_v2-96", "resnet18-cifar-32", "resnet18-224")
 SIDES = ("plain", "ours", "step")
+TIMM = {"timm": [], "timm+": ["--channels-last", "--workers", "2"]}  # and amp, with bf16
+# What timm calls the same model. It has no AlexNet, and no ResNet with this stem.
+TIMM_MODELS = {"mobilenet_v2-96": "mobilenetv2_100", "resnet18-224": "resnet18",
+               "vit_b_16-224": "vit_base_patch16_224"}
 WARM_UP = 2  # steps before each timed portion: workers have filled their queue, caches are warm
 LR, MOMENTUM, PADDING = 0.01, 0.9, 4
 
@@ -69,9 +83,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--images", type=int, default=5000, help="to draw from, in both sides")
     parser.add_argument("--json", type=Path, help="write all measurements here")
+    parser.add_argument("--timm", type=Path, help="a checkout of pytorch-image-models")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--device", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.timm and not (options.timm / "train.py").is_file():
+        parser.error(f"--timm {options.timm}: there is no train.py; give a checkout of "
+                     "https://github.com/huggingface/pytorch-image-models")
+    return options
 
 
 # --- The comparison: starts the two sides and asks them in turn. It imports no torch itself.
@@ -84,34 +103,76 @@ def _compare(options: argparse.Namespace) -> None:
     machine = next(iter(results.values()))["machine"]
     print(f"\n{machine}, plain in fp32, batch size {options.batch_size}, {options.rounds} rounds\n")
     print(_table(results, options.images))
+    print(f"\n{_memory_table(results)}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def _measure(case: str, options: argparse.Namespace) -> dict:
-    sides, about = {}, {}
-    sides["ours"], about = _start("ours", case, options)
+    processes, about = {}, {}
+    processes["ours"], about = _start("ours", case, options)
     for name in ("plain", "step"):
-        sides[name], _ = _start(name, case, options, "--device", about["device"])
+        processes[name], _ = _start(name, case, options, "--device", about["device"])
     # A first look at the plain loop's speed settles the steps of a portion, the same for all.
-    step = _ask(sides["plain"], 1)
+    step, _ = _ask(processes["plain"], 1)
     most = options.images // options.batch_size - WARM_UP  # a portion lies within one epoch
     steps = min(max(2, round(options.seconds / step)), most)
     for name in ("ours", "step"):
-        _ask(sides[name], 1)
-    images = steps * options.batch_size
-    rounds = []
-    for number in range(options.rounds):
-        # The side that goes first changes, so that a drift of the machine favours none.
-        first = number % len(SIDES)
-        seconds = {name: _ask(sides[name], steps) for name in SIDES[first:] + SIDES[:first]}
-        rounds.append({name: images / seconds[name] for name in SIDES})
-        print(f"{case}, round {number + 1}: " + ", ".join(
-            f"{name} {rounds[-1][name]:.1f}" for name in SIDES) + " images/s", flush=True)
-    for side in sides.values():
-        side.stdin.close()
-        side.wait()
-    return {**about, "steps": steps, "images_per_second": rounds}
+        _ask(processes[name], 1)
+    sides = {name: functools.partial(_ask, processes[name]) for name in SIDES}
+    with tempfile.TemporaryDirectory(prefix="unfreeze-timm-") as folder:
+        if options.timm and case in TIMM_MODELS:
+            _write_images(Path(folder), options)
+            sides |= {name: functools.partial(_timm, case, name, about, Path(folder), options)
+                      for name in TIMM}
+        images, rounds, memory = steps * options.batch_size, [], []
+        for number in range(options.rounds):
+            # The side that goes first changes, so that a drift of the machine favours none.
+            first = number % len(sides)
+            order = [*list(sides)[first:], *list(sides)[:first]]
+            found = {name: sides[name](steps) for name in order}
+            rounds.append({name: images / found[name][0] for name in sides})
+            memory.append({name: found[name][1] for name in SIDES})
+            print(f"{case}, round {number + 1}: " + ", ".join(
+                f"{name} {rounds[-1][name]:.1f}" for name in sides) + " images/s", flush=True)
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return {**about, "steps": steps, "images_per_second": rounds, "memory_bytes": memory}
+
+
+def _write_images(folder: Path, options: argparse.Namespace) -> None:
+    """The images that all sides draw from, as timm reads them: train/CLASS/NUMBER.png, and a few
+    for its validation."""
+    from PIL import Image
+
+    data = arrays.load(ROOT / "data" / "cifar10")
+    for split, count in (("train", options.images), ("validation", 16)):
+        for number in range(count):
+            place = folder / split / cifar10.CLASSES[data.train_labels[number]]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(data.train_images[number]).save(place / f"{number}.png")
+
+
+def _timm(case: str, side: str, about: dict, folder: Path, options: argparse.Namespace,
+          steps: int) -> tuple[float, None]:
+    """Seconds of that many steps of timm's train.py after warm-up, by its own log. Its memory is
+    not measured."""
+    flags = TIMM[side]
+    if side == "timm+" and about["precision"] == "bf16":
+        flags = [*flags, "--amp", "--amp-dtype", "bfloat16"]
+    done = subprocess.run(
+        [sys.executable, str(options.timm.resolve() / "train.py"), str(folder),
+         "--model", TIMM_MODELS[case], "--num-classes", str(len(cifar10.CLASSES)),
+         "--img-size", str(CASES[case][2]), "--batch-size", str(options.batch_size),
+         "--device", about["device"], "--opt", "sgd", "--lr", str(LR), "--momentum", str(MOMENTUM),
+         "--epochs", "1", "--warmup-epochs", "0", "--log-interval", "1",
+         "--train-batches-per-epoch", str(steps + WARM_UP), "--output", str(folder / "output"),
+         *flags], capture_output=True, text=True, cwd=folder)
+    took = [float(found) for found in re.findall(r"Train: 0 .* Time: ([0-9.]+)s,", done.stderr)]
+    if done.returncode or len(took) != steps + WARM_UP:
+        sys.exit(f"{done.stderr}\nerror: timm's train.py did not train {steps + WARM_UP} steps")
+    return sum(took[WARM_UP:]), None
 
 
 def _start(side: str, case: str, options: argparse.Namespace,
@@ -124,7 +185,8 @@ def _start(side: str, case: str, options: argparse.Namespace,
     return process, _answer(process)
 
 
-def _ask(process: subprocess.Popen, steps: int) -> float:
+def _ask(process: subprocess.Popen, steps: int) -> tuple[float, int]:
+    """Seconds of that many steps of a side, and the bytes that its process holds after them."""
     process.stdin.write(f"{steps}\n")
     process.stdin.flush()
     return _answer(process)
@@ -138,16 +200,36 @@ def _answer(process: subprocess.Popen) -> object:
 
 
 def _table(results: dict, images: int) -> str:
-    lines = [("case", *(f"{side} img/s" for side in SIDES), "ours / plain", "min..max",
-              "ours / step", "min..max", "steps", f"resizing {images} once")]
+    sides = [*SIDES, *(TIMM if any("timm" in result["images_per_second"][0]
+                                   for result in results.values()) else ())]
+    others = [side for side in sides if side != "ours"]
+    lines = [("case", *(f"{side} img/s" for side in sides),
+              *(cell for other in others for cell in (f"ours / {other}", "min..max")), "steps",
+              f"resizing {images} once")]
     for case, result in results.items():
         rounds = result["images_per_second"]
         lines.append((
-            case, *(f"{statistics.median(each[side] for each in rounds):.1f}" for side in SIDES),
-            *(cell for other in ("plain", "step")
-              for cell in _ratio([each["ours"] / each[other] for each in rounds])),
+            case, *(f"{statistics.median(each[side] for each in rounds):.1f}"
+                    if side in rounds[0] else "-" for side in sides),
+            *(cell for other in others for cell in (
+                _ratio([each["ours"] / each[other] for each in rounds])
+                if other in rounds[0] else ("-", "-"))),
             str(result["steps"]), f"{result['resizing']:.1f} s",
         ))
+    return _aligned(lines)
+
+
+def _memory_table(results: dict) -> str:
+    """Of the processes, after the last round; and how much ours grew from the first round to it."""
+    lines = [("memory", *(f"{side} MB" for side in SIDES), "ours, growth MB")]
+    for case, result in results.items():
+        first, last = result["memory_bytes"][0], result["memory_bytes"][-1]
+        lines.append((case, *(f"{last[side] / 1e6:.0f}" for side in SIDES),
+                      f"{(last['ours'] - first['ours']) / 1e6:+.0f}"))
+    return _aligned(lines)
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
                      for line in lines)
@@ -167,7 +249,17 @@ def _serve(options: argparse.Namespace, data: arrays.Arrays) -> None:
         case, options, data)
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
-        print(json.dumps(portion(int(line))), flush=True)
+        print(json.dumps((portion(int(line)), _memory())), flush=True)
+
+
+def _memory() -> int:
+    """Bytes of this process; on a GPU, the most that it ever held there."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _build(case: str):
@@ -226,7 +318,8 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
 
     return portion, {"machine": f"{device.name}, torch {torch.__version__}, ours in "
                                 f"{device.precision}",
-                     "device": str(device.torch), "resizing": resizing}
+                     "precision": device.precision, "device": str(device.torch),
+                     "resizing": resizing}
 
 
 def _step(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:

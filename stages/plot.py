@@ -1,10 +1,12 @@
 """metrics/, plots/tables/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from _source import ROOT
-from unfreeze import files
+from unfreeze import environment, files
 from unfreeze.errors import run_stage
 from unfreeze.reporting import document, figures, html, inputs, report, tables
 
@@ -17,25 +19,32 @@ def main() -> None:
     frames = {name: inputs.frame(TABLES / f"{name}.csv") for name in report.TABLES}
     by_seed = {run: list(scores["accuracy"]["seeds"].values())
                for run, scores in study.details.items() if run not in study.failed}
-    for file, figure in {
-        "accuracy.svg": figures.accuracy(frames["accuracy"], by_seed),
-        "claims.svg": figures.claims(frames["claims"]),
-        "fractions.svg": figures.fractions(frames["fractions"]),
-        "learning_curves.svg": figures.learning_curves(frames["learning_curves"]),
-        "wall_clock.svg": figures.wall_clock(frames["wall_clock"]),
-        "pareto.svg": figures.pareto(frames["pareto"]),
-        "reliability.svg": figures.reliability(frames["reliability"]),
-        "confusion.svg": figures.confusion(frames["confusion"], tables.base(study.plan)),
-        "movement.svg": figures.movement(frames["movement"]),
-        "similarity.svg": figures.similarity(frames["similarity"], study.pairs),
-        "mistakes.png": figures.mistakes(*inputs.mistakes(study, Path("."))),
-    }.items():
-        figures.save(figure, PLOTS / file)
+    drawings = {
+        "accuracy.svg": (figures.accuracy, frames["accuracy"], by_seed),
+        "claims.svg": (figures.claims, frames["claims"]),
+        "fractions.svg": (figures.fractions, frames["fractions"]),
+        "learning_curves.svg": (figures.learning_curves, frames["learning_curves"]),
+        "wall_clock.svg": (figures.wall_clock, frames["wall_clock"]),
+        "pareto.svg": (figures.pareto, frames["pareto"]),
+        "reliability.svg": (figures.reliability, frames["reliability"]),
+        "confusion.svg": (figures.confusion, frames["confusion"], tables.base(study.plan)),
+        "movement.svg": (figures.movement, frames["movement"]),
+        "similarity.svg": (figures.similarity, frames["similarity"], study.pairs),
+        "mistakes.png": (figures.mistakes, *inputs.mistakes(study, Path("."))),
+    }
+    with ProcessPoolExecutor(min(environment.workers(), len(drawings))) as pool:
+        for drawn in [pool.submit(draw, PLOTS / file, *drawing)
+                      for file, drawing in drawings.items()]:
+            drawn.result()
 
     title, sections = report.title(study), report.sections(study)
     files.write_text(Path("report.md"), document.markdown(title, sections))
     files.write_text(Path("report.html"),
                      html.page(title, sections, html.charts(TABLES), PLOTS))
+
+
+def draw(file: Path, function: Callable, *arguments: object) -> None:
+    figures.save(function(*arguments), file)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ def main() -> None:
         if not devices.memory_is_full(error):
             raise
         raise UserError(
-            f"{run}: the memory of {device.name} is full, and its batches cannot be computed in "
-            "smaller pieces (BatchNorm takes its statistics over a batch, or a piece is one image "
-            "already); choose a smaller batch_size (and a larger accumulate) or image_size in "
-            "params.yaml, or set UNFREEZE_RESIZED_GB=0") from None
+            f"{run}: the memory of {device.name} is full, and batches in smaller pieces are no "
+            "help (BatchNorm takes its statistics over a batch, a piece is one image already, or "
+            "memory is full of something else); choose a smaller batch_size (and a larger "
+            "accumulate) or image_size in params.yaml, or set UNFREEZE_RESIZED_GB=0") from None
     if processes.rank() == 0:
         write(folder, recipe, results, counts, parts, device, inputs)
     processes.finish()

@@ -30,11 +30,15 @@ CASES = {
     "small layers": {"model": "cnn", "image_size": 32, "freeze": "none", "dropout": 0.5},
     "attention": {"model": "vit_b_16", "image_size": 32, "freeze": "none", "tune": "lora",
                   "lora_rank": 2, "epochs": 1},
+    "frozen layers kept, stochastic depth": {
+        "model": "convnext_tiny", "image_size": 32, "freeze": {"train": ["stage4", "head"]},
+        "epochs": 3, "lr": 0.01},
     "stochastic depth": {"model": "convnext_tiny", "image_size": 32, "freeze": "none",
                          "epochs": 1, "lr": 0.01},
 }
 # Where no layer takes statistics over a batch.
-DIVISIBLE = ("frozen layers kept", "frozen statistics", "attention", "stochastic depth")
+DIVISIBLE = ("frozen layers kept", "frozen layers kept, stochastic depth", "frozen statistics",
+             "attention", "stochastic depth")
 
 
 def images(size, count):

@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from helpers import ROOT, TINY
 from pieces_cases import CASES, DIVISIBLE, finish, training
@@ -73,6 +74,16 @@ def test_statistics_over_a_batch_cannot_be_divided():
     assert divided._pieces.count == 1
 
 
+def test_a_phase_that_cannot_be_divided_is_not_divided_like_the_one_before():
+    divided = training("phases")
+    full = fill_memory(divided, 3, "forward")
+    for _ in range(3):
+        divided.epoch(lambda: None)
+    assert divided._pieces.count == 1 and len(full) > 1  # the phase is over
+    with pytest.raises(torch.OutOfMemoryError):
+        divided.epoch(lambda: None)
+
+
 def test_an_image_that_does_not_fit_is_an_error():
     divided = training("frozen statistics")
     fill_memory(divided, 0, "forward")
@@ -82,13 +93,14 @@ def test_an_image_that_does_not_fit_is_an_error():
 
 def test_other_errors_are_not_taken_for_full_memory():
     broken = training("frozen statistics")
-    broken._model.register_forward_pre_hook(lambda model, given: 1 / 0)
+    broken._model.head.register_forward_pre_hook(lambda layer, given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         broken.epoch(lambda: None)
 
 
-@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.Dropout(0.5, inplace=True),
-                                   nn.Dropout2d(0.5)])
+@pytest.mark.parametrize("layer", [
+    nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout2d(0.5),
+    StochasticDepth(0.5, "row"), StochasticDepth(0.5, "batch")], ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_pieces_draw_what_the_whole_draws(layer, layout):
     x = torch.rand(6, 4, 3, 3).contiguous(memory_format=layout)
@@ -109,6 +121,7 @@ def test_memory_that_is_really_full():
     script = """
 import resource, torch
 from torch import nn
+from torchvision.ops import StochasticDepth
 from unfreeze.training import devices, loop
 device = devices.pick()
 model = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Flatten(),
@@ -155,6 +168,45 @@ def test_more_processes_than_images_train_what_one_does(tmp_path):
     check_close(results[case], finish(training(case)))
 
 
+NORM = """
+import sys, torch
+from torch import nn
+from unfreeze.training import pieces, processes
+processes.begin(on_cpu=True)
+torch.manual_seed(0)
+whole, shared = nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3))
+shared[0].load_state_dict(whole.state_dict())
+division = pieces.Pieces(shared)
+for images in (8, 5, 2):
+    whole.zero_grad(), shared.zero_grad()
+    x = 3 + 2 * torch.randn(images, 3, 4, 4)
+    weights = torch.randn_like(x)
+    mine, all_ = x.clone().requires_grad_(), x.clone().requires_grad_()
+    (whole(all_) * weights).sum().backward()
+    for rows, share in division.of(images):
+        found = shared(mine[rows])
+        (found * weights[rows]).sum().mul(share).backward()
+    processes.total(mine.grad)
+    torch.testing.assert_close(mine.grad, all_.grad, rtol=1e-4, atol=1e-5)
+    processes.total_gradients(shared.parameters())
+    for one, other in zip(shared.parameters(), whole.parameters()):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
+    for name, buffer in whole.named_buffers():
+        torch.testing.assert_close(shared[0].get_buffer(name), buffer, rtol=1e-4, atol=1e-5)
+processes.finish()
+"""
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_batch_norm_is_that_of_the_whole_batch(tmp_path, count):
+    """Outputs' gradients and running statistics; 3 processes have 2 images between them."""
+    file = tmp_path / "norm.py"
+    file.write_text(NORM)
+    done = subprocess.run([sys.executable, file], text=True, capture_output=True,
+                          env=ENVIRONMENT | {"UNFREEZE_PROCESSES": str(count)})
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("body, words", [
     ("raise SystemExit('error: params.yaml: of the second')", "error: params.yaml: of the second"),
     ("1 / 0", r"error: one of 2 processes that train together stopped \(ZeroDivisionError: .*\); "
@@ -171,7 +223,9 @@ def test_a_first_process_that_is_killed_takes_the_others_along(tmp_path):
     first = subprocess.Popen(
         [sys.executable, script(tmp_path, second="open('pid', 'w').write(str(os.getpid()))")],
         env=ENVIRONMENT | {"UNFREEZE_PROCESSES": "2"}, cwd=tmp_path)
-    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+    for _ in range(600):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            break
         time.sleep(0.1)
     first.kill()
     first.wait()
@@ -181,6 +235,21 @@ def test_a_first_process_that_is_killed_takes_the_others_along(tmp_path):
             break
         time.sleep(0.1)
     assert not alive(second)
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"WORLD_SIZE": "2"}, "error: RANK=: must be a number where WORLD_SIZE is set"),
+    ({"WORLD_SIZE": "two"}, "error: WORLD_SIZE=two: must be a number"),
+    ({"UNFREEZE_PROCESSES": "-1"}, "error: UNFREEZE_PROCESSES=-1: allowed is a whole number")])
+def test_processes_that_cannot_be_are_one_line(tmp_path, given, words):
+    file = tmp_path / "script.py"
+    file.write_text("from unfreeze.errors import run_stage\n"
+                    "from unfreeze.training import processes\n"
+                    "run_stage(lambda: processes.begin(on_cpu=True))\n")
+    done = subprocess.run([sys.executable, file], env=ENVIRONMENT | given, text=True,
+                          capture_output=True)
+    assert done.returncode == 1 and done.stderr.startswith(words)
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def script(folder, second):

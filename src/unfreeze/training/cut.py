@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import StochasticDepth
 
 
 class NoCut(Exception):
@@ -45,13 +46,14 @@ class Cut:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into the layers of torchvision's models, and not into layers of our own or such as have
-    hooks, which run as they are."""
+    """Looks into the layers of torchvision's models, and not into layers of our own, such as have
+    hooks, or such as pieces.py may change, which run as they are."""
 
     proxy_buffer_attributes = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return (super().is_leaf_module(m, module_qualified_name) or bool(m._forward_hooks)
+        return (super().is_leaf_module(m, module_qualified_name)
+                or isinstance(m, StochasticDepth) or bool(m._forward_hooks)
                 or bool(m._forward_pre_hooks) or type(m).__module__.startswith("unfreeze."))
 
 

@@ -77,14 +77,17 @@ def pick() -> Device:
     """
     device = wanted()
     if device.type == "cuda" and processes.count() > 1:
+        if device.index is not None:
+            raise UserError(f"UNFREEZE_DEVICE={device}: is one GPU, and each of "
+                            f"{processes.count()} processes needs its own; set it to cuda")
         device = torch.device("cuda", processes.device_index(torch.cuda.device_count()))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"UNFREEZE_DEVICE={device}: there are {torch.cuda.device_count()} CUDA "
                         "devices here; unset it, or name one that exists")
     precision = environment.precision()
-    if precision == "tf32" and device.type != "cuda":
-        raise UserError(f"UNFREEZE_PRECISION=tf32: is for GPUs, and this device is {device}; "
-                        "allowed are auto, bf16, fp32")
+    if precision == "tf32" and not (device.type == "cuda" and _has_bf16(device)):
+        raise UserError("UNFREEZE_PRECISION=tf32: is for NVIDIA GPUs from Ampere on, and this "
+                        f"device is {_name(device)}; allowed are auto, bf16, fp32")
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -96,8 +99,9 @@ def pick() -> Device:
 
 def memory_is_full(error: RuntimeError) -> bool:
     """Whether an error of torch says that it got no memory."""
-    return (isinstance(error, torch.OutOfMemoryError)
-            or "DefaultCPUAllocator: can't allocate memory" in str(error))
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in (
+        "DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED"))
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from unfreeze.errors import UserError
 from unfreeze.training import processes, randomness
 from unfreeze.tuning.frozen import FrozenBatchNorm2d
 
@@ -74,6 +75,11 @@ class Pieces:
 
     def _install(self) -> None:
         for layer in self._model.modules():
+            if (isinstance(layer, nn.modules.batchnorm._BatchNorm) and processes.count() > 1
+                    and type(layer) not in (*_KINDS, *_KINDS.values())):
+                raise UserError(f"UNFREEZE_PROCESSES={processes.count()}: this model has layers of "
+                                f"the kind {type(layer).__name__}, which take their statistics in "
+                                "one process only; unset it")
             if type(layer) in _KINDS:
                 layer.__class__ = _KINDS[type(layer)]
             if type(layer) in _KINDS.values():
@@ -89,13 +95,18 @@ class _Drawing:
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pieces = self._pieces
-        if not self.training or not self.p or pieces.whole in (0, len(x)):
+        part = pieces.rows.stop - pieces.rows.start
+        if not self.training or not self.p or pieces.whole in (0, part) or len(x) != part:
             return super().forward(x)
-        whole = torch.ones(pieces.whole, *x.shape[1:], dtype=x.dtype, device=x.device)
+        # A mask of a whole image or channel has one number for it, whatever the size.
+        shape = (x.shape[1:] if isinstance(self, nn.Dropout) else
+                 [x.shape[1] if isinstance(self, nn.Dropout2d) else 1, *[1] * (x.dim() - 2)])
+        whole = torch.ones(pieces.whole, *shape, dtype=x.dtype, device=x.device)
         if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
             # Masks are drawn in the order in which numbers lie.
             whole = whole.contiguous(memory_format=torch.channels_last)
-        return x * super().forward(whole)[pieces.rows]
+        # A copy, or the backward pass would keep all of it.
+        return x * super().forward(whole)[pieces.rows].clone()
 
 
 class _Dropout(_Drawing, nn.Dropout):

@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TextIO
 
 import torch
@@ -27,6 +29,7 @@ import torch.distributed as dist
 from unfreeze import environment
 from unfreeze.errors import UserError
 
+_LIBC = ctypes.CDLL(None)
 _others: list[subprocess.Popen] = []
 
 
@@ -45,19 +48,37 @@ def begin(on_cpu: bool) -> None:
 
     Args:
         on_cpu: they talk through gloo, and share the cores; else through NCCL, a GPU for each.
+
+    Raises:
+        UserError: they cannot find one another.
     """
     wanted = environment.processes()
-    if "WORLD_SIZE" not in os.environ:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         if wanted == 1:
             return
         _start(wanted)
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"):
+        if not os.environ.get(name, "").isdecimal():
+            raise UserError(f"{name}={os.environ.get(name, '')}: must be a number where WORLD_SIZE "
+                            "is set, as torchrun sets it; or unset WORLD_SIZE")
+    count_wanted = int(os.environ["WORLD_SIZE"])
     # Not above: its import costs as much as torch's.
     from accelerate import PartialState
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", count_wanted))
     threads = max(1, torch.get_num_threads() // here) if on_cpu else torch.get_num_threads()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # or Accelerate would choose, and warn
-    PartialState(cpu=on_cpu)
+    try:
+        # Others may wait for hours while the first computes what frozen layers put out. One that
+        # is no more is noticed by `_watch`.
+        PartialState(cpu=on_cpu, timeout=timedelta(days=7))
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{count_wanted} processes that are to train together cannot find one "
+                        f"another ({str(error).splitlines()[0]}); run the same command again, or "
+                        "unset UNFREEZE_PROCESSES") from None
+    if count() != count_wanted:
+        raise UserError(f"WORLD_SIZE={count_wanted}: found {count()} process; unset it, and let "
+                        "UNFREEZE_PROCESSES say how many")
     torch.set_num_threads(threads)
 
 
@@ -66,9 +87,10 @@ def finish() -> None:
     if count() > 1:
         dist.barrier()
         dist.destroy_process_group()
-    for other in _others:
-        other.wait()
+    others = list(_others)
     _others.clear()
+    for other in others:
+        other.wait()
 
 
 def _start(count: int) -> None:
@@ -84,7 +106,7 @@ def _start(count: int) -> None:
 
     atexit.register(_stop)
     for rank in range(1, count):
-        said = tempfile.TemporaryFile("w+")
+        said = tempfile.TemporaryFile("w+", errors="replace")
         other = subprocess.Popen([sys.executable, *sys.argv], env=os.environ | place(rank),
                                  stdout=subprocess.DEVNULL, stderr=said, preexec_fn=_end_with_us)
         _others.append(other)
@@ -96,22 +118,25 @@ def _end_with_us() -> None:
     """Should the first process be killed, the system kills this one."""
     if platform.system() == "Linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl.h
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        _LIBC.prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _watch(other: subprocess.Popen, rank: int, said: TextIO) -> None:
     """Where one ends before its time, the rest would wait for it for ever."""
-    if other.wait() and other in _others:
-        count = len(_others) + 1
-        said.seek(0)
-        last = (said.read().strip().splitlines() or ["it was killed"])[-1]
-        last = last.removeprefix(f"[rank{rank}]: ")  # torch's
-        _stop()
-        print(last if last.startswith("error: ") else
-              f"error: one of {count} processes that train together stopped ({last}); "
-              "run the same command again, or unset UNFREEZE_PROCESSES", file=sys.stderr,
-              flush=True)
-        os._exit(1)
+    other.wait()
+    time.sleep(1)  # in which the first may say what is wrong itself, or come to the end too
+    if other not in _others:
+        return
+    count = len(_others) + 1
+    said.seek(0)
+    lines = [line.removeprefix(f"[rank{rank}]: ")  # torch's
+             for line in said.read().strip().splitlines()] or ["it was killed"]
+    _stop()
+    own = [line for line in lines if line.startswith("error: ")]
+    print(own[-1] if own else
+          f"error: one of {count} processes that train together stopped ({lines[-1]}); run the "
+          "same command again, or unset UNFREEZE_PROCESSES", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _stop() -> None:
@@ -129,6 +154,16 @@ def first() -> Iterator[None]:
     finally:
         if count() > 1 and not rank():
             dist.barrier()
+
+
+def same(number: int) -> bool:
+    """Whether all processes come here with the same number."""
+    if count() == 1:
+        return True
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    most = torch.tensor([number, -number], device=device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return most.sum().item() == 0
 
 
 def rows(images: int) -> tuple[slice, int]:

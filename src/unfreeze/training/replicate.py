@@ -67,13 +67,15 @@ def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -
         UserError: an input is missing or not the one that the recipe names.
     """
     scratch = Scratch(recipes.replicate_digest(recipe, seed), device)
-    if done := scratch.load_done():
+    done = scratch.load_done()
+    if processes.same(done is not None) and done:
         print(f"{label}: finished before, taken from the scratch folder", flush=True)
         _warn(label, recipe, done)
         return done
     splits = _load_images(recipe, seed, device, inputs)
     training = Training(recipe, seed, device, inputs, splits, label)
-    if state := scratch.load_epoch():
+    state = scratch.load_epoch()
+    if processes.same(len(state["history"]) if state else 0) and state:
         training.load_state_dict(state)
         print(f"{label}: goes on after epoch {len(training.history)} of {training.epochs}",
               flush=True)
@@ -167,6 +169,7 @@ class Training:
         self._feeds = None
         if self.finished:
             return
+        self._pieces.count = 1  # it may need less memory, or have statistics over a batch
         phase, knobs = self._phases[self._phase], self._knobs
         groups.freeze(self._model, phase["parts"])
         # The pull replaces weight decay, a pull to 0, where there is something to go back to.
@@ -190,8 +193,9 @@ class Training:
         self._set_training_mode()
         batches = train.images.shuffled(
             knobs["batch_size"], self._augmentation, generator(self._seed, "order", number))
-        loss, accuracy = loop.train_epoch(self._trained, self._optimizer, batches, device,
-                                          self._step(number), progress, self._pieces)
+        with compiled.clear_errors():
+            loss, accuracy = loop.train_epoch(self._trained, self._optimizer, batches, device,
+                                              self._step(number), progress, self._pieces)
         device.synchronize()
         seconds = time.perf_counter() - start
         if not self._epoch:  # the phase's first, to which its frozen layers' outputs belong
@@ -254,9 +258,10 @@ class Training:
         counted, phase = cost.of_phase(self._model, self._recipe), self._phases[self._phase]
         operations = ((counted["flops_forward"] + counted["flops_backward"])
                       * len(self._splits["train"]) * phase["epochs"])
-        pays = compiled.pays(operations, self._device)
-        self._say(f"torch.compile {'on' if pays else 'off'}: {operations:.1e} operations lie ahead")
-        return compiled.Compiled(model, self._knobs["batch_size"], self._device) if pays else model
+        refusal = compiled.refusal(operations, self._device)
+        self._say(f"torch.compile {f'off: {refusal}' if refusal else 'on'}")
+        return model if refusal else compiled.Compiled(
+            model, self._knobs["batch_size"], self._knobs["accumulate"], self._device)
 
     def _say(self, what: str) -> None:
         if self._label:

@@ -1,0 +1,75 @@
+"""All that is measured of speed, one after another on this machine: throughput of training beside
+other loops, the prefix cache, start-up, a `dvc repro` with nothing to do. An idle machine, please:
+about half an hour on two cores.
+
+The throughput is kept as throughput.json, and drawn as throughput.svg: every loop's part of the
+ceiling, which is the model's bare step on a batch that is there.
+
+Usage: python benchmarks/all.py [--rounds 3] [--timm path/to/pytorch-image-models] [--folder FOLDER]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "src"), str(HERE)]
+
+import throughput  # noqa: E402
+from unfreeze.errors import run_stage  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--timm", type=Path, help="a checkout of pytorch-image-models")
+    parser.add_argument("--folder", type=Path, default=HERE, help="for throughput.json and .svg")
+    options = parser.parse_args()
+    rounds, found = ["--rounds", str(options.rounds)], options.folder / "throughput.json"
+    timm = ["--timm", str(options.timm)] if options.timm else []
+    for name, *arguments in (
+            ["throughput", "--cases", *throughput.CASES, *rounds, *timm, "--json", str(found)],
+            ["prefix_cache", *rounds], ["startup", *rounds], ["noop", *rounds]):
+        print(f"\n== benchmarks/{name}.py {' '.join(arguments)}", flush=True)
+        if subprocess.run([sys.executable, str(HERE / f"{name}.py"), *arguments]).returncode:
+            sys.exit(f"error: benchmarks/{name}.py failed, see above")
+    draw(json.loads(found.read_text()), options.folder / "throughput.svg")
+
+
+def draw(results: dict, file: Path) -> None:
+    """Bars: for each case, what part of the ceiling each loop reaches; medians over the rounds, and
+    a line from the smallest to the largest."""
+    from unfreeze.reporting.figures import style
+
+    sides = {"ours": ("unfreeze", style.BLUE), "timm+": ("timm, best flags", style.GREEN),
+             "timm": ("timm, defaults", style.SKY), "plain": ("plain loop", style.GREY)}
+    figure, axes = style.plt.subplots(figsize=(8, 1 + 0.9 * len(results)))
+    height = 0.8 / len(sides)
+    for row, result in enumerate(results.values()):
+        for place, (side, (name, colour)) in enumerate(sides.items()):
+            if side not in result["images_per_second"][0]:
+                continue
+            parts = [each[side] / each["step"] for each in result["images_per_second"]]
+            middle = statistics.median(parts)
+            y = row + (place - (len(sides) - 1) / 2) * height
+            axes.barh(y, middle, height * 0.9, color=colour, label=name if row == 0 else None)
+            axes.plot([min(parts), max(parts)], [y, y], color=style.BLACK, linewidth=1)
+            axes.text(max(parts) + 0.01, y, f"{middle:.2f}", va="center", fontsize=8)
+    axes.axvline(1, color=style.BLACK, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(results)), [
+        f"{model}{', CIFAR stem' if stem == 'cifar' else ''}\n{size} px"
+        for model, stem, size in (throughput.CASES[case] for case in results)])
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.set_xlabel("images per second, as a part of the model's bare step (dashed)")
+    axes.set_title(next(iter(results.values()))["machine"], fontsize=9)
+    figure.legend(loc="outside lower center", ncols=len(sides), frameon=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    style.save(figure, file)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,95 @@
+"""Start-up: seconds from the start of a stage to its first training step, and of the stages that
+train nothing, beside what Python takes to import the libraries that they use.
+
+The stages run on the default study, which must be there (`dvc repro`), in a folder of their own;
+what they read is linked, what they write is thrown away. In turns, so that a drift of the machine
+favours none.
+
+Usage: python benchmarks/startup.py [--rounds 5] [--json PATH]
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from unfreeze import files  # noqa: E402
+from unfreeze.errors import UserError, run_stage  # noqa: E402
+
+# Ends the stage as it begins its first step.
+FIRST_STEP = f"""
+import os, runpy, sys
+sys.path[:0] = [{str(ROOT / "stages")!r}, {str(ROOT / "src")!r}]
+from unfreeze.training import loop
+loop._passes = lambda *arguments: os._exit(0)
+sys.argv = [{str(ROOT / "stages" / "train.py")!r}, "base"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+IMPORTS = "import torch, torchvision, torch._dynamo"  # torch's own optimizers import the third
+
+
+def stage(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "stages" / f"{name}.py"), *arguments]
+
+
+COMMANDS = {
+    "python": [sys.executable, "-c", ""],
+    "import torch, torchvision": [sys.executable, "-c", IMPORTS],
+    "train, to the first step": [sys.executable, "-c", FIRST_STEP],
+    "plan": stage("plan"),
+    "evaluate a run": stage("evaluate", "base"),
+    "import numpy, pandas, scipy": [sys.executable, "-c", "import numpy, pandas, scipy.stats"],
+    "summarize": stage("summarize"),
+    "import matplotlib": [sys.executable, "-c", "import matplotlib.pyplot, pandas"],
+    "plot": stage("plot"),
+}
+LINKED = ("data", "arrays", "weights", "subsets", "recipes", "src", "stages", "studies")
+COPIED = ("params.yaml", "plan", "runs", "compared", "metrics", "plots")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    print(f"load average before the start: {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors")
+    seconds = {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory(prefix="unfreeze-startup-") as folder:
+        study = Path(folder) / "study"
+        study.mkdir()
+        for name in LINKED + COPIED:
+            if not (ROOT / name).exists():
+                raise UserError(f"{ROOT / name}: is missing; run `dvc repro` first")
+            if name in LINKED:
+                (study / name).symlink_to(ROOT / name)
+            elif (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, study / name)
+            else:
+                shutil.copy(ROOT / name, study / name)
+        for number in range(-1, options.rounds):  # the first brings the files into memory
+            for name in list(COMMANDS)[::1 if number % 2 else -1]:
+                environment = os.environ | {"UNFREEZE_SCRATCH": f"{folder}/{number}"}
+                start = time.perf_counter()
+                done = subprocess.run(COMMANDS[name], cwd=study, env=environment, text=True,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                took = time.perf_counter() - start
+                if done.returncode:
+                    raise UserError(f"{name} failed: {done.stderr.strip()}")
+                if number >= 0:
+                    seconds[name].append(took)
+    for name, took in seconds.items():
+        print(f"{name:30} {statistics.median(took):6.2f} s   ({min(took):.2f}..{max(took):.2f})")
+    if options.json:
+        files.write_json(options.json, seconds)
+
+
+if __name__ == "__main__":
+    run_stage(main)
