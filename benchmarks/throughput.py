@@ -262,7 +262,7 @@ def _memory() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _build(case: str):
+def build(case: str):
     """The model, from scratch; all sides start from the same weights."""
     import torch
 
@@ -293,7 +293,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     resizing = time.perf_counter() - start
     augmentation = Augmentation(crop_padding=PADDING, flip=True)
     rows = rules.part_table(models.facts_of(name).parts, "none", {})
-    model = _build(case)
+    model = build(case)
     frozen.install(model)
     groups.freeze(model, rows)
     model = model.to(device.torch, memory_format=torch.channels_last)
@@ -330,7 +330,7 @@ def _step(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     from unfreeze.training import devices
 
     size, device = CASES[case][2], devices.pick()
-    model = _build(case).to(device.torch, memory_format=torch.channels_last).train()
+    model = build(case).to(device.torch, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, fused=True)
     images = torch.randn(options.batch_size, 3, size, size, device=device.torch).contiguous(
         memory_format=torch.channels_last)
@@ -385,7 +385,7 @@ def _plain(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple
     ])
     loader = torch.utils.data.DataLoader(Cifar10(transform), batch_size=options.batch_size,
                                          shuffle=True, num_workers=2)
-    model = _build(case).to(device)
+    model = build(case).to(device)
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
     model.train()

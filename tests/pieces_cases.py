@@ -9,12 +9,12 @@ import torch
 from helpers import TINY, tiny_recipe
 from unfreeze import models
 from unfreeze.data.batches import Images
-from unfreeze.training import prefix_cache, processes, replicate
+from unfreeze.training import devices, prefix_cache, processes, replicate
 from unfreeze.training.devices import Device
 
 torch.set_num_threads(1)
 prefix_cache._FLOPS_PER_BYTE = 0  # tiny layers count as much as large ones
-CPU = Device(torch.device("cpu"), "fp32", "test")
+DEVICE = Device(torch.device("cpu"), "fp32", "test")
 SGD = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "batch_size": 8, "epochs": 3, "flip": True}
 # 3 images are left for the last batch of 8.
 CASES = {
@@ -47,14 +47,14 @@ def images(size, count):
     pixels = rng.integers(0, 200, (count, size, size, 3))
     pixels[np.arange(count), :, :, labels] += 30
     return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
-                  CPU.torch, 10**9)
+                  DEVICE.torch, 10**9)
 
 
 def training(case):
     models.families()["tiny"] = TINY
     recipe = tiny_recipe(**SGD | CASES[case])
     size = recipe["knobs"]["image_size"]
-    return replicate.Training(recipe, 1, CPU, replicate.Inputs(),
+    return replicate.Training(recipe, 1, DEVICE, replicate.Inputs(),
                               {"train": images(size, 19), "validation": images(size, 6)}, case)
 
 
@@ -68,7 +68,9 @@ def finish(training):
 
 
 if __name__ == "__main__":
-    processes.begin(on_cpu=True)
+    processes.begin(on_cpu=devices.wanted().type == "cpu")
+    if devices.wanted().type == "cuda":
+        DEVICE = devices.pick()
     results = {case: finish(training(case)) for case in sys.argv[2:]}
     if processes.rank() == 0:
         torch.save(results, sys.argv[1])

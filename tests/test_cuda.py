@@ -1,15 +1,22 @@
 """What only a GPU can show. Run with -m cuda."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+import pieces_cases
+from helpers import ROOT
 from unfreeze import models
-from unfreeze.data.batches import Augmentation, Images
+from unfreeze.data.batches import Augmentation, Images, read_ahead
+from unfreeze.data.maps import Rows
 from unfreeze.data.mixing import mix
 from unfreeze.training import devices, loop
+from unfreeze.training.pieces import Pieces
 from unfreeze.training.randomness import generator
 from unfreeze.training.regularise import Average
 from unfreeze.tuning import frozen, groups, rules
@@ -67,3 +74,69 @@ def test_every_method_trains_deterministically(name, tune):
     options = {"accumulate": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "policy": "trivial"}
     assert torch.equal(train(name, "original", "none", tune, **options),
                        train(name, "original", "none", tune, **options))
+
+
+def test_rows_read_ahead_are_those_of_the_file(tmp_path):
+    device = devices.pick()
+    np.save(tmp_path / "rows.npy", np.arange(640 * 3000, dtype=np.uint32).astype(np.uint8)
+            .reshape(640, 3000))
+    batches = np.random.default_rng(0).permutation(640).reshape(20, 32)
+    rows = Rows(tmp_path / "rows.npy")
+    for batch, found in zip(batches, read_ahead(rows, list(batches), device.torch), strict=True):
+        assert found.device.type == "cuda"
+        busy = torch.rand(2000, 2000, device=device.torch)
+        busy = busy @ busy  # the memory is still in use when the next rows are copied
+        assert torch.equal(found.cpu(), torch.from_numpy(rows[batch]))
+
+
+def test_memory_that_is_full_is_divided():
+    device = devices.pick()
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 256, 3, padding=1), torch.nn.ReLU(),
+                                torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+                                torch.nn.Linear(256, 2)).to(device.torch)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    batch = torch.rand(256, 3, 64, 64, device=device.torch), torch.zeros(
+        256, dtype=torch.long, device=device.torch)
+    division = Pieces(model)
+    torch.cuda.set_per_process_memory_fraction(500e6 / total)
+    try:
+        loop.train_epoch(model, optimizer, [batch], device, loop.Step(), lambda: None, division)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert division.count > 1
+
+
+def test_tf32_is_between_the_precisions(monkeypatch):
+    x = torch.rand(512, 512, device="cuda", generator=torch.Generator("cuda").manual_seed(0))
+    products = {}
+    for precision in ("fp32", "tf32"):
+        monkeypatch.setenv("UNFREEZE_PRECISION", precision)
+        assert devices.pick().precision == precision
+        products[precision] = ((x @ x).double() - x.double() @ x.double()).abs().max().item()
+    assert products["fp32"] < products["tf32"] < 1
+
+
+@pytest.mark.parametrize("case", ["all that a step can do", "frozen layers kept"])
+def test_compiled_training_repeats_bit_for_bit(monkeypatch, tmp_path, case):
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("UNFREEZE_COMPILE", "on")
+    monkeypatch.setattr(pieces_cases, "DEVICE", devices.pick())
+    once, again = (pieces_cases.finish(pieces_cases.training(case)) for _ in range(2))
+    torch.testing.assert_close(once[1], again[1], rtol=0, atol=0)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_what_one_does(tmp_path):
+    results = []
+    for count in ("1", "2"):
+        file = tmp_path / f"{count}.pt"
+        subprocess.run(
+            [sys.executable, ROOT / "tests" / "pieces_cases.py", file, "all that a step can do"],
+            check=True, env=os.environ | {
+                "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
+                "UNFREEZE_PROCESSES": count, "UNFREEZE_DEVICE": "cuda",
+                "UNFREEZE_SCRATCH": str(tmp_path / count)})
+        results.append(torch.load(file, map_location="cpu")["all that a step can do"][1])
+    torch.testing.assert_close(*results, rtol=0.01, atol=0.01)

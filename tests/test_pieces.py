@@ -18,7 +18,8 @@ from unfreeze import models
 from unfreeze.training import pieces
 
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))), "OMP_NUM_THREADS": "1"}
+    "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))), "OMP_NUM_THREADS": "1",
+    "UNFREEZE_DEVICE": "cpu"}
 
 
 @pytest.fixture(autouse=True)

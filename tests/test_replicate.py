@@ -1,13 +1,16 @@
 """Training from a recipe: phases, what is kept at the end, and going on after a stop."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from helpers import TINY, tiny_recipe
+from helpers import ROOT, TINY, tiny_recipe
 from unfreeze import models
 from unfreeze.data.batches import Images
 from unfreeze.models import weights
@@ -463,3 +466,30 @@ def test_training_learns(begin):
     finish(training)
     assert training.history[-1]["train_loss"] < 0.6 * training.history[0]["train_loss"]
     assert training.history[-1]["validation_accuracy"] > 0.6
+
+
+MEMORY = """
+import os, sys
+from helpers import tiny_recipe
+from unfreeze.training import devices, replicate
+from pieces_cases import images
+recipe = tiny_recipe(model="mobilenet_v2", image_size=32, batch_size=16, epochs=12, validation=0.1,
+                     ema=0.9, select="best", freeze=sys.argv[1])
+splits = {"train": images(32, 48), "validation": images(32, 16)}
+training = replicate.Training(recipe, 1, devices.pick(), replicate.Inputs(), splits)
+while not training.finished:
+    training.epoch(lambda: None)
+    pages = int(open("/proc/self/statm").read().split()[1])
+    print(pages * os.sysconf("SC_PAGE_SIZE"))
+"""
+
+
+@pytest.mark.parametrize("freeze", ["none", "last_only"])
+def test_memory_is_flat_over_epochs(tmp_path, freeze):
+    done = subprocess.run([sys.executable, "-c", MEMORY, freeze], text=True, capture_output=True,
+                          env=os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
+        "UNFREEZE_SCRATCH": str(tmp_path), "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    held = list(map(int, done.stdout.split()))
+    assert max(held[6:]) - max(held[3:6]) < 10e6  # bytes; the model's tensors are 9 MB

@@ -1,0 +1,86 @@
+"""torch.compile beside the model as it is: seconds of a training step, in turns, and what compiling
+takes. From both follows how many operations must lie ahead for it to pay (training/compiled.py).
+
+Usage: python benchmarks/compiled.py [--cases mobilenet_v2-96 ...] [--rounds 5]
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "src"), str(HERE)]
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+
+from throughput import CASES, LR, MOMENTUM, build  # noqa: E402
+from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze.training import compiled, cost, devices  # noqa: E402
+
+CLASSES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES)[:3])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=64)
+    options = parser.parse_args()
+    device = devices.pick()
+    print(f"{device.name}, {device.precision}, torch {torch.__version__}, batch "
+          f"{options.batch_size}; load average {os.getloadavg()[0]:.1f}")
+    print(f"{'case':20}{'step, s':>9}{'compiled':>10}{'ratio':>7}{'min..max':>12}"
+          f"{'compiling, s':>14}{'pays after, operations':>24}")
+    for case in options.cases:
+        sides = {name: step_of(case, name == "compiled", options.batch_size, device)
+                 for name in ("plain", "compiled")}
+        first = {name: step() for name, step in sides.items()}
+        rounds = []
+        for number in range(options.rounds):
+            order = list(sides)[::1 if number % 2 else -1]
+            rounds.append({name: sides[name]() for name in order})
+        plain, own = (statistics.median(each[name] for each in rounds) for name in sides)
+        ratios = [each["plain"] / each["compiled"] for each in rounds]
+        compiling = first["compiled"] - own
+        pays = "never" if own >= plain else (
+            f"{compiling / (plain - own) * operations(case, options.batch_size):.0e}")
+        print(f"{case:20}{plain:9.3f}{own:10.3f}{statistics.median(ratios):7.2f}"
+              f"{f'{min(ratios):.2f}..{max(ratios):.2f}':>12}{compiling:14.0f}{pays:>24}",
+              flush=True)
+
+
+def step_of(case: str, is_compiled: bool, batch_size: int, device: devices.Device):
+    """A function that trains one step and returns its seconds."""
+    size = CASES[case][2]
+    model = build(case).to(device.torch, memory_format=torch.channels_last).train()
+    run = compiled.Compiled(model, batch_size, 1, device) if is_compiled else model
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, fused=True)
+    images = torch.randn(batch_size, 3, size, size, device=device.torch).contiguous(
+        memory_format=torch.channels_last)
+    labels = torch.arange(batch_size, device=device.torch) % CLASSES
+
+    def step() -> float:
+        start = time.perf_counter()
+        with device.autocast():
+            logits = run(images)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        device.synchronize()
+        return time.perf_counter() - start
+
+    return step
+
+
+def operations(case: str, batch_size: int) -> int:
+    """Of a training step."""
+    counted = cost.count(build(case), CASES[case][2], batch_size, CLASSES)
+    return (counted["flops_forward"] + counted["flops_backward"]) * batch_size
+
+
+if __name__ == "__main__":
+    run_stage(main)
