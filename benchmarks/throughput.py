@@ -122,7 +122,7 @@ def _measure(case: str, options: argparse.Namespace) -> dict:
     sides = {name: functools.partial(_ask, processes[name]) for name in SIDES}
     with tempfile.TemporaryDirectory(prefix="unfreeze-timm-") as folder:
         if options.timm and case in TIMM_MODELS:
-            _write_images(Path(folder), options)
+            _write_images(Path(folder), (steps + WARM_UP) * options.batch_size)
             sides |= {name: functools.partial(_timm, case, name, about, Path(folder), options)
                       for name in TIMM}
         images, rounds, memory = steps * options.batch_size, [], []
@@ -141,13 +141,13 @@ def _measure(case: str, options: argparse.Namespace) -> dict:
     return {**about, "steps": steps, "images_per_second": rounds, "memory_bytes": memory}
 
 
-def _write_images(folder: Path, options: argparse.Namespace) -> None:
-    """The images that all sides draw from, as timm reads them: train/CLASS/NUMBER.png, and a few
-    for its validation."""
+def _write_images(folder: Path, images: int) -> None:
+    """An epoch of the images that the other sides draw from, as timm reads them:
+    train/CLASS/NUMBER.png, and a few for its validation."""
     from PIL import Image
 
     data = arrays.load(ROOT / "data" / "cifar10")
-    for split, count in (("train", options.images), ("validation", 16)):
+    for split, count in (("train", images), ("validation", 16)):
         for number in range(count):
             place = folder / split / cifar10.CLASSES[data.train_labels[number]]
             place.mkdir(parents=True, exist_ok=True)
@@ -167,8 +167,7 @@ def _timm(case: str, side: str, about: dict, folder: Path, options: argparse.Nam
          "--img-size", str(CASES[case][2]), "--batch-size", str(options.batch_size),
          "--device", about["device"], "--opt", "sgd", "--lr", str(LR), "--momentum", str(MOMENTUM),
          "--epochs", "1", "--warmup-epochs", "0", "--log-interval", "1",
-         "--train-batches-per-epoch", str(steps + WARM_UP), "--output", str(folder / "output"),
-         *flags], capture_output=True, text=True, cwd=folder)
+         "--output", str(folder / "output"), *flags], capture_output=True, text=True, cwd=folder)
     took = [float(found) for found in re.findall(r"Train: 0 .* Time: ([0-9.]+)s,", done.stderr)]
     if done.returncode or len(took) != steps + WARM_UP:
         sys.exit(f"{done.stderr}\nerror: timm's train.py did not train {steps + WARM_UP} steps")
@@ -204,16 +203,14 @@ def _table(results: dict, images: int) -> str:
                                    for result in results.values()) else ())]
     others = [side for side in sides if side != "ours"]
     lines = [("case", *(f"{side} img/s" for side in sides),
-              *(cell for other in others for cell in (f"ours / {other}", "min..max")), "steps",
-              f"resizing {images} once")]
+              *(f"ours / {other}" for other in others), "steps", f"resizing {images} once")]
     for case, result in results.items():
         rounds = result["images_per_second"]
         lines.append((
             case, *(f"{statistics.median(each[side] for each in rounds):.1f}"
                     if side in rounds[0] else "-" for side in sides),
-            *(cell for other in others for cell in (
-                _ratio([each["ours"] / each[other] for each in rounds])
-                if other in rounds[0] else ("-", "-"))),
+            *(_ratio([each["ours"] / each[other] for each in rounds])
+              if other in rounds[0] else "-" for other in others),
             str(result["steps"]), f"{result['resizing']:.1f} s",
         ))
     return _aligned(lines)
@@ -235,8 +232,8 @@ def _aligned(lines: list[tuple[str, ...]]) -> str:
                      for line in lines)
 
 
-def _ratio(found: list[float]) -> tuple[str, str]:
-    return f"{statistics.median(found):.2f}", f"{min(found):.2f}..{max(found):.2f}"
+def _ratio(found: list[float]) -> str:
+    return f"{statistics.median(found):.2f} ({min(found):.2f}..{max(found):.2f})"
 
 
 # --- The sides: each runs in a process of its own and trains when it is told to.

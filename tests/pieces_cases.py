@@ -36,6 +36,7 @@ CASES = {
     "stochastic depth": {"model": "convnext_tiny", "image_size": 32, "freeze": "none",
                          "epochs": 1, "lr": 0.01},
 }
+LARGE = ("attention", "stochastic depth", "frozen layers kept, stochastic depth")
 # Where no layer takes statistics over a batch.
 DIVISIBLE = ("frozen layers kept", "frozen layers kept, stochastic depth", "frozen statistics",
              "attention", "stochastic depth")

@@ -1,6 +1,7 @@
 """A batch in pieces is the batch as a whole: one after another where memory is full, and in two
 processes."""
 
+import functools
 import os
 import re
 import subprocess
@@ -13,13 +14,20 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from helpers import ROOT, TINY
-from pieces_cases import CASES, DIVISIBLE, finish, training
+from pieces_cases import CASES, DIVISIBLE, LARGE, finish, training
 from unfreeze import models
 from unfreeze.training import pieces
 
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))), "OMP_NUM_THREADS": "1",
     "UNFREEZE_DEVICE": "cpu"}
+
+
+
+
+def marked(cases):
+    return [pytest.param(case, marks=pytest.mark.slow) if case in LARGE else case
+            for case in cases]
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +65,7 @@ def fill_memory(training, room, when):
 
 
 @pytest.mark.parametrize("when", ["forward", "backward"])
-@pytest.mark.parametrize("case", DIVISIBLE)
+@pytest.mark.parametrize("case", marked(DIVISIBLE))
 def test_full_memory_changes_no_more_than_rounding(case, when):
     whole, divided = training(case), training(case)
     full = fill_memory(divided, 3, when)
@@ -153,14 +161,20 @@ def train_together(folder, count, cases):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    results, said = train_together(tmp_path_factory.mktemp("two"), 2, CASES)
-    assert "frozen layers kept: prefix cache on" in said
+    """{case: result} of two processes, for those that are or are not large."""
+    @functools.cache
+    def results(large):
+        found, said = train_together(tmp_path_factory.mktemp("two"), 2, [
+            case for case in CASES if (case in LARGE) == large])
+        assert "frozen layers kept" not in said or "prefix cache on" in said
+        return found
+
     return results
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", marked(CASES))
 def test_two_processes_train_what_one_does(two, case):
-    check_close(two[case], finish(training(case)))
+    check_close(two(case in LARGE)[case], finish(training(case)))
 
 
 def test_more_processes_than_images_train_what_one_does(tmp_path):
@@ -198,13 +212,12 @@ processes.finish()
 """
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_batch_norm_is_that_of_the_whole_batch(tmp_path, count):
-    """Outputs' gradients and running statistics; 3 processes have 2 images between them."""
+def test_batch_norm_is_that_of_the_whole_batch(tmp_path):
+    """Gradients and running statistics, of three processes; at last they have two images."""
     file = tmp_path / "norm.py"
     file.write_text(NORM)
     done = subprocess.run([sys.executable, file], text=True, capture_output=True,
-                          env=ENVIRONMENT | {"UNFREEZE_PROCESSES": str(count)})
+                          env=ENVIRONMENT | {"UNFREEZE_PROCESSES": "3"})
     assert done.returncode == 0, done.stderr
 
 
