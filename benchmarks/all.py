@@ -1,6 +1,6 @@
-"""All that is measured of speed, one after another on this machine: throughput of training beside
-other loops, the prefix cache, start-up, a `dvc repro` with nothing to do. An idle machine, please:
-about half an hour on two cores.
+"""What users wait for, measured one after another on this machine: throughput of training beside
+other loops, the prefix cache, start-up, a `dvc repro` with nothing to do (which needs the project
+committed and up to date). An idle machine, please: about an hour on two slow cores.
 
 The throughput is kept as throughput.json, and drawn as throughput.svg: every loop's part of the
 ceiling, which is the model's bare step on a batch that is there.
@@ -30,13 +30,17 @@ def main() -> None:
     options = parser.parse_args()
     rounds, found = ["--rounds", str(options.rounds)], options.folder / "throughput.json"
     timm = ["--timm", str(options.timm)] if options.timm else []
-    for name, *arguments in (
-            ["throughput", "--cases", *throughput.CASES, *rounds, *timm, "--json", str(found)],
-            ["prefix_cache", *rounds], ["startup", *rounds], ["noop", *rounds]):
-        print(f"\n== benchmarks/{name}.py {' '.join(arguments)}", flush=True)
-        if subprocess.run([sys.executable, str(HERE / f"{name}.py"), *arguments]).returncode:
-            sys.exit(f"error: benchmarks/{name}.py failed, see above")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    run("throughput", "--cases", *throughput.CASES, *rounds, *timm, "--json", str(found))
     draw(json.loads(found.read_text()), options.folder / "throughput.svg")
+    for name in ("prefix_cache", "startup", "noop"):
+        run(name, *rounds)
+
+
+def run(name: str, *arguments: str) -> None:
+    print(f"\n== benchmarks/{name}.py {' '.join(arguments)}", flush=True)
+    if subprocess.run([sys.executable, str(HERE / f"{name}.py"), *arguments]).returncode:
+        sys.exit(f"error: benchmarks/{name}.py failed, see above")
 
 
 def draw(results: dict, file: Path) -> None:
@@ -67,7 +71,6 @@ def draw(results: dict, file: Path) -> None:
     axes.set_xlabel("images per second, as a part of the model's bare step (dashed)")
     axes.set_title(next(iter(results.values()))["machine"], fontsize=9)
     figure.legend(loc="outside lower center", ncols=len(sides), frameon=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
     style.save(figure, file)
 
 

@@ -12,8 +12,6 @@ from unfreeze.data.batches import Images
 from unfreeze.training import devices, prefix_cache, processes, replicate
 from unfreeze.training.devices import Device
 
-torch.set_num_threads(1)
-prefix_cache._FLOPS_PER_BYTE = 0  # tiny layers count as much as large ones
 DEVICE = Device(torch.device("cpu"), "fp32", "test")
 SGD = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "batch_size": 8, "epochs": 3, "flip": True}
 # 3 images are left for the last batch of 8.
@@ -69,6 +67,7 @@ def finish(training):
 
 
 if __name__ == "__main__":
+    prefix_cache._FLOPS_PER_BYTE = 0  # tiny layers count as much as large ones
     processes.begin(on_cpu=devices.wanted().type == "cpu")
     if devices.wanted().type == "cuda":
         DEVICE = devices.pick()

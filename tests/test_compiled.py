@@ -12,12 +12,13 @@ from helpers import ROOT, TINY
 from pieces_cases import DEVICE, finish, training
 from unfreeze import models
 from unfreeze.errors import UserError
-from unfreeze.training import compiled, processes
+from unfreeze.training import compiled, prefix_cache, processes
 
 
 @pytest.fixture(autouse=True)
 def scratch(monkeypatch, tmp_path):
     monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
 
 

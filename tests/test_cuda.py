@@ -15,7 +15,7 @@ from unfreeze import models
 from unfreeze.data.batches import Augmentation, Images, read_ahead
 from unfreeze.data.maps import Rows
 from unfreeze.data.mixing import mix
-from unfreeze.training import devices, loop
+from unfreeze.training import devices, loop, prefix_cache
 from unfreeze.training.pieces import Pieces
 from unfreeze.training.randomness import generator
 from unfreeze.training.regularise import Average
@@ -118,13 +118,21 @@ def test_tf32_is_between_the_precisions(monkeypatch):
     assert products["fp32"] < products["tf32"] < 1
 
 
-@pytest.mark.parametrize("case", ["all that a step can do", "frozen layers kept"])
-def test_compiled_training_repeats_bit_for_bit(monkeypatch, tmp_path, case):
+@pytest.mark.parametrize("case", ["batch statistics", "all that a step can do",
+                                  "frozen layers kept"])
+def test_compiled_training_is_training_and_repeats_bit_for_bit(monkeypatch, tmp_path, case):
+    monkeypatch.setitem(pieces_cases.CASES, "batch statistics", {
+        "model": "resnet18", "image_size": 32, "freeze": "none"})
+    monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path))
-    monkeypatch.setenv("UNFREEZE_COMPILE", "on")
+    monkeypatch.setenv("UNFREEZE_PRECISION", "fp32")
     monkeypatch.setattr(pieces_cases, "DEVICE", devices.pick())
+    plain = pieces_cases.finish(pieces_cases.training(case))
+    monkeypatch.setenv("UNFREEZE_COMPILE", "on")
     once, again = (pieces_cases.finish(pieces_cases.training(case)) for _ in range(2))
     torch.testing.assert_close(once[1], again[1], rtol=0, atol=0)
+    if case == "batch statistics":  # the tiny model has dropout, which draws other numbers there
+        torch.testing.assert_close(once[1], plain[1], rtol=0.01, atol=0.01)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -134,9 +142,9 @@ def test_two_gpus_train_what_one_does(tmp_path):
         file = tmp_path / f"{count}.pt"
         subprocess.run(
             [sys.executable, ROOT / "tests" / "pieces_cases.py", file, "all that a step can do"],
-            check=True, env=os.environ | {
+            check=True, timeout=600, env=os.environ | {
                 "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
                 "UNFREEZE_PROCESSES": count, "UNFREEZE_DEVICE": "cuda",
-                "UNFREEZE_SCRATCH": str(tmp_path / count)})
+                "UNFREEZE_PRECISION": "fp32", "UNFREEZE_SCRATCH": str(tmp_path / count)})
         results.append(torch.load(file, map_location="cpu")["all that a step can do"][1])
-    torch.testing.assert_close(*results, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)

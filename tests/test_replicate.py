@@ -489,7 +489,7 @@ def test_memory_is_flat_over_epochs(tmp_path, freeze):
     done = subprocess.run([sys.executable, "-c", MEMORY, freeze], text=True, capture_output=True,
                           env=os.environ | {
         "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
-        "UNFREEZE_SCRATCH": str(tmp_path), "OMP_NUM_THREADS": "1"})
+        "UNFREEZE_SCRATCH": str(tmp_path), "OMP_NUM_THREADS": "1", "UNFREEZE_DEVICE": "cpu"})
     assert done.returncode == 0, done.stderr
     held = list(map(int, done.stdout.split()))
     assert max(held[6:]) - max(held[3:6]) < 10e6  # bytes; the model's tensors are 9 MB
