@@ -108,14 +108,16 @@ def _options() -> argparse.Namespace:
 def _compare(options: argparse.Namespace) -> None:
     print(f"load average before the start: {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors",
           flush=True)
-    results = {case: _measure(case, options) for case in options.cases}
+    results = {}
+    for case in options.cases:
+        results[case] = _measure(case, options)
+        if options.json:  # what is measured is kept, should the rest fail
+            options.json.write_text(json.dumps(results, indent=2) + "\n")
     machine = next(iter(results.values()))["machine"]
     print(f"\n{machine}, the rest without autocast, {options.rounds} rounds of some steps of a "
           "batch\n")
     print(_table(results, options.images))
     print(f"\n{_memory_table(results)}")
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def _measure(case: str, options: argparse.Namespace) -> dict:
