@@ -46,9 +46,9 @@ COMMANDS = {
     "train, to the first step": [sys.executable, "-c", FIRST_STEP],
     "plan": stage("plan"),
     "evaluate a run": stage("evaluate", "base"),
-    "import numpy, pandas, scipy": [sys.executable, "-c", "import numpy, pandas, scipy.stats"],
+    "import numpy, scipy": [sys.executable, "-c", "import numpy, scipy.stats"],
     "summarize": stage("summarize"),
-    "import matplotlib": [sys.executable, "-c", "import matplotlib.pyplot, pandas"],
+    "import matplotlib, pandas": [sys.executable, "-c", "import matplotlib.pyplot, pandas"],
     "plot": stage("plot"),
 }
 LINKED = ("data", "arrays", "weights", "subsets", "recipes", "src", "stages", "studies")
