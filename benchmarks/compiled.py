@@ -10,6 +10,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -18,13 +20,13 @@ sys.path[:0] = [str(HERE.parent / "src"), str(HERE)]
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="unfreeze-inductor-")
 
 import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
 
-from throughput import CASES, LR, MOMENTUM, build  # noqa: E402
+from throughput import CASES, bare_step, build  # noqa: E402
+from unfreeze.data.datasets import cifar10  # noqa: E402
 from unfreeze.errors import run_stage  # noqa: E402
 from unfreeze.training import compiled, cost, devices  # noqa: E402
 
-CLASSES, WARM_UP = 10, 3
+WARM_UP = 3  # steps
 
 
 def main() -> None:
@@ -39,14 +41,17 @@ def main() -> None:
     print(f"{'case':20}{'step, s':>9}{'compiled':>10}{'ratio':>7}{'min..max':>12}"
           f"{'compiling, s':>14}{'pays after, operations':>24}")
     for case in options.cases:
-        sides = {name: step_of(case, name == "compiled", options.batch_size, device)
-                 for name in ("plain", "compiled")}
+        compile_it = partial(compiled.Compiled, batch_size=options.batch_size, accumulate=1,
+                             device=device)
+        sides = {"plain": bare_step(case, options.batch_size, device),
+                 "compiled": bare_step(case, options.batch_size, device, compile_it)}
         # CUDA graphs are recorded in the steps after the first.
-        first = {name: sum(step() for _ in range(WARM_UP)) for name, step in sides.items()}
+        first = {name: sum(timed(step, device) for _ in range(WARM_UP))
+                 for name, step in sides.items()}
         rounds = []
         for number in range(options.rounds):
             order = list(sides)[::1 if number % 2 else -1]
-            rounds.append({name: sides[name]() for name in order})
+            rounds.append({name: timed(sides[name], device) for name in order})
         plain, own = (statistics.median(each[name] for each in rounds) for name in sides)
         ratios = [each["plain"] / each["compiled"] for each in rounds]
         compiling = first["compiled"] - WARM_UP * own
@@ -57,32 +62,17 @@ def main() -> None:
               flush=True)
 
 
-def step_of(case: str, is_compiled: bool, batch_size: int, device: devices.Device):
-    """A function that trains one step and returns its seconds."""
-    size = CASES[case][2]
-    model = build(case).to(device.torch, memory_format=torch.channels_last).train()
-    run = compiled.Compiled(model, batch_size, 1, device) if is_compiled else model
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, fused=True)
-    images = torch.randn(batch_size, 3, size, size, device=device.torch).contiguous(
-        memory_format=torch.channels_last)
-    labels = torch.arange(batch_size, device=device.torch) % CLASSES
-
-    def step() -> float:
-        start = time.perf_counter()
-        with device.autocast():
-            logits = run(images)
-        F.cross_entropy(logits.float(), labels).backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        device.synchronize()
-        return time.perf_counter() - start
-
-    return step
+def timed(step: Callable[[], None], device: devices.Device) -> float:
+    """Seconds of a step."""
+    start = time.perf_counter()
+    step()
+    device.synchronize()
+    return time.perf_counter() - start
 
 
 def operations(case: str, batch_size: int) -> int:
     """Of a training step."""
-    counted = cost.count(build(case), CASES[case][2], batch_size, CLASSES)
+    counted = cost.count(build(case), CASES[case][2], batch_size, len(cifar10.CLASSES))
     return (counted["flops_forward"] + counted["flops_backward"]) * batch_size
 
 

@@ -344,25 +344,14 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
 
 def _step(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
     """The model's step on one batch that is there."""
-    import torch
-    import torch.nn.functional as F
-
     from unfreeze.training import devices
 
-    size, device = CASES[case][2], devices.pick()
-    model = build(case).to(device.torch, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, fused=True)
-    images = torch.randn(options.batch_size, 3, size, size, device=device.torch).contiguous(
-        memory_format=torch.channels_last)
-    labels = torch.arange(options.batch_size, device=device.torch) % len(cifar10.CLASSES)
+    device = devices.pick()
+    step = bare_step(case, options.batch_size, device)
 
     def train(count: int) -> None:
         for _ in range(count):
-            with device.autocast():
-                logits = model(images)
-            F.cross_entropy(logits.float(), labels).backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            step()
         device.synchronize()
 
     def portion(steps: int) -> float:
@@ -372,6 +361,35 @@ def _step(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
         return time.perf_counter() - start
 
     return portion, {}
+
+
+def bare_step(case: str, batch_size: int, device, prepare: Callable = lambda model: model
+              ) -> Callable[[], None]:
+    """A function that trains one step on one ready-made batch.
+
+    Args:
+        device: of `devices.pick`.
+        prepare: gives what runs in the model's place, such as the model compiled.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    size, classes = CASES[case][2], len(cifar10.CLASSES)
+    model = build(case).to(device.torch, memory_format=torch.channels_last).train()
+    run = prepare(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, fused=True)
+    images = torch.randn(batch_size, 3, size, size, device=device.torch).contiguous(
+        memory_format=torch.channels_last)
+    labels = torch.arange(batch_size, device=device.torch) % classes
+
+    def step() -> None:
+        with device.autocast():
+            logits = run(images)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
 
 
 def _plain(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:

@@ -1,12 +1,10 @@
 """metrics/, plots/tables/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from _source import ROOT
-from unfreeze import environment, files
+from unfreeze import environment, files, parallel
 from unfreeze.errors import run_stage
 from unfreeze.reporting import document, figures, html, inputs, report, tables
 
@@ -32,10 +30,9 @@ def main() -> None:
         "similarity.svg": (figures.similarity, frames["similarity"], study.pairs),
         "mistakes.png": (figures.mistakes, *inputs.mistakes(study, Path("."))),
     }
-    with ProcessPoolExecutor(min(environment.workers(), len(drawings))) as pool:
-        for drawn in [pool.submit(draw, PLOTS / file, *drawing)
-                      for file, drawing in drawings.items()]:
-            drawn.result()
+    tasks = [(PLOTS / file, *drawing) for file, drawing in drawings.items()]
+    for _ in parallel.run(draw, tasks, environment.workers()):
+        pass
 
     title, sections = report.title(study), report.sections(study)
     files.write_text(Path("report.md"), document.markdown(title, sections))
@@ -43,7 +40,13 @@ def main() -> None:
                      html.page(title, sections, html.charts(TABLES), PLOTS))
 
 
-def draw(file: Path, function: Callable, *arguments: object) -> None:
+def draw(task: tuple) -> None:
+    """Draw and write a picture.
+
+    Args:
+        task: its file, a function of `figures`, and that function's arguments.
+    """
+    file, function, *arguments = task
     figures.save(function(*arguments), file)
 
 

@@ -81,3 +81,18 @@ def tiny_recipe(digest: str | None = None, **knobs) -> dict:
         "classes": ["a", "b", "c"],
         "seeds": {seed: {"subset": "none.json", "digest": "none"} for seed in run["seeds"]},
     }
+
+
+def striped(size: int, count: int, device):
+    """`count` made-up images with a side of `size` pixels, as a split on a torch.device: three
+    classes, each brighter in a channel of its own."""
+    import numpy as np
+
+    from unfreeze.data.batches import Images
+
+    rng = np.random.default_rng(count)
+    labels = np.arange(count) % 3
+    pixels = rng.integers(0, 200, (count, size, size, 3))
+    pixels[np.arange(count), :, :, labels] += 30
+    return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
+                  device, 10**9)

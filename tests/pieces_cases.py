@@ -3,12 +3,10 @@ file: pieces_cases.py FILE CASE ... writes {case: [history, tensors]}."""
 
 import sys
 
-import numpy as np
 import torch
 
-from helpers import TINY, tiny_recipe
+from helpers import TINY, striped, tiny_recipe
 from unfreeze import models
-from unfreeze.data.batches import Images
 from unfreeze.training import devices, prefix_cache, processes, replicate
 from unfreeze.training.devices import Device
 
@@ -40,21 +38,13 @@ DIVISIBLE = ("frozen layers kept", "frozen layers kept, stochastic depth", "froz
              "attention", "stochastic depth")
 
 
-def images(size, count):
-    rng = np.random.default_rng(count)
-    labels = np.arange(count) % 3
-    pixels = rng.integers(0, 200, (count, size, size, 3))
-    pixels[np.arange(count), :, :, labels] += 30
-    return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
-                  DEVICE.torch, 10**9)
-
-
 def training(case):
     models.families()["tiny"] = TINY
     recipe = tiny_recipe(**SGD | CASES[case])
     size = recipe["knobs"]["image_size"]
     return replicate.Training(recipe, 1, DEVICE, replicate.Inputs(),
-                              {"train": images(size, 19), "validation": images(size, 6)}, case)
+                              {"train": striped(size, 19, DEVICE.torch),
+                               "validation": striped(size, 6, DEVICE.torch)}, case)
 
 
 def finish(training):

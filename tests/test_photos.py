@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from unfreeze import environment
+from unfreeze import environment, parallel
 from unfreeze.data import photos
-from unfreeze.data.photos import archive, parallel, pixels
+from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.collection import Photo
 from unfreeze.errors import UserError
 
@@ -782,7 +782,7 @@ def test_a_killed_worker_is_one_line(work, workers):
 def test_workers_end_with_their_parent():
     code = """if 1:
         import os, time
-        from unfreeze.data.photos import parallel
+        from unfreeze import parallel
         def work(task):
             print(os.getpid(), flush=True)
             time.sleep(60)

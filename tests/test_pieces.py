@@ -23,8 +23,6 @@ ENVIRONMENT = os.environ | {
     "UNFREEZE_DEVICE": "cpu"}
 
 
-
-
 def marked(cases):
     return [pytest.param(case, marks=pytest.mark.slow) if case in LARGE else case
             for case in cases]
@@ -131,7 +129,6 @@ def test_memory_that_is_really_full():
     script = """
 import resource, torch
 from torch import nn
-from torchvision.ops import StochasticDepth
 from unfreeze.training import devices, loop
 device = devices.pick()
 model = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Flatten(),
@@ -226,7 +223,8 @@ def test_batch_norm_is_that_of_the_whole_batch(tmp_path):
     ("raise SystemExit('error: params.yaml: of the second')", "error: params.yaml: of the second"),
     ("1 / 0", r"error: one of 2 processes that train together stopped \(ZeroDivisionError: .*\); "
               "run the same command again, or unset UNFREEZE_PROCESSES"),
-    ("os.kill(os.getpid(), 9)", r"error: one of 2 processes .* \(it was killed\).*")])
+    ("print('a warning', file=sys.stderr); os.kill(os.getpid(), 9)",
+     r"error: one of 2 processes .* \(it was killed\).*")])
 def test_a_process_that_stops_stops_all(tmp_path, body, words):
     done = subprocess.run([sys.executable, script(tmp_path, second=body)], env=ENVIRONMENT | {
         "UNFREEZE_PROCESSES": "2"}, text=True, capture_output=True, timeout=600)
@@ -270,7 +268,7 @@ def test_processes_that_cannot_be_are_one_line(tmp_path, given, words):
 def script(folder, second):
     """What two processes run; the second does something of its own, and then all wait."""
     file = folder / "script.py"
-    file.write_text(f"import os, time\nfrom unfreeze.training import processes\n"
+    file.write_text(f"import os, sys, time\nfrom unfreeze.training import processes\n"
                     f"processes.begin(on_cpu=True)\nif processes.rank():\n    {second}\n"
                     "time.sleep(100)\n")
     return file

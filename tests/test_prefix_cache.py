@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import TINY, tiny_recipe
+from helpers import TINY, striped, tiny_recipe
 from unfreeze import models
-from unfreeze.data.batches import Images
 from unfreeze.data.maps import Rows
 from unfreeze.training import devices, prefix_cache, replicate
 from unfreeze.training.devices import Device
@@ -41,18 +40,9 @@ def always(monkeypatch, tmp_path):
     monkeypatch.setenv("UNFREEZE_PREFIX_GB", "10")
 
 
-def images(size, count, device):
-    rng = np.random.default_rng(count)
-    labels = np.arange(count) % 3
-    pixels = rng.integers(0, 200, (count, size, size, 3))
-    pixels[np.arange(count), :, :, labels] += 30
-    return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
-                  device.torch, 10**9)
-
-
 def splits(size, train=7, validation=3, device=CPU):
     counts = {"train": train, "validation": validation, "test": 2}
-    return {split: images(size, count, device) for split, count in counts.items()}
+    return {split: striped(size, count, device.torch) for split, count in counts.items()}
 
 
 def recipe(model="tiny", size=8, **knobs):

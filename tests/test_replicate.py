@@ -470,13 +470,13 @@ def test_training_learns(begin):
 
 MEMORY = """
 import os, sys
-from helpers import tiny_recipe
+from helpers import striped, tiny_recipe
 from unfreeze.training import devices, replicate
-from pieces_cases import images
 recipe = tiny_recipe(model="mobilenet_v2", image_size=32, batch_size=16, epochs=12, validation=0.1,
                      ema=0.9, select="best", freeze=sys.argv[1])
-splits = {"train": images(32, 48), "validation": images(32, 16)}
-training = replicate.Training(recipe, 1, devices.pick(), replicate.Inputs(), splits)
+device = devices.pick()
+splits = {"train": striped(32, 48, device.torch), "validation": striped(32, 16, device.torch)}
+training = replicate.Training(recipe, 1, device, replicate.Inputs(), splits)
 while not training.finished:
     training.epoch(lambda: None)
     pages = int(open("/proc/self/statm").read().split()[1])

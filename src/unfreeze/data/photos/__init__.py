@@ -4,7 +4,6 @@
     pixels.py      bytes -> an RGB image -> the square that the model sees
     collection.py  which photos there are, of which class and split, and what is wrong with them
     maps.py        photos -> a memory map (N, S, S, 3) uint8
-    parallel.py    work for several processes
 
 Only Pillow and NumPy are needed, no torch. What depends on this folder: the stages fetch-data and
 decode.

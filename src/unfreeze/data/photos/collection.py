@@ -21,8 +21,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from unfreeze import environment, files
-from unfreeze.data.photos import archive, parallel, pixels
+from unfreeze import environment, files, parallel
+from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import UserError
 

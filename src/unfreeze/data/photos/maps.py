@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unfreeze.data.photos import archive, parallel, pixels
+from unfreeze import parallel
+from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.archive import shown
 from unfreeze.data.photos.collection import Photo, chunks, reader
 from unfreeze.errors import NO_ROOM, UserError

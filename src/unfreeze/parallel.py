@@ -2,6 +2,7 @@
 
 The processes are spawned, not forked: a fork copies the locks that other threads (a progress
 bar's, NumPy's) happen to hold, and can wait for them for ever.
+What depends on it: data/photos/ and the stage plot.
 """
 
 import multiprocessing
@@ -39,8 +40,8 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
     try:
         yield from map(work, tasks) if alone else _run(work, tasks, workers)
     except (BrokenProcessPool, MemoryError):
-        raise UserError("decoding images ran out of memory, or a process that does it was killed; "
-                        "fewer processes need less: set UNFREEZE_WORKERS=1") from None
+        raise UserError("memory ran out, or a process that works for this one was killed; fewer "
+                        "processes need less: set UNFREEZE_WORKERS=1") from None
 
 
 def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) -> Iterator[Result]:
