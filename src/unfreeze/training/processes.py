@@ -29,7 +29,7 @@ import torch.distributed as dist
 from unfreeze import environment
 from unfreeze.errors import UserError
 
-_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # of prctl.h
 _others: list[subprocess.Popen] = []
 
 
@@ -84,11 +84,11 @@ def begin(on_cpu: bool) -> None:
 
 def finish() -> None:
     """Part from the others, when all have come this far."""
+    others = list(_others)
     if count() > 1:
         dist.barrier()
+        _others.clear()  # each may end from here on, before this one has parted from it
         dist.destroy_process_group()
-    others = list(_others)
-    _others.clear()
     for other in others:
         other.wait()
 
@@ -104,21 +104,22 @@ def _start(count: int) -> None:
         return {name: str(value) for name, value in
                 (common | {"RANK": rank, "LOCAL_RANK": rank}).items()}
 
+    # Loaded before the fork, in which no locks may be taken.
+    libc = ctypes.CDLL(None) if platform.system() == "Linux" else None
+
+    def end_with_us() -> None:
+        """Should the first process be killed, the system kills this one."""
+        if libc:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
     atexit.register(_stop)
     for rank in range(1, count):
         said = tempfile.TemporaryFile("w+", errors="replace")
         other = subprocess.Popen([sys.executable, *sys.argv], env=os.environ | place(rank),
-                                 stdout=subprocess.DEVNULL, stderr=said, preexec_fn=_end_with_us)
+                                 stdout=subprocess.DEVNULL, stderr=said, preexec_fn=end_with_us)
         _others.append(other)
         threading.Thread(target=_watch, args=(other, rank, said), daemon=True).start()
     os.environ |= place(0)
-
-
-def _end_with_us() -> None:
-    """Should the first process be killed, the system kills this one."""
-    if platform.system() == "Linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl.h
-        _LIBC.prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _watch(other: subprocess.Popen, rank: int, said: TextIO) -> None:
@@ -130,11 +131,14 @@ def _watch(other: subprocess.Popen, rank: int, said: TextIO) -> None:
     count = len(_others) + 1
     said.seek(0)
     lines = [line.removeprefix(f"[rank{rank}]: ")  # torch's
-             for line in said.read().strip().splitlines()] or ["it was killed"]
+             for line in said.read().strip().splitlines()]
     _stop()
     own = [line for line in lines if line.startswith("error: ")]
+    # What one that was killed said last, a warning perhaps, is not why.
+    silent = other.returncode == -signal.SIGKILL or not lines
+    why = "it was killed" if silent else lines[-1]
     print(own[-1] if own else
-          f"error: one of {count} processes that train together stopped ({lines[-1]}); run the "
+          f"error: one of {count} processes that train together stopped ({why}); run the "
           "same command again, or unset UNFREEZE_PROCESSES", file=sys.stderr, flush=True)
     os._exit(1)
 
