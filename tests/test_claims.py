@@ -61,8 +61,13 @@ def test_gaps_factors_and_numbers():
         ("2 * base < early", {"base": -2, "early": 1}, 0)])
     assert read("0.5*gap(base, early) > 1.5")[1] == [
         ("0.5 * gap(base, early) > 1.5", {"base": 0.5, "early": -0.5}, -1.5)]
-    assert read("70 > base > -5.5e1")[1] == [
-        ("70 > base", {"base": -1}, 70), ("base > -5.5e1", {"base": 1}, 55)]
+    assert read("70 > base > 5.5e1")[1] == [
+        ("70 > base", {"base": -1}, 70), ("base > 5.5e1", {"base": 1}, -55)]
+    assert read("-1.5 < gap(base, early)")[1] == [
+        ("-1.5 < gap(base, early)", {"base": 1, "early": -1}, 1.5)]
+    assert read("gap(base, early) > 0.5")[1][0][2] == -0.5  # half a percentage point
+    assert read("base.cross_entropy < 0.5")[1][0][2] == 0.5
+    assert read("gap(base, early).seconds > 3600")[1][0][2] == -3600
     assert read("2 * base > base")[1] == [("2 * base > base", {"base": 1}, 0)]
 
 
@@ -111,6 +116,13 @@ ERRORS = [
     ("0 * base > 1", 1, ["'0' is no factor", "above 0"]),
     ("-2 * base > 1", 1, ["'-2' is no factor"]),
     ("1e999 > base", 1, ["too large"]),
+    ("early > base > 900", 16, ["base > 900 is never true", "accuracy is 0 to 100 %"]),
+    ("-1 < base", 1, ["-1 < base is always true", "0 to 100 %"]),
+    ("gap(base, early) < 101", 20, ["is always true"]),
+    ("base.seconds < 0", 16, ["is never true", "seconds is at least 0 (s)"]),
+    ("base.cross_entropy > -0.1", 22, ["is always true", "at least 0 nats"]),
+    ("base > 0.9", 8, ["accuracy is in percent", "write 90 for a share of 0.9"]),
+    ("2 * base.ece < .05", 16, ["ece is in percent", "write 5 for"]),
     ("base > 16", 8, ["'16' is a number and a run", "16.accuracy", "16.0"]),
     ("base - early > 2", 6, ["'-' where < or > is expected", "gap(a, b)"]),
     ("base > early; early > middle", 13, ["';' where > or the end", "two entries"]),

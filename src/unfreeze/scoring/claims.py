@@ -215,14 +215,42 @@ class _Parser:
                     for run in (high.coefficients | low.coefficients)}
                 difference = {run: each for run, each in difference.items() if each}
                 if difference:
-                    made.append(Comparison(f"{one.text} {direction} {other.text}", difference,
-                                           high.constant - low.constant))
+                    comparison = Comparison(f"{one.text} {direction} {other.text}", difference,
+                                            high.constant - low.constant)
+                    if not (one.coefficients and other.coefficients):
+                        self.check_number(comparison, right.at if one.coefficients else left.at)
+                    made.append(comparison)
                 elif not (left.pattern or right.pattern):
                     self.fail(f"{other.text} is compared with itself; name another run", right.at)
         if not made:
             self.fail(f"no run but {left.terms[0].text} itself matches",
                       right.at if right.pattern else left.at)
         return made
+
+    def check_number(self, comparison: Comparison, at: int) -> None:
+        """Refuse a number that no run can be on the other side of, or a share for a percentage."""
+        name, constant = self.quantity or DEFAULT, comparison.constant
+        low, high = METRICS[name].bounds if name in METRICS else (0, math.inf)
+        ends = [sorted((each * low, each * high)) for each in comparison.coefficients.values()]
+        lowest, highest = (constant + sum(end) for end in zip(*ends, strict=True))
+        if lowest > 0 or highest <= 0:
+            self.fail(f"{comparison.text} is {'always' if lowest > 0 else 'never'} true: "
+                      f"{name} is {self.range(name)}", at)
+        if len(comparison.coefficients) == 1 and name in METRICS and METRICS[name].unit == "%":
+            (coefficient,) = comparison.coefficients.values()
+            number = -constant / coefficient
+            if 0 < number < 1:
+                self.fail(f"{name} is in percent; write {100 * abs(constant):g} for a share of "
+                          f"{abs(constant):g}", at)
+
+    @staticmethod
+    def range(name: str) -> str:
+        if name in COSTS:
+            return f"at least 0 ({COSTS[name].unit})"
+        metric = METRICS[name]
+        low, high = metric.bounds
+        unit = f" {metric.unit}" if metric.unit else ""
+        return f"at least {low}{unit}" if math.isinf(high) else f"{low} to {high}{unit}"
 
     def skip(self) -> int:
         while self.text[self.at:self.at + 1].isspace():
