@@ -41,17 +41,28 @@ def test_where_images_agree_the_interval_is_student_s(seeds):
     assert ours.mean - ours.low == pytest.approx(reach, rel=0.02)
 
 
-def test_the_variance_over_seeds_is_moderated_by_what_others_show():
+# The last is one that nobody would take for typical.
+@pytest.mark.parametrize(("prior", "borrowed"), [
+    (6.0, 6), (2.0, 4.3), (0.5, 12 * stats.f.sf(4, 1, 6)), (0.01, 1)])
+def test_the_variance_over_seeds_is_moderated_by_what_others_show(prior, borrowed):
     means = np.array([69.0, 71.0])  # variance 2, one degree of freedom
     values = np.repeat(means[:, None], 50, axis=1)
-    ours = estimate(values, prior=Prior(variance=0.5, most=20))
-    moderated = (6 * 0.5 + 1 * 2) / 7
-    assert ours.seed_variance == pytest.approx(moderated / 2)
-    reach = stats.t.ppf(0.975, 7) * np.sqrt(moderated / 2)
-    assert ours.high - ours.low == pytest.approx(2 * reach, rel=0.02)
-    capped = estimate(values, prior=Prior(variance=0.5, most=2))
+    ours = estimate(values, prior=Prior(prior, most=20))
+    moderated = (borrowed * prior + 2) / (borrowed + 1)
+    assert ours.seed_variance == pytest.approx(moderated / 2, rel=0.02)
+    reach = stats.t.ppf(0.975, borrowed + 1) * np.sqrt(moderated / 2)
+    assert ours.high - ours.low == pytest.approx(2 * reach, rel=0.03)
+    capped = estimate(values, prior=Prior(prior, most=1))
     assert capped.seed_variance == ours.seed_variance
-    assert capped.high - capped.low > 1.3 * (ours.high - ours.low)
+    assert capped.high - capped.low > 1.5 * (ours.high - ours.low)
+
+
+def test_a_run_is_believed_that_varies_where_no_other_does():
+    means = np.array([69.0, 71.0])
+    ours = estimate(np.repeat(means[:, None], 50, axis=1), prior=Prior(0.0, most=20))
+    assert ours.seed_variance == pytest.approx(2 / 2 / 2)  # 1 degree of freedom is 0, its own is 2
+    same = estimate(np.full((2, 50), 70.0) + np.arange(50), prior=Prior(0.0, most=20))
+    assert same.seed_variance == 0
 
 
 def test_priors_by_hand():
@@ -198,8 +209,9 @@ def simulate(random, runs: int, seeds: int, images: int, own: float | list[float
 
 
 def coverage(studies: int, seeds: int, images: int,
-             own: float | list[float]) -> tuple[float, float]:
-    """Percentage of intervals that hold the truth, of single runs and of differences."""
+             own: float | list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Percentage of intervals that hold the truth, for each of ten runs and for its difference to
+    the one before it."""
     random, runs, resamples = np.random.default_rng([seeds, images]), 10, 999
     single, paired = [], []
     for _ in range(studies):
@@ -209,16 +221,16 @@ def coverage(studies: int, seeds: int, images: int,
         found = effects([Contrast(run, alone) for run in hits] + [
             Contrast(hits[run] - hits[run - 1], between.scaled(2)) for run in range(runs)],
             resamples)
-        single += [each.low <= true <= each.high
-                   for each, true in zip(found[:runs], truth, strict=True)]
-        paired += [each.low <= truth[run] - truth[run - 1] <= each.high
-                   for run, each in enumerate(found[runs:])]
-    return 100 * np.mean(single), 100 * np.mean(paired)
+        single.append([each.low <= true <= each.high
+                       for each, true in zip(found[:runs], truth, strict=True)])
+        paired.append([each.low <= truth[run] - truth[run - 1] <= each.high
+                       for run, each in enumerate(found[runs:])])
+    return 100 * np.mean(single, axis=0), 100 * np.mean(paired, axis=0)
 
 
 def test_most_intervals_hold_the_truth():
     single, paired = coverage(studies=40, seeds=2, images=300, own=0.05)
-    assert 90 <= single <= 99.5 and 91 <= paired <= 99.5
+    assert 90 <= single.mean() <= 99.5 and 91 <= paired.mean() <= 99.5
 
 
 @pytest.mark.slow
@@ -226,9 +238,19 @@ def test_most_intervals_hold_the_truth():
     (2, 500, 0.05), (2, 2000, 0.05), (3, 500, 0.05), (5, 500, 0.1),
     (2, 500, [0.02, 0.1] * 5)])
 def test_95_percent_of_intervals_hold_the_truth(seeds, images, own):
-    single, paired = coverage(300, seeds, images, own)
+    single, paired = (held.mean() for held in coverage(300, seeds, images, own))
     print(f"{seeds} seeds, {images} images: {single:.1f} % of runs, {paired:.1f} % of differences")
-    assert 93 <= single <= 97 and 93 <= paired <= 97
+    assert 93 <= single <= 97.5 and 93 <= paired <= 97.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "images", "least"), [(2, 500, 79), (3, 500, 81), (5, 500, 88)])
+def test_most_intervals_of_a_run_hold_the_truth_that_is_far_less_stable(seeds, images, least):
+    """Its seeds spread five times as much as those of the nine others."""
+    single, paired = coverage(400, seeds, images, [0.05] * 9 + [0.25])
+    print(f"{seeds} seeds, {images} images: {single[9]:.1f} % of the run, {paired[9]:.1f} % of its "
+          f"differences; {single[:9].mean():.1f} and {paired[1:9].mean():.1f} % of the others")
+    assert least <= min(single[9], paired[9]) and 93 <= single[:9].mean()
 
 
 def test_one_seed_holds_the_truth_of_its_own_models():
