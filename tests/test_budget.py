@@ -48,9 +48,19 @@ def test_p_is_corrected_over_the_runs_within_the_budget():
     found = candidates(RUNS, {"seconds": 50})
     best = next(name for name, each in found.items() if each.best)
     within = [name for name in found if name not in (best, "top")]
-    p = [min(1, 2 * min(effect.p_above, effect.p_below)) for effect in estimates.effects(
+    p = [effect.p_below for effect in estimates.effects(
         RUNS, [estimates.difference("accuracy", name, best) for name in within])]
     assert [found[name].p for name in within] == statistics.holm(p)
+
+
+@pytest.mark.slow
+def test_what_is_best_in_truth_is_seldom_left_out():
+    """Of ten runs without any difference each may claim to be the best."""
+    tied = [each.tied for study in range(150) for each in candidates({
+        f"r{place}": run(0.6, 1000 + 10 * study + place, seed_spread=0.15, images=300)
+        for place in range(10)}).values()]
+    print(f"{100 * (1 - np.mean(tied)):.1f} % are left out")
+    assert 0.95 <= np.mean(tied) < 1
 
 
 def test_what_the_clock_cannot_tell_is_as_fast():

@@ -1,10 +1,11 @@
 """Which run to choose: the best within a budget, what cannot be told from it, the cheapest.
 
 A run is best by its accuracy. The others within the budget are compared with it on the same images
-and seeds, Holm's correction over these comparisons; those that the tests leave open are tied with
-it. Recommended is the fastest of them; what is less than verdicts.NOISE slower counts as equally
-fast, and of these the one with the fewest trained parameters is taken. What dominates a run has at
-least its accuracy at no more cost, and is better in one of them (Pareto).
+and seeds: is it worse? One-sided, Holm's correction over these comparisons, so that the run which
+is best in truth is left out in at most 5 % of studies. Those that the tests leave open are tied
+with it. Recommended is the fastest of them; what is less than verdicts.NOISE slower counts as
+equally fast, and of these the one with the fewest trained parameters is taken. What dominates a run
+has at least its accuracy at no more cost, and is better in one of them (Pareto).
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ class Candidate:
         over: what it costs beyond the budget, in words; "" within it.
         difference: its accuracy less that of the best within the budget; None where it is not
             compared with it: the best itself, a failed run, one without its test images or seeds.
-        p: two-sided, of that difference, corrected; None as there, and beyond the budget.
+        p: one-sided, of the hypothesis that it is not worse, corrected; None as there, and beyond
+            the budget.
         tied: whether it is within the budget and not distinguishable from the best, or the best.
         best, recommended: at most one run each.
         cost: content of cost.json.
@@ -73,11 +75,8 @@ def recommend(runs: dict[str, Run], budget: dict[str, float],
     found = dict(zip(compared, effects(
         runs, [difference("accuracy", name, best) for name in compared]), strict=True))
     within = [name for name in compared if not over[name]]
-    p = dict(zip(within, holm([
-        min(1.0, 2 * min(found[name].p_above, found[name].p_below)) for name in within]),
-        strict=True))
-    tied = [best] * bool(best) + [
-        name for name in within if p[name] > ALPHA or found[name].mean > 0]
+    p = dict(zip(within, holm([found[name].p_below for name in within]), strict=True))
+    tied = [best] * bool(best) + [name for name in within if p[name] > ALPHA]
     recommended = _cheapest({name: runs[name].cost for name in tied})
     return [
         Candidate(name, own[name]["accuracy"] if name in own else None, over[name],
