@@ -135,11 +135,28 @@ def test_where_all_images_agree_the_bounds_still_leave_room():
     low, high = stats.binomtest(40, 40).proportion_ci(0.95, "exact")
     right = estimate(np.full((1, 40), 100.0), bounds=(0, 100))
     assert (right.low, right.high) == (pytest.approx(100 * low), 100 * high)
-    assert right.p_above == 0 and right.p_below == 1
+    assert right.p_above == 0 and right.p_below == 1  # an accuracy above 0 needs no test
     tie = estimate(np.zeros((2, 40)), bounds=(-100, 100))
     assert tie.low == -tie.high == pytest.approx(-100 * (1 - low))
     assert tie.p_above == tie.p_below == 1
     assert estimate(np.zeros((1, 5))).high == 0  # nothing is known of the bounds
+
+
+@pytest.mark.parametrize(("images", "above"), [(100, 95), (50, 92), (10, 60), (10, 99)])
+def test_where_all_images_agree_p_is_the_binomial_s(images, above):
+    """All are right: how likely is that where the true accuracy is the claimed one?"""
+    own = estimate(np.full((2, images), 100.0 - above), bounds=(-above, 100 - above))
+    assert own.p_above == pytest.approx(stats.binomtest(
+        images, images, above / 100, alternative="greater").pvalue)
+    assert own.p_below == 1 and (own.low > 0) == (own.p_above < 0.025)
+    mirrored = estimate(np.full((2, images), above - 100.0), bounds=(above - 100, above))
+    assert (mirrored.p_below, mirrored.p_above) == (own.p_above, 1)
+
+
+@pytest.mark.parametrize("images", [5, 6])
+def test_where_every_image_tells_two_runs_apart_p_is_mcnemar_s(images):
+    own = estimate(np.full((1, images), 100.0), bounds=(-100, 100), paired_hits=True)
+    assert 2 * own.p_above == pytest.approx(statistics.mcnemar(images, 0))
 
 
 def test_an_interval_ends_where_the_metric_does():

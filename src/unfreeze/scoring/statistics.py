@@ -146,8 +146,7 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
     variance, degrees, shared = _over_seeds(values, contrast.prior)
     seed_variance = max(variance - shared, 0.0) / seeds
     if not image_variance + seed_variance:
-        low, high = _without_variance(mean, images, contrast.bounds)
-        return Effect(mean, low, high, float(low <= 0), float(high >= 0), seeds, images, 0.0, 0.0)
+        return _without_variance(mean, seeds, images, contrast.bounds)
 
     if seeds > 1:
         deviations = deviations + _seed_deviations(
@@ -215,15 +214,23 @@ def _seed_distribution(size: int, degrees: float) -> tuple[np.ndarray, np.ndarra
     return special.ndtri(normal), degrees / (2 * special.gammaincinv(degrees / 2, chi_squared))
 
 
-def _without_variance(mean: float, images: int,
-                      bounds: tuple[float, float] | None) -> tuple[float, float]:
+def _without_variance(mean: float, seeds: int, images: int,
+                      bounds: tuple[float, float] | None) -> Effect:
     """Where all N images agree, another value has a share of at most 1 - tail^(1/N) (Clopper and
     Pearson 1934, for 0 of N; about 3.7/N)."""
-    if bounds is None:
-        return mean, mean
-    share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / images)
-    low, high = (mean + share * (bound - mean) if np.isfinite(bound) else mean for bound in bounds)
-    return low, high
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (
+        mean + (1 - tail ** (1 / images)) * (bound - mean) if np.isfinite(bound) else mean
+        for bound in bounds or (np.inf, np.inf))
+
+    def p(mean: float, bound: float) -> float:
+        """That no image shows the bound, were the true mean 0 or beyond."""
+        if mean <= 0:
+            return 1.0
+        return max(0.0, -bound / (mean - bound)) ** images if np.isfinite(bound) else 0.0
+
+    lowest, highest = bounds or (np.inf, np.inf)
+    return Effect(mean, low, high, p(mean, lowest), p(-mean, -highest), seeds, images, 0.0, 0.0)
 
 
 def _share_below(ordered: np.ndarray, value: float) -> float:
