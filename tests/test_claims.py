@@ -66,7 +66,8 @@ def test_gaps_factors_and_numbers():
     assert read("-1.5 < gap(base, early)")[1] == [
         ("-1.5 < gap(base, early)", {"base": 1, "early": -1}, 1.5)]
     assert read("gap(base, early) > 0.5")[1][0][2] == -0.5  # half a percentage point
-    assert read("base.cross_entropy < 0.5")[1][0][2] == 0.5
+    for text in ("base.cross_entropy < 0.5", "base.ece < 0.5"):
+        assert read(text)[1][0][2] == 0.5
     assert read("gap(base, early).seconds > 3600")[1][0][2] == -3600
     assert read("2 * base > base")[1] == [("2 * base > base", {"base": 1}, 0)]
 
@@ -122,7 +123,7 @@ ERRORS = [
     ("base.seconds < 0", 16, ["is never true", "seconds is at least 0 (s)"]),
     ("base.cross_entropy > -0.1", 22, ["is always true", "at least 0 nats"]),
     ("base > 0.9", 8, ["accuracy is in percent", "write 90 for a share of 0.9"]),
-    ("2 * base.ece < .05", 16, ["ece is in percent", "write 5 for"]),
+    (".05 < base.top5", 1, ["top5 is in percent", "write 5 for"]),
     ("base > 16", 8, ["'16' is a number and a run", "16.accuracy", "16.0"]),
     ("base - early > 2", 6, ["'-' where < or > is expected", "gap(a, b)"]),
     ("base > early; early > middle", 13, ["';' where > or the end", "two entries"]),

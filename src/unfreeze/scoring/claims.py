@@ -236,12 +236,12 @@ class _Parser:
         if lowest > 0 or highest <= 0:
             self.fail(f"{comparison.text} is {'always' if lowest > 0 else 'never'} true: "
                       f"{name} is {self.range(name)}", at)
-        if len(comparison.coefficients) == 1 and name in METRICS and METRICS[name].unit == "%":
-            (coefficient,) = comparison.coefficients.values()
-            number = -constant / coefficient
-            if 0 < number < 1:
-                self.fail(f"{name} is in percent; write {100 * abs(constant):g} for a share of "
-                          f"{abs(constant):g}", at)
+        # An expected calibration error below 1 % is nothing strange.
+        is_share = (name in METRICS and METRICS[name].unit == "%"
+                    and METRICS[name].better == "higher" and 0 < abs(constant) < 1)
+        if is_share and list(map(abs, comparison.coefficients.values())) == [1]:
+            self.fail(f"{name} is in percent; write {100 * abs(constant):g} for a share of "
+                      f"{abs(constant):g}", at)
 
     @staticmethod
     def range(name: str) -> str:
