@@ -753,6 +753,30 @@ def test_images_of_ones_own_are_known_by_their_content(pets):
     assert list(config.resolve(own(dataset="other")).datasets) != list(moved.datasets)
 
 
+@pytest.mark.parametrize("other", [
+    {"skip_broken": True}, {"dataset": "./pets/"}, {"dataset": "pets/../pets"}])
+def test_images_that_two_runs_name_in_two_ways_are_one_dataset(pets, other):
+    plan = config.resolve(params({"base": {}, "other": other}, dataset="pets", fraction=1,
+                                 test_fraction=1))
+    assert len(plan.datasets) == 1 and plan.runs["base"]["dataset"] == plan.runs["other"]["dataset"]
+
+
+def test_a_link_to_a_folder_is_not_followed_to_see_whether_images_changed(pets):
+    (pets / "cat" / "all").symlink_to("/")
+    with pytest.raises(UserError, match="cat/all"):
+        config.resolve(own(dataset="pets"))
+
+
+@pytest.mark.parametrize("knobs, words", [
+    ({"dataset": "https://[x/y.zip"}, "'https://[x/y.zip' is no address"),
+    ({"dataset": "a\0/b"}, r"'a\x00/b' holds a zero byte"),
+    ({"init": "a\0/b.pt"}, r"'a\x00/b.pt' is no file that can be read here")])
+def test_what_is_no_path_and_no_address_is_said_so(pets, knobs, words):
+    with pytest.raises(UserError) as caught:
+        config.resolve(own(**{"dataset": "pets"} | knobs))
+    assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
 def test_images_are_read_once_as_long_as_they_do_not_change(pets, monkeypatch):
     before = config.resolve(own(dataset="pets"))
     monkeypatch.setattr(photos, "scan", None)

@@ -103,6 +103,32 @@ def test_an_archive_from_an_address_is_copied_too(tmp_path, monkeypatch):
     assert own.place(entry, folder).is_file() and content(folder) == content(beside)
 
 
+def test_a_bad_archive_from_an_address_is_not_taken_for_the_dataset(tmp_path, monkeypatch):
+    """It stays in the scratch folder, which the error names, and is fetched again without it."""
+    entry = {"kind": "photos", "url": "http://127.0.0.1:9/photos.zip", "skip_broken": False}
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    tries = []
+
+    def download(url, path):
+        tries.append(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("<!doctype html><title>Sign in</title>")
+
+    monkeypatch.setattr(fetch.sources, "download", download)
+    folder, content = tmp_path / "mine", own.download_path(entry["url"])
+    for _ in range(2):
+        with pytest.raises(UserError) as caught:
+            fetch.fetch("mine", entry, folder, folder)
+        said = str(caught.value)
+        assert said.startswith(entry["url"]) and "neither a folder of images nor" in said
+        assert said.endswith(f"delete {content} to have it fetched again")
+    assert len(tries) == 1 and not folder.exists()
+    content.unlink()
+    with pytest.raises(UserError):
+        fetch.fetch("mine", entry, folder, folder)
+    assert len(tries) == 2
+
+
 def test_images_read_in_place_are_not_copied(tmp_path):
     """Their card says where they lie, as seen from the study."""
     beside = tmp_path / "mine"

@@ -113,6 +113,12 @@ def test_download_is_whole(fetch, server):
     assert server.asked == [("/a/data.bin", None)]
 
 
+def test_addresses_as_browsers_show_them(server, tmp_path):
+    with pytest.raises(UserError, match="404"):
+        sources.download(f"{server.address}/ä b%20c.bin", tmp_path / "x")
+    assert server.asked[-1][0] == "/%C3%A4%20b%20c.bin"
+
+
 @pytest.mark.parametrize("have", [1, 50_000, 99_999])
 def test_download_goes_on_where_it_stopped(fetch, server, have):
     # The first bytes are not compared: that the old ones stay shows that they were not asked for.

@@ -132,6 +132,16 @@ def test_runs_without_a_common_seed_are_not_compared():
     assert found.comparisons[0].why == "alone, good have no seed in common"
 
 
+def test_a_run_with_too_few_classes_for_a_metric_is_not_computed():
+    """Of a dataset that plan has not seen yet, their number is known late."""
+    (found,) = judge(RUNS, "good.top5 > 90")
+    assert found.verdict == NOT_COMPUTED
+    assert found.comparisons[0].why == "good has too few classes for top5"
+    own = estimates.intervals(RUNS)
+    (row,) = verdicts.reported_rows({"good": {"top5": 99.0}}, own, {})
+    assert row == ("good", "top5", None, None, None, 99.0, None, "too few classes")
+
+
 def test_failed_run_is_not_computed_and_disturbs_nothing():
     runs = RUNS | {"broken": run(failed="the logits of seed 1 are not finite")}
     found = judge(runs, "good > broken", "broken.flops < good", "good > fair")

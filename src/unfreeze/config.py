@@ -110,7 +110,9 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     named = runs | absent
     return Plan(
         runs=runs,
-        datasets=dict(sorted((facts.name, facts.entry) for facts in found.values())),
+        # The same images may be named in two ways: the last one stands.
+        datasets={facts.name: facts.entry
+                  for facts in sorted(found.values(), key=lambda facts: facts.name)},
         maps=_maps(runs),
         weights={run["weights"]: run["source"] for run in runs.values() if run["weights"]},
         subsets={
@@ -445,7 +447,8 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
 def _check_checkpoint(run: dict, place: Callable) -> None:
     path = Path(run["init"])
     if _is_path(run["init"]) and (
-            path.suffix not in own.SUFFIXES or not os.access(path, os.R_OK) or path.is_dir()):
+            "\0" in run["init"] or path.suffix not in own.SUFFIXES
+            or not os.access(path, os.R_OK) or path.is_dir()):
         raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
                         f"allowed: an existing {', '.join(own.SUFFIXES)} file")
 

@@ -111,10 +111,9 @@ def _own(name: str, folder: Path, entry: dict) -> dict:
     """Images of the user's own: read in place, or stored as they came from an address."""
     place = own.place(entry, folder)
     if "url" in entry and not place.is_file():
-        content = sources.download(entry["url"], own.download_path(entry["url"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.move(content, place)
-    found, split, digest = own.settled(place, entry["skip_broken"])
+        found, split, digest = _download(entry, place)
+    else:
+        found, split, digest = own.settled(place, entry["skip_broken"])
     if digest != entry.get("digest", digest):
         raise own.changed(place)
     if (card := _ready(folder, len(found.classes))) and card["digest"] == digest:
@@ -125,6 +124,24 @@ def _own(name: str, folder: Path, entry: dict) -> dict:
         "licence": NOT_STATED, "citation": NOT_STATED}
     _save(folder, found, card, [""] * len(found.photos))
     return card
+
+
+def _download(entry: dict, place: Path) -> tuple[photos.Collection, str, str]:
+    """Put an archive from an address into its place when it has been found good."""
+    content = own.download_path(entry["url"])
+    if not content.is_file():
+        sources.download(entry["url"], content)
+    try:
+        found = own.settled(content, entry["skip_broken"])
+    except UserError as error:
+        # It stays there: with skip_broken it may do, and need not come again.
+        raise UserError(f"{entry['url']}: {error}; delete {content} to have it fetched again"
+                        ) from None
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f".{place.name}.part")
+    shutil.move(content, part)  # a copy where the scratch folder is on another disk
+    part.replace(place)
+    return found
 
 
 def _ready(folder: Path, classes: int) -> dict | None:

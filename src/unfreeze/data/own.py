@@ -56,8 +56,14 @@ def facts_of(dataset: str, skip_broken: bool) -> Facts:
         return Facts(dataset, {"kind": known.KIND}, known.COUNT, known.TRAIN, known.TEST,
                      known.TRAIN // known.COUNT, known.MEAN, known.STD)
     own = {"kind": "photos", "skip_broken": skip_broken}
+    if "\0" in dataset:
+        raise UserError(f"{dataset!r} holds a zero byte, which no path may")
     if _is_url(dataset):
-        file = PurePosixPath(unquote(urlsplit(dataset).path)).name
+        try:
+            file = PurePosixPath(unquote(urlsplit(dataset).path)).name
+        except ValueError as error:
+            raise UserError(f"{dataset!r} is no address ({error}); allowed: such as "
+                            "https://example.org/photos.zip") from None
         if not file.lower().endswith(SUFFIXES):
             raise UserError(f"{dataset!r} is no address of an archive; allowed: "
                             f"{', '.join(SUFFIXES)}")
@@ -168,9 +174,11 @@ def _scan(place: Path, skip_broken: bool) -> photos.Collection:
 def _stats(place: Path) -> list[tuple]:
     if not place.is_dir():
         return [("", *_stat(place))]
+    # Links to folders count as files, which the scan refuses: what they lead to may have no end.
     return [(os.path.relpath(path, place), *_stat(path))
-            for root, _, names in os.walk(place, followlinks=True)
-            for path in (os.path.join(root, name) for name in names)]
+            for root, folders, names in os.walk(place)
+            for path in (os.path.join(root, name) for name in [*names, *folders])
+            if os.path.islink(path) or not os.path.isdir(path)]
 
 
 def _stat(path: str | Path) -> tuple[int, int]:

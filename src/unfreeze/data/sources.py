@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 import zlib
@@ -237,7 +238,9 @@ def download(url: str, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "unfreeze"})
+    # Browsers show addresses with letters and spaces that no request may hold.
+    plain = urllib.parse.quote(url, safe="%/:?=&#+,;@[]~!$'()*")
+    request = urllib.request.Request(plain, headers={"User-Agent": "unfreeze"})
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:

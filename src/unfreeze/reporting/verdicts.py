@@ -148,6 +148,8 @@ def _obstacle(comparison: Comparison, quantity: str, runs: dict[str, Run],
     for name in comparison.coefficients:
         if runs[name].failed:
             return NOT_COMPUTED, f"{name} failed: {runs[name].failed}"
+        if quantity in METRICS and quantity not in runs[name].scores:
+            return NOT_COMPUTED, f"{name} has too few classes for {quantity}"
     if quantity in COSTS:
         return None
     for other in others:
@@ -288,7 +290,7 @@ REPORTED = ("run", "metric", "ours", "low", "high", "reported", "difference", "w
 def reported_rows(reported: dict[str, dict[str, float]], own: dict[str, dict[str, Effect]],
                   not_run: dict[str, dict]) -> list[tuple]:
     """A row for each reported number, beside ours, its 95 % interval, and ours less it; a run that
-    failed or was not run has none.
+    failed, was not run, or has too few classes for the metric has none.
 
     Args:
         reported: content of plan/reported.yaml.
@@ -298,9 +300,10 @@ def reported_rows(reported: dict[str, dict[str, float]], own: dict[str, dict[str
     rows = []
     for run, numbers in reported.items():
         for metric, theirs in numbers.items():
-            if run not in own:
-                rows.append((run, metric, None, None, None, theirs, None,
-                             "not run" if run in not_run else "failed"))
+            if run not in own or metric not in own[run]:
+                why = ("not run" if run in not_run else "failed" if run not in own else
+                       "too few classes")
+                rows.append((run, metric, None, None, None, theirs, None, why))
                 continue
             ours = own[run][metric]
             rows.append((run, metric, *map(number, (ours.mean, ours.low, ours.high)), theirs,
