@@ -55,8 +55,7 @@ def _score(seeds: np.ndarray, classes: np.ndarray, logits: np.ndarray, labels: n
     confusion = metrics.confusion_matrix(logits, labels)
     return (
         metrics.score(values | after, confusion, seeds, classes),
-        [(actual, predicted, confusion[row, column])
-         for row, actual in enumerate(classes) for column, predicted in enumerate(classes)],
+        metrics.confusion_rows(confusion, classes),
         [(seed, scaled, *row) for place, seed in enumerate(seeds)
          for scaled, confidence in confidences.items()
          for row in calibration.reliability(confidence[place], correct[place])],

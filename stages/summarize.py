@@ -18,9 +18,11 @@ def main() -> None:
     # What runs and pairs of an earlier params.yaml left behind would be part of this stage's
     # dependencies `runs` and `compared`, so that a clone, which lacks it, would never be up to
     # date. DVC's cache keeps it.
-    for folder in Path("runs").iterdir():
-        if folder.name not in {run.name for run in runs}:
-            shutil.rmtree(folder)
+    for place in Path("runs").iterdir():
+        if place.is_symlink() or not place.is_dir():  # a file manager's, say
+            place.unlink()
+        elif place.name not in {run.name for run in runs}:
+            shutil.rmtree(place)
     for file in set(tables.PAIRS.parent.glob("*.csv")) - set(map(tables.pair_file, pairs)):
         file.unlink()
     scored = estimates.read_runs(plan, Path("runs"))
@@ -37,7 +39,7 @@ def main() -> None:
         for run in runs:
             files.write_json(folder / "runs" / f"{run.name}.json", tables.run_metrics(run))
             files.write_json(folder / "details" / f"{run.name}.json", run.metrics)
-    base = next(run for run in runs if run.name == tables.base(plan))
+    confusion = files.read_csv(Path("runs") / tables.base(plan) / "scores/confusion.csv")
     with files.whole_folder(Path("plots/tables")) as folder:
         for name, header, rows in (
             ("accuracy", tables.ACCURACY, tables.accuracy_rows(runs, own)),
@@ -51,7 +53,7 @@ def main() -> None:
             ("wall_clock", tables.WALL_CLOCK, tables.wall_clock_rows(runs)),
             ("fractions", tables.FRACTIONS, tables.fraction_rows(runs, own)),
             ("reliability", tables.RELIABILITY, tables.reliability_rows(runs)),
-            ("confusion", tables.CONFUSION, tables.confusion_rows(base)),
+            ("confusion", tables.CONFUSION, tables.confusion_rows(confusion)),
             ("confused", tables.CONFUSED, tables.confused_rows(runs)),
             ("movement", tables.MOVEMENT, tables.movement_rows(runs)),
             ("costs", tables.COSTS, tables.cost_rows(runs)),

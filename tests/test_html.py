@@ -227,6 +227,15 @@ def test_typing_filters(shown):
     assert len(runs(shown)) == 13
 
 
+def test_a_chart_of_too_many_rows_is_left_to_its_picture(tmp_path):
+    names = [f"class{number}" for number in range(150)]
+    for count, expected in ((141, {"confusion"}), (142, set())):  # squares beside MOST_ROWS
+        rows = [f"{one},{other},1,1" for one in names[:count] for other in names[:count]]
+        (tmp_path / "confusion.csv").write_text(
+            "\n".join(["actual,predicted,images,percent", *rows]) + "\n")
+        assert set(html.charts(tmp_path)) == expected
+
+
 def test_every_chart_is_drawn_where_room_was_kept(shown):
     charts = shown.evaluate("""[...document.querySelectorAll("[data-chart]")].map((view) => ({
         name: view.dataset.chart,

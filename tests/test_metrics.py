@@ -270,6 +270,15 @@ def test_evaluate_writes_four_files_that_agree(evaluate):
     assert [(folder / name).read_bytes() for name in names] == written
 
 
+def test_pairs_that_are_never_confused_are_left_out_of_many_classes():
+    for count, rows in ((100, 100 * 100), (101, 102)):
+        confusion = np.eye(count, dtype=int)
+        confusion[0, 1] = 3
+        names = [f"class {number}" for number in range(count)]
+        found = metrics.confusion_rows(confusion, names)
+        assert len(found) == rows and ("class 0", "class 1", 3) in found
+
+
 def test_evaluate_without_validation_images_scales_nothing(evaluate):
     folder = evaluate(**PREDICTIONS, validation_logits=np.empty((2, 0, 10), np.float32),
                       validation_labels=np.empty((2, 0), int))

@@ -228,7 +228,9 @@ def test_quality_files_are_the_same_bytes_when_all_is_evaluated_again(project):
 
     before = content()
     assert project.folder.joinpath("metrics/claims.json").is_file()
+    (project.folder / "runs" / ".DS_Store").write_text("of a file manager")
     project.run("dvc", "repro", "-f", "-s", "evaluate@base", "evaluate@own_lr", "summarize")
+    assert not (project.folder / "runs" / ".DS_Store").exists()
     assert content() == before
 
 

@@ -20,7 +20,7 @@ def run(name: str, accuracy: float | None, settled: dict | None = None, **files)
                {"accuracy": spread(accuracy, 0.5, 2), "brier": spread(0.4, 0.1, 2),
                 "ece_scaled": spread(2.0, None, 1),
                 "confused": [["cat", "dog", 12.5]], "test_images": 50})
-    rows = {"history": [], "confusion": [], "calibration": [], "movement": []} | files
+    rows = {"history": [], "calibration": [], "movement": []} | files
     cost = {"parameters_trainable": 7}
     return tables.Run(name, settled or {"changes": {}}, metrics, cost, **rows)
 

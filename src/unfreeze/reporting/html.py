@@ -33,6 +33,7 @@ from unfreeze.reporting.document import (
 FOLDER = Path(__file__).parent
 TEMPLATES = FOLDER / "templates"
 FILTER_FROM = 12  # rows; shorter tables are taken in at a glance
+MOST_ROWS = 20_000  # of a chart
 LONG = 30  # characters; columns with longer texts get room for them
 
 # Text and lines take the page's colour, whether it is light, dark or printed.
@@ -97,12 +98,13 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 
 def charts(tables: Path) -> dict[str, dict]:
     """{name: specification} of every template that has rows in plots/tables/NAME.csv, filled as
-    `dvc plots` fills it."""
+    `dvc plots` fills it. What has more rows than a browser draws in a moment has none: the page
+    shows its picture."""
     found = {}
     for template in sorted(TEMPLATES.glob("*.json")):
         table = tables / f"{template.stem}.csv"
         rows = files.read_csv(table) if table.exists() else []
-        if rows:
+        if 0 < len(rows) <= MOST_ROWS:
             found[template.stem] = chart(files.read_json(template), rows)
     return found
 

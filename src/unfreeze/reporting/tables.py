@@ -21,7 +21,7 @@ class Run:
         settled: its entry in plan/runs.yaml.
         metrics: metrics.json.
         cost: cost.json.
-        history, confusion, calibration, movement: rows of the CSV files of these names.
+        history, calibration, movement: rows of the CSV files of these names.
     """
 
     name: str
@@ -29,7 +29,6 @@ class Run:
     metrics: dict
     cost: dict
     history: list[dict[str, str]]
-    confusion: list[dict[str, str]]
     calibration: list[dict[str, str]]
     movement: list[dict[str, str]]
 
@@ -49,7 +48,7 @@ def read_runs(planned: dict[str, dict], folder: Path) -> list[Run]:
         Run(name, settled, *(files.read_json(folder / name / f"{file}.json")
                              for file in ("scores/metrics", "cost")),
             *(files.read_csv(folder / name / f"{file}.csv")
-              for file in ("history", "scores/confusion", "scores/calibration", "movement")))
+              for file in ("history", "scores/calibration", "movement")))
         for name, settled in planned.items()
     ]
 
@@ -170,15 +169,19 @@ def reliability_rows(runs: list[Run]) -> list[tuple]:
 CONFUSION = ("actual", "predicted", "images", "percent")
 
 
-def confusion_rows(run: Run) -> list[tuple]:
-    """A row for each pair of classes: images over all seeds, and their share of the true class."""
+def confusion_rows(confusion: list[dict[str, str]]) -> list[tuple]:
+    """A row for each pair of classes: images over all seeds, and their share of the true class.
+
+    Args:
+        confusion: rows of a run's scores/confusion.csv.
+    """
     totals: dict[str, int] = {}
-    for row in run.confusion:
+    for row in confusion:
         totals[row["actual"]] = totals.get(row["actual"], 0) + int(row["images"])
     return [
         (row["actual"], row["predicted"], row["images"],
          round(100 * int(row["images"]) / max(totals[row["actual"]], 1), 2))
-        for row in run.confusion
+        for row in confusion
     ]
 
 

@@ -16,6 +16,7 @@ from unfreeze.scoring import calibration
 TOP = 5
 PAIRS = 10
 DECIMALS = 4
+DENSE = 100  # classes up to which pairs that are never confused are listed too
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,14 @@ def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     classes = logits.shape[-1]
     cells = labels * classes + logits.argmax(axis=-1)
     return np.bincount(cells.ravel(), minlength=classes**2).reshape(classes, classes)
+
+
+def confusion_rows(confusion: np.ndarray, classes: list[str]) -> list[tuple[str, str, int]]:
+    """(true class, predicted class, images) of every pair; of more than DENSE classes, whose pairs
+    are mostly empty, of those with images."""
+    return [(actual, predicted, confusion[row, column])
+            for row, actual in enumerate(classes) for column, predicted in enumerate(classes)
+            if len(classes) <= DENSE or confusion[row, column]]
 
 
 def per_class(confusion: np.ndarray) -> list[dict[str, float | None]]:
