@@ -197,6 +197,17 @@ def test_empty_confusion_similarity_and_mistakes(tmp_path):
     assert "compare:" in svg(figures.similarity(every["similarity"].iloc[:0], {}), tmp_path)
     none = figures.mistakes(np.zeros((0, 8, 8, 3), np.uint8), [], [], [], "base")
     assert "no mistakes" in svg(none, tmp_path)
+    failed = svg(figures.mistakes(None, [], [], [], "base"), tmp_path)
+    assert "failed" in failed and "no mistakes" not in failed
+
+
+def test_names_of_classes_may_hold_what_no_svg_may(tmp_path):
+    for count in (2, 30):
+        names = [f"class\x01{place}" for place in range(count)]
+        table = pd.DataFrame([(actual, predicted, 5, 50.0) for actual in names
+                              for predicted in names],
+                             columns=["actual", "predicted", "images", "percent"])
+        assert "\x01" not in svg(figures.confusion(table, "base"), tmp_path)
 
 
 def test_confusion_of_many_classes_shows_the_most_confused_pairs(tmp_path):

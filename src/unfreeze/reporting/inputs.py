@@ -25,17 +25,17 @@ def frame(path: Path) -> pd.DataFrame:
 
 
 def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
-        np.ndarray, list[str], list[str], list[float], str]:
+        np.ndarray | None, list[str], list[str], list[float], str]:
     """The most confident mistakes of the shown run's first seed, most confident first: images
     (K, H, W, 3) uint8, their true classes, those predicted, confidences from 0 to 1, and the run.
-    None of a run that failed.
+    None in the place of the images of a run that failed.
 
     Args:
         root: the study's folder, with runs/, subsets/, data/ and arrays/.
     """
     run = study.shown
     if run is None:
-        return np.empty((0, 1, 1, 3), np.uint8), [], [], [], tables.base(study.plan)
+        return None, [], [], [], tables.base(study.plan)
     settled = study.plan[run]
     with np.load(root / "runs" / run / "scores/per_image.npz") as scores:
         seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unfreeze.reporting.figures.style import BLUE, ORANGE, plt, wrap
+from unfreeze.reporting.figures.style import BLUE, ORANGE, one_line, plt, wrap
 
 MOST_CLASSES = 20  # rows of a gallery
 COLUMNS = 8        # its images of a class
@@ -90,11 +90,6 @@ def class_counts(cards: Sequence[dict]) -> plt.Figure:
         axes.set_title(card["name"], fontsize=10, loc="left")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
-
-
-def one_line(name: str) -> str:
-    """A name of the user's, which may hold anything that a folder's name may."""
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split()) or ascii(name)
 
 
 def shorten(name: str) -> str:

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from unfreeze.reporting.figures.style import BLUE, GREY, ORANGE, empty, panels, wrap
+from unfreeze.reporting.figures.style import BLUE, GREY, ORANGE, empty, one_line, panels, wrap
 
 MOST_CLASSES = 20  # beyond it the numbers of a confusion matrix would overlap
 PAIRS = 25         # shown instead
@@ -61,7 +61,7 @@ def confusion(table: pd.DataFrame, run: str) -> plt.Figure:
         return _confused_pairs(table, run)
     matrix = table.pivot(index="actual", columns="predicted", values="percent")
     matrix = matrix.reindex(index=classes, columns=classes)
-    names = [wrap(str(name), 24) for name in classes]
+    names = [wrap(one_line(name), 24) for name in classes]
     side = max(3.6, 0.5 * len(classes))
     figure, axes = plt.subplots(figsize=(side + 2, side + 1))
     image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
@@ -85,7 +85,7 @@ def _confused_pairs(table: pd.DataFrame, run: str) -> plt.Figure:
     if wrong.empty:
         return empty(f"{run} confuses no classes.")
     wrong = wrong.sort_values(["percent", "images"], ascending=False, kind="stable").head(PAIRS)
-    names = [wrap(f"{actual} → {predicted}", 48)
+    names = [wrap(one_line(f"{actual} → {predicted}"), 48)
              for actual, predicted in zip(wrong.actual, wrong.predicted, strict=True)]
     places = range(len(wrong))
     figure, axes = plt.subplots(figsize=(8, 1 + 0.3 * len(wrong)))
@@ -101,15 +101,17 @@ def _confused_pairs(table: pd.DataFrame, run: str) -> plt.Figure:
     return figure
 
 
-def mistakes(images: np.ndarray, truths: Sequence[str], predictions: Sequence[str],
+def mistakes(images: np.ndarray | None, truths: Sequence[str], predictions: Sequence[str],
              confidences: Sequence[float], run: str) -> plt.Figure:
     """A gallery of wrongly classified images, in the order given. Save it as .png.
 
     Args:
-        images: (K, height, width, 3) uint8; K = 0 for none.
+        images: (K, height, width, 3) uint8; K = 0 for none; None: the run failed.
         truths: names of the true classes (K). predictions: of the predicted ones (K).
         confidences: of the predictions, 0 to 1 (K). run: whose mistakes.
     """
+    if images is None:
+        return empty(f"{run} has no predictions: it failed.")
     if not len(images):
         return empty(f"{run} made no mistakes.")
     columns = min(6, len(images))

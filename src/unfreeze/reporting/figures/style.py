@@ -73,6 +73,11 @@ def panels(names: Sequence[str], columns: int, width: float, height: float,
     return figure, axes
 
 
+def one_line(name: str) -> str:
+    """A name of the user's, which may hold anything that a folder's name may."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split()) or ascii(name)
+
+
 class _Wrapper(textwrap.TextWrapper):
     wordsep_re = re.compile(r"( +|[^ _-]*[_-]+)")  # a line may also end behind _ and -
 
