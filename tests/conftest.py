@@ -204,7 +204,7 @@ def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
     ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
     for name in ("src", "stages", ".dvc"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"):
+    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "requirements.lock"):
         shutil.copy(ROOT / name, folder / name)
     package = folder / "src" / "unfreeze"
     with np.load(mirror / "tiny.npz") as found:

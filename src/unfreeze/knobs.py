@@ -1,6 +1,6 @@
 """The knobs of params.yaml: what each may be, and who reads it. No torch.
 
-What depends on it: config.py.
+What depends on it: config.py, reporting/tables.py (their order).
 """
 
 import sys

@@ -6,6 +6,6 @@ and archives of photos, own.py finds the user's own. arrays.py and maps.py are t
 which images are kept, cards.py counts what is in them, subsets.py draws indices, batches.py makes
 batches.
 
-What depends on this folder: config.py, the stages fetch-data, decode, fetch-weights and subset,
-models/ (assets), training/ (arrays, maps and batches).
+What depends on this folder: config.py, the stages fetch-data, decode, show-data, fetch-weights and
+subset, models/ (assets), training/ (arrays, maps and batches), reporting/ (cards and maps).
 """

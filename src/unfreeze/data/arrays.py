@@ -7,7 +7,8 @@ small size, the images.
               train_images.npy   (N, H, W, 3) uint8, RGB; photos have these in arrays/ (maps.py)
               test_images.npy    (M, H, W, 3) uint8
 
-What depends on it: datasets/ (to make it), training/ (to read it), the stages subset and pin.
+What depends on it: datasets/, fetch.py and the stage decode (to make it); to read it, training/,
+maps.py and the stages show-data, subset and pin.
 """
 
 import hashlib

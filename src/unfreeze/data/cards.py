@@ -1,6 +1,6 @@
 """What is in a dataset: data/NAME/card.json.
 
-What depends on it: the stage fetch-data (to write it), reporting/datasets.py (to tell it).
+What depends on it: the stage fetch-data (to write it), reporting/images.py (to tell it).
 """
 
 import hashlib

@@ -5,7 +5,8 @@
                map.json           {"dataset_digest", "digests": {split: SHA-256 of its file},
                                   "mean", "std" of the training images, per channel, in 0..1}
 
-What depends on it: the stages decode (to make it) and pin, training/ (to read it).
+What depends on it: the stages decode (to make it) and pin; to read it, training/, reporting/ and
+the stage show-data.
 """
 
 import os
