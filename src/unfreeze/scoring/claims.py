@@ -235,7 +235,7 @@ class _Parser:
         lowest, highest = (constant + sum(end) for end in zip(*ends, strict=True))
         if lowest > 0 or highest <= 0:
             self.fail(f"{comparison.text} is {'always' if lowest > 0 else 'never'} true: "
-                      f"{name} is {self.range(name)}", at)
+                      f"{name} is {self.value_range(name)}", at)
         # An expected calibration error below 1 % is nothing strange.
         is_share = (name in METRICS and METRICS[name].unit == "%"
                     and METRICS[name].better == "higher" and 0 < abs(constant) < 1)
@@ -244,7 +244,7 @@ class _Parser:
                       f"{abs(constant):g}", at)
 
     @staticmethod
-    def range(name: str) -> str:
+    def value_range(name: str) -> str:
         if name in COSTS:
             return f"at least 0 ({COSTS[name].unit})"
         metric = METRICS[name]

@@ -165,7 +165,7 @@ def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
         low, high = np.clip((low, high), *contrast.bounds).tolist()
     no_effect = -round(mean, _DIGITS)
     if contrast.paired_hits and seeds == 1:
-        above, below = _mcnemar_one_sided(int((values > 0).sum()), int((values < 0).sum()))
+        above, below = _mcnemar(int((values > 0).sum()), int((values < 0).sum()))
     else:
         above = _inverted(_share_below(deviations, no_effect), z0, acceleration)
         below = _inverted(1 - _share_below(deviations, no_effect), -z0, -acceleration)
@@ -291,13 +291,9 @@ def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
     return Prior(float(variance or np.average(variances, weights=degrees)), most)
 
 
-def mcnemar(first_only: int, second_only: int) -> float:
-    """McNemar's exact two-sided test: of the images that only one of two models got right, is
-    either model's share one half (McNemar 1947; binomial)?"""
-    return min(1.0, 2 * min(_mcnemar_one_sided(first_only, second_only)))
-
-
-def _mcnemar_one_sided(first_only: int, second_only: int) -> tuple[float, float]:
+def _mcnemar(first_only: int, second_only: int) -> tuple[float, float]:
+    """McNemar's exact test: of the images that only one of two models got right, is the first one's
+    share above one half, is it below (McNemar 1947; binomial)? One-sided p-values of both."""
     total = first_only + second_only
     return (float(special.bdtrc(first_only - 1, total, 0.5)),
             float(special.bdtrc(second_only - 1, total, 0.5)))
