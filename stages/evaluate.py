@@ -55,7 +55,7 @@ def _score(seeds: np.ndarray, classes: np.ndarray, logits: np.ndarray, labels: n
     confusion = metrics.confusion_matrix(logits, labels)
     return (
         metrics.score(values | after, confusion, seeds, classes),
-        metrics.confusion_rows(confusion, classes),
+        metrics.confusion_pairs(confusion, classes),
         [(seed, scaled, *row) for place, seed in enumerate(seeds)
          for scaled, confidence in confidences.items()
          for row in calibration.reliability(confidence[place], correct[place])],

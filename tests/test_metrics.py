@@ -275,7 +275,7 @@ def test_pairs_that_are_never_confused_are_left_out_of_many_classes():
         confusion = np.eye(count, dtype=int)
         confusion[0, 1] = 3
         names = [f"class {number}" for number in range(count)]
-        found = metrics.confusion_rows(confusion, names)
+        found = metrics.confusion_pairs(confusion, names)
         assert len(found) == rows and ("class 0", "class 1", 3) in found
 
 

@@ -447,8 +447,7 @@ def _check_combinations(run: dict, facts: Model, place: Callable) -> None:
 def _check_checkpoint(run: dict, place: Callable) -> None:
     path = Path(run["init"])
     if _is_path(run["init"]) and (
-            "\0" in run["init"] or path.suffix not in own.SUFFIXES
-            or not os.access(path, os.R_OK) or path.is_dir()):
+            path.suffix not in own.SUFFIXES or not os.access(path, os.R_OK) or path.is_dir()):
         raise UserError(f"{place('init')}: {run['init']!r} is no file that can be read here; "
                         f"allowed: an existing {', '.join(own.SUFFIXES)} file")
 

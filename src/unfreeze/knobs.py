@@ -70,6 +70,10 @@ def _fits_scales(value: Any) -> bool:
         isinstance(name, str) and is_number(scale) and scale > 0 for name, scale in value.items())
 
 
+def _may_be_path(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value  # of which the system makes an exception
+
+
 _FRACTION = _number("a number above 0 and at most 1", lambda value: 0 < value <= 1)
 _BELOW_ONE = _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1)
 NOT_NEGATIVE = _number("a number, 0 or more", lambda value: value >= 0)
@@ -85,7 +89,7 @@ def _or(word: str, knob: Knob) -> Knob:
 
 KNOBS: dict[str, Knob] = {
     "dataset": Knob("the name of a dataset, the path of a folder or an archive of images, or the "
-                    "address of an archive", lambda value: isinstance(value, str)),
+                    "address of an archive", _may_be_path),
     "skip_broken": _SWITCH,
     "fraction": _FRACTION,
     "per_class": _integer(0),
@@ -94,7 +98,7 @@ KNOBS: dict[str, Knob] = {
     "seeds": Knob("a list of different whole numbers from 0 to 2147483647", _fits_seeds),
     "model": Knob("the name of a model", lambda value: isinstance(value, str)),
     "init": Knob("pretrained, scratch, the name of official weights such as IMAGENET1K_V1, or the "
-                 "path of a checkpoint", lambda value: isinstance(value, str)),
+                 "path of a checkpoint", _may_be_path),
     "stem": _choice("original", "cifar"),
     "head": _choice(*heads.KINDS),
     "head_width": _integer(1),

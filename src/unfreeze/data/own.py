@@ -56,8 +56,6 @@ def facts_of(dataset: str, skip_broken: bool) -> Facts:
         return Facts(dataset, {"kind": known.KIND}, known.COUNT, known.TRAIN, known.TEST,
                      known.TRAIN // known.COUNT, known.MEAN, known.STD)
     own = {"kind": "photos", "skip_broken": skip_broken}
-    if "\0" in dataset:
-        raise UserError(f"{dataset!r} holds a zero byte, which no path may")
     if _is_url(dataset):
         try:
             file = PurePosixPath(unquote(urlsplit(dataset).path)).name

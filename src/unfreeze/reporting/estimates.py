@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unfreeze import files
-from unfreeze.scoring import statistics
+from unfreeze.scoring import claims, statistics
 from unfreeze.scoring.metrics import METRICS
 from unfreeze.scoring.statistics import Contrast, Effect, Prior
 
@@ -108,13 +108,6 @@ def _contrast(runs: dict[str, Run], wanted: Sum, priors: dict[tuple, Prior | Non
         priors[key] = estimate([run.seed_means(metric) for run in runs.values()
                                 if run.test_set == own[0].test_set and metric in run.scores])
     prior = priors[key] and priors[key].scaled(sum(each**2 for each in coefficients.values()))
-    return Contrast(values, prior, _bounds(wanted),
+    return Contrast(values, prior, claims.bounds(metric, coefficients, wanted.constant),
                     paired_hits=metric in ("accuracy", "top5") and not wanted.constant
                     and sorted(coefficients.values()) == [-1, 1])
-
-
-def _bounds(wanted: Sum) -> tuple[float, float]:
-    ends = [[factor * bound for bound in METRICS[wanted.metric].bounds]
-            for factor in wanted.coefficients.values()]
-    return (wanted.constant + sum(min(each) for each in ends),
-            wanted.constant + sum(max(each) for each in ends))

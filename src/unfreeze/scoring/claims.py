@@ -58,6 +58,20 @@ class Claim:
         return list(dict.fromkeys(run for each in self.comparisons for run in each.coefficients))
 
 
+def bounds(quantity: str, coefficients: dict[str, float],
+           constant: float) -> tuple[float, float]:
+    """The lowest and the highest, perhaps infinite, that a sum over runs can be.
+
+    Args:
+        quantity: a name in METRICS or COSTS.
+        coefficients: {run: not 0}.
+    """
+    low, high = METRICS[quantity].bounds if quantity in METRICS else (0, math.inf)
+    ends = [sorted((each * low, each * high)) for each in coefficients.values()]
+    lowest, highest = (constant + sum(end) for end in zip(*ends, strict=True))
+    return lowest, highest
+
+
 def parse(text: str, runs: Sequence[str]) -> Claim:
     """Read a claim about some of these runs.
 
@@ -230,9 +244,7 @@ class _Parser:
     def check_number(self, comparison: Comparison, at: int) -> None:
         """Refuse a number that no run can be on the other side of, or a share for a percentage."""
         name, constant = self.quantity or DEFAULT, comparison.constant
-        low, high = METRICS[name].bounds if name in METRICS else (0, math.inf)
-        ends = [sorted((each * low, each * high)) for each in comparison.coefficients.values()]
-        lowest, highest = (constant + sum(end) for end in zip(*ends, strict=True))
+        lowest, highest = bounds(name, comparison.coefficients, constant)
         if lowest > 0 or highest <= 0:
             self.fail(f"{comparison.text} is {'always' if lowest > 0 else 'never'} true: "
                       f"{name} is {self.value_range(name)}", at)

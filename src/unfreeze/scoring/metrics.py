@@ -114,7 +114,7 @@ def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.bincount(cells.ravel(), minlength=classes**2).reshape(classes, classes)
 
 
-def confusion_rows(confusion: np.ndarray, classes: list[str]) -> list[tuple[str, str, int]]:
+def confusion_pairs(confusion: np.ndarray, classes: list[str]) -> list[tuple[str, str, int]]:
     """(true class, predicted class, images) of every pair; of more than DENSE classes, whose pairs
     are mostly empty, of those with images."""
     return [(actual, predicted, confusion[row, column])
