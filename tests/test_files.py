@@ -72,6 +72,26 @@ def test_stage_with_bad_input_is_one_line_and_status_1(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: params.yaml: lr: no\n")
 
 
+def test_stage_ends_with_all_it_said_and_status_0(tmp_path):
+    done = python("""
+        import atexit, gc
+        gc.disable()
+        atexit.register(print, "Python ended by itself")
+        run_stage(lambda: print("garbage is collected" if gc.isenabled() else "no"))
+        """, tmp_path, FILES_OF_100_KB)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "garbage is collected\n", "")
+
+
+def test_stage_that_cannot_say_all_is_no_success(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c",
+                               FILES_OF_100_KB + "run_stage(lambda: print('x'))"],
+                              env={"PYTHONPATH": str(ROOT / "src")}, stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    assert done.returncode
+    assert done.stderr.startswith("error: no room left on the disk")
+
+
 def test_stage_lets_other_errors_through():
     def main():
         raise FileNotFoundError(2, "No such file", "x")

@@ -802,6 +802,22 @@ def test_workers_end_with_their_parent():
     assert len(set(workers)) == 2
 
 
+def test_workers_of_a_stage_collect_garbage(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("""if 1:
+        import gc
+        from unfreeze import parallel
+        gc.disable()  # as stages/_source.py does
+        def work(task):
+            return gc.isenabled()
+        if __name__ == "__main__":
+            print(list(parallel.run(work, range(4), 2)))
+        """)
+    done = subprocess.run([sys.executable, script], text=True, capture_output=True,
+                          env={"PYTHONPATH": str(SOURCE)})
+    assert done.stdout == "[True, True, True, True]\n", done.stderr
+
+
 def test_tasks_are_made_as_they_are_needed():
     made = []
 

@@ -6,6 +6,8 @@ turns it into a line on standard error and an exit status.
 
 import difflib
 import errno
+import gc
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -28,9 +30,14 @@ def nearest(word: object, allowed: Iterable[str]) -> str:
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's main. A `UserError`, or a disk without room, exits with 1 and one line."""
+    """Run a script's main, and end the process. A `UserError`, or a disk without room, exits with 1
+    and one line."""
+    gc.freeze()  # what has been imported stays: it need not be looked through again and again
+    gc.enable()  # a stage begins without
     try:
         main()
+        sys.stdout.flush()
+        sys.stderr.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -44,3 +51,7 @@ def run_stage(main: Callable[[], None]) -> None:
         )
     except KeyboardInterrupt:
         sys.exit("error: interrupted; run the same command again to go on from the last epoch")
+    finally:
+        gc.unfreeze()  # or Triton's bindings would complain of leaks where Python ends by itself
+    # All is written. To take apart what importing torch has made would take Python a second more.
+    os._exit(0)

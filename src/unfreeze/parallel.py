@@ -5,6 +5,7 @@ bar's, NumPy's) happen to hold, and can wait for them for ever.
 What depends on it: data/photos/ and the stage plot.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -61,6 +62,7 @@ def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) ->
 
 
 def _start() -> None:
+    gc.enable()  # the script that is imported here may be a stage, which begins without
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
