@@ -34,6 +34,15 @@ sys.argv = [{str(ROOT / "stages" / "train.py")!r}, "base"]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 IMPORTS = "import torch, torchvision, torch._dynamo"  # torch's own optimizers import the third
+# Between what every stage begins and ends with.
+AS_A_STAGE = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "stages")!r}, {str(ROOT / "src")!r}]
+import _source
+from unfreeze.errors import run_stage
+{IMPORTS}
+run_stage(lambda: None)
+"""
 
 
 def stage(name: str, *arguments: str) -> list[str]:
@@ -43,6 +52,7 @@ def stage(name: str, *arguments: str) -> list[str]:
 COMMANDS = {
     "python": [sys.executable, "-c", ""],
     "import torch, torchvision": [sys.executable, "-c", IMPORTS],
+    "the same, as a stage does": [sys.executable, "-c", AS_A_STAGE],
     "train, to the first step": [sys.executable, "-c", FIRST_STEP],
     "plan": stage("plan"),
     "evaluate a run": stage("evaluate", "base"),
@@ -87,6 +97,11 @@ def main() -> None:
                     seconds[name].append(took)
     for name, took in seconds.items():
         print(f"{name:30} {statistics.median(took):6.2f} s   ({min(took):.2f}..{max(took):.2f})")
+    plain, ours = (seconds[name] for name in ("import torch, torchvision",
+                                              "the same, as a stage does"))
+    ratios = [one / other for one, other in zip(plain, ours, strict=True)]
+    print(f"importing takes {statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f}) "
+          "times as long without what a stage does")
     if options.json:
         files.write_json(options.json, seconds)
 

@@ -289,7 +289,7 @@ def test_odd_names_and_hidden_files(tmp_path):
     for form in (zipped(tmp_path / "odd.zip", contents | junk),
                  tarred(tmp_path / "odd.tgz", contents | junk, "w:gz")):
         assert photos.digest(photos.scan(form, skip_broken=False)) == photos.digest(found)
-        assert photos.open_member(form, names[3]) == contents[names[3]]
+        assert {member.name for member in archive.members(form)} >= set(names)
     out = tmp_path / "map.npy"
     photos.ingest(place, found.photos, 8, None, "bilinear", out, 1)
     assert np.load(out).shape == (6, 8, 8, 3)
@@ -303,7 +303,7 @@ def test_a_zips_utf8_names_without_the_flag(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"xxxx", "éé".encode()))
     found = photos.scan(path, skip_broken=False)
     assert found.classes == ("dog", "éé")
-    assert photos.open_member(path, "éé/1.png") == contents["xxxx/1.png"]
+    assert archive.Reader(path).read("éé/1.png") == contents["xxxx/1.png"]
 
 
 def test_the_digest_depends_on_nothing_but_the_images(tmp_path):
@@ -525,11 +525,11 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
                          ("dog/all", "leads out"), ("dog/back", "leads out"),
                          ("dog/pipe.png", "no ordinary file")):
         assert re.search(f"{name}: [^;]*{reason}", message), name
-        error_of(photos.open_member, place, name)
+        error_of(archive.Reader(place).read, name)
     found = photos.scan(place, True)
     assert {p.member for p in found.photos} == {*two_classes(), "dog/inside.png"}
     for name in ("../elsewhere/secret.png", str(secret / "secret.png"), "cat/../../x"):
-        assert "absolute path or `..`" in error_of(photos.open_member, place, name)
+        assert "absolute path or `..`" in error_of(archive.Reader(place).read, name)
 
 
 @pytest.mark.parametrize("skip_broken", [False, True])
@@ -540,7 +540,6 @@ def test_an_archive_that_points_elsewhere_is_refused(tmp_path, make, name, skip_
     before = sorted(tmp_path.rglob("*"))
     message = error_of(photos.scan, place, skip_broken)
     assert f"the member {name} has an absolute path or `..`" in message
-    assert "`..`" in error_of(photos.open_member, place, name)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -549,9 +548,9 @@ def test_links_and_devices_in_archives_are_no_photos(tmp_path):
              "cat/hard.png": (tarfile.LNKTYPE, "cat/0.png"), "cat/pipe.png": (tarfile.FIFOTYPE, ""),
              "cat/device.png": (tarfile.CHRTYPE, "")}
     place = tarred(tmp_path / "x.tar", two_classes() | links)
-    assert "4 files cannot be used" in error_of(photos.scan, place, False)
+    message = error_of(photos.scan, place, False)
+    assert "4 files cannot be used" in message and "cat/soft.png: a link" in message
     assert {p.member for p in photos.scan(place, True).photos} == set(two_classes())
-    assert "a link" in error_of(photos.open_member, place, "cat/soft.png")
     link = zipfile.ZipInfo("cat/soft.png")
     link.external_attr = 0o120777 << 16
     place = zipped(tmp_path / "x.zip", two_classes() | {link: "/etc/passwd"})
@@ -751,13 +750,11 @@ print(after_map - before, after_all - before)
 def test_statistics_are_exact_whatever_the_pieces(tmp_path, monkeypatch):
     rows = np.random.default_rng(0).integers(0, 200, (50, 8, 8, 3), np.uint8)
     np.save(tmp_path / "map.npy", rows)
-    chosen = [40, 3, 4, 17]
     for piece in (1 << 25, 500):
         monkeypatch.setattr("unfreeze.data.photos.maps._READ", piece)
-        for indices, these in ((None, rows), (chosen, rows[chosen])):
-            mean, std = photos.statistics(tmp_path / "map.npy", indices)
-            assert mean == tuple((these / 255).mean((0, 1, 2)).round(4).tolist())
-            assert std == tuple((these / 255).std((0, 1, 2)).round(4).tolist())
+        mean, std = photos.statistics(tmp_path / "map.npy")
+        assert mean == tuple((rows / 255).mean((0, 1, 2)).round(4).tolist())
+        assert std == tuple((rows / 255).std((0, 1, 2)).round(4).tolist())
 
 
 # --- Processes

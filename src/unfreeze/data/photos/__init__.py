@@ -9,7 +9,6 @@ Only Pillow and NumPy are needed, no torch. What depends on this folder: the sta
 decode.
 """
 
-from unfreeze.data.photos.archive import open_member
 from unfreeze.data.photos.collection import (
     Collection,
     Photo,
@@ -23,4 +22,4 @@ from unfreeze.data.photos.maps import ingest, statistics
 from unfreeze.data.photos.pixels import decode, resize_and_crop
 
 __all__ = ["Collection", "Photo", "decode", "digest", "duplicates", "examine", "ingest",
-           "open_member", "resize_and_crop", "scan", "settle_splits", "statistics"]
+           "resize_and_crop", "scan", "settle_splits", "statistics"]

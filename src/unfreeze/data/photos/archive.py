@@ -118,23 +118,6 @@ class Reader:
             raise UserError(f"{where}: cannot be read ({error})") from None
 
 
-def open_member(place: Path, member: str) -> bytes:
-    """The content of one member. For many of a folder or zip use `Reader`, of a tar `members`.
-
-    Raises:
-        UserError: as `Reader.read` and `members`.
-    """
-    if not is_tar(place):
-        return Reader(place).read(member)
-    _check_name(place, member)
-    for found in members(place, member.__eq__):
-        if found.problem:
-            raise UserError(f"{shown(place)}: {shown(member)}: {found.problem}")
-        if found.content is not None:
-            return found.content
-    raise UserError(f"{shown(place)}: {shown(member)}: missing from the archive")
-
-
 def _kind(place: Path) -> str:
     if place.is_dir():
         return "folder"

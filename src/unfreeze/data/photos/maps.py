@@ -155,22 +155,19 @@ def _write(task: tuple[_Job, list[Row]]) -> tuple[int, list[str]]:
     return len(rows), problems
 
 
-def statistics(path: Path,
-               indices: np.ndarray | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation over all pixels, per RGB channel in 0..1, to 4 decimals.
 
     Args:
         path: a map (N, S, S, 3) uint8, read piece by piece: memory does not grow with it.
-        indices: rows to take; all if None.
     """
     shape = np.load(path, mmap_mode="r").shape
-    rows = np.arange(shape[0]) if indices is None else np.sort(np.asarray(indices))
     step = max(1, _READ // (shape[1] * shape[2] * 3))
     # Integer sums: exact, so the same however the rows are divided.
     count, total, squares = 0, np.zeros(3, np.int64), np.zeros(3, np.int64)
-    for start in range(0, len(rows), step):
+    for start in range(0, shape[0], step):
         # A fresh mapping each time: the pages of one count as memory as long as it lives.
-        levels = np.load(path, mmap_mode="r")[rows[start:start + step]].reshape(-1, 3)
+        levels = np.load(path, mmap_mode="r")[start:start + step].reshape(-1, 3)
         for channel in range(3):
             counts = np.bincount(levels[:, channel], minlength=256)
             total[channel] += counts @ np.arange(256)
