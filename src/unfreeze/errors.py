@@ -30,8 +30,12 @@ def nearest(word: object, allowed: Iterable[str]) -> str:
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a script's main, and end the process. A `UserError`, or a disk without room, exits with 1
-    and one line."""
+    """Run a script's main, and end the process. It does not return.
+
+    A `UserError`, a disk without room or an interruption exits with 1 and one line; other errors go
+    through. Where main succeeds the process ends at once, with 0: what is registered with `atexit`
+    is not called.
+    """
     gc.freeze()  # what has been imported stays: it need not be looked through again and again
     gc.enable()  # a stage begins without
     try:
