@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE)]
 
 import throughput  # noqa: E402
-from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 
 
 def main() -> None:

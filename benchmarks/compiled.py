@@ -22,8 +22,8 @@ os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="unfreeze-induct
 import torch  # noqa: E402
 
 from throughput import CASES, bare_step, build  # noqa: E402
-from unfreeze.data.datasets import cifar10  # noqa: E402
-from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze.data.catalogue import cifar10  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 from unfreeze.training import compiled, cost, devices  # noqa: E402
 
 WARM_UP = 3  # steps

@@ -23,9 +23,11 @@ sys.path.insert(0, str(ROOT / "src"))
 
 import numpy as np  # noqa: E402
 
-from unfreeze import config, files  # noqa: E402
+from unfreeze import files  # noqa: E402
 from unfreeze.data import own  # noqa: E402
-from unfreeze.errors import UserError, run_stage  # noqa: E402
+from unfreeze.errors import UserError  # noqa: E402
+from unfreeze.params import config  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 
 FEW, MANY = 2, 16  # batches of a timed epoch: many, where they are quick
 
@@ -138,7 +140,7 @@ def hours(works: list[Work], rates: dict[str, tuple[float | None, float]]) -> fl
 def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
     """Images per second of a kind of work, in training (None where it does not train) and in
     testing, for about that many seconds each."""
-    from unfreeze.data.batches import Images
+    from unfreeze.data.reading.batches import Images
     from unfreeze.training import loop
     from unfreeze.training.replicate import Inputs, Training
 

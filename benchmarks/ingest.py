@@ -34,7 +34,7 @@ from PIL import Image  # noqa: E402
 
 from unfreeze import environment, files  # noqa: E402
 from unfreeze.data import photos  # noqa: E402
-from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 RESIZE, SIZE = 256, 224

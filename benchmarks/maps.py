@@ -23,8 +23,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from unfreeze import models  # noqa: E402
-from unfreeze.data.batches import Augmentation, Images  # noqa: E402
-from unfreeze.data.maps import Rows  # noqa: E402
+from unfreeze.data.reading.batches import Augmentation, Images  # noqa: E402
+from unfreeze.data.reading.maps import Rows  # noqa: E402
 from unfreeze.training import devices, loop  # noqa: E402
 
 SIZE, CLASSES, BATCH, LARGE = 96, 10, 64, 224

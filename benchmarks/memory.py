@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from unfreeze import models  # noqa: E402
-from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 from unfreeze.training import cost, loop  # noqa: E402
 from unfreeze.tuning import frozen, groups, rules  # noqa: E402
 

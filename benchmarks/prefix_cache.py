@@ -19,11 +19,12 @@ sys.path.insert(0, str(ROOT / "src"))
 
 import torch  # noqa: E402
 
-from unfreeze import config, environment, files  # noqa: E402
-from unfreeze.data import arrays  # noqa: E402
-from unfreeze.data.batches import Images  # noqa: E402
-from unfreeze.data.datasets import cifar10  # noqa: E402
-from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze import environment, files  # noqa: E402
+from unfreeze.data.catalogue import cifar10  # noqa: E402
+from unfreeze.data.reading import arrays  # noqa: E402
+from unfreeze.data.reading.batches import Images  # noqa: E402
+from unfreeze.params import config  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 from unfreeze.training import devices  # noqa: E402
 from unfreeze.training.replicate import Inputs, Training  # noqa: E402
 

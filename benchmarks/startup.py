@@ -22,13 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from unfreeze import files  # noqa: E402
-from unfreeze.errors import UserError, run_stage  # noqa: E402
+from unfreeze.errors import UserError  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 
 # Ends the stage as it begins its first step.
 FIRST_STEP = f"""
 import os, runpy, sys
 sys.path[:0] = [{str(ROOT / "stages")!r}, {str(ROOT / "src")!r}]
-from unfreeze.training import loop
+from unfreeze.training import loop  # noqa: E402
 loop._passes = lambda *arguments: os._exit(0)
 sys.argv = [{str(ROOT / "stages" / "train.py")!r}, "base"]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -39,7 +40,7 @@ AS_A_STAGE = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "stages")!r}, {str(ROOT / "src")!r}]
 import _source
-from unfreeze.errors import run_stage
+from unfreeze.stage import run_stage  # noqa: E402
 {IMPORTS}
 run_stage(lambda: None)
 """

@@ -47,9 +47,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from unfreeze.data import arrays  # noqa: E402
-from unfreeze.data.datasets import cifar10  # noqa: E402
-from unfreeze.errors import run_stage  # noqa: E402
+from unfreeze.data.catalogue import cifar10  # noqa: E402
+from unfreeze.data.reading import arrays  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 
 CASES = {  # name: model, stem, image size
     "mobilenet_v2-96": ("mobilenet_v2", "original", 96),
@@ -298,7 +298,7 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     import torch
 
     from unfreeze import environment, models
-    from unfreeze.data.batches import Augmentation, Images
+    from unfreeze.data.reading.batches import Augmentation, Images
     from unfreeze.training import devices, loop
     from unfreeze.training.randomness import generator
     from unfreeze.tuning import frozen, groups, rules

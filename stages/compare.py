@@ -5,9 +5,9 @@ from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.errors import run_stage
-from unfreeze.scoring import similarity
-from unfreeze.training import compare, devices
+from unfreeze.comparing import compare, similarity
+from unfreeze.stage import run_stage
+from unfreeze.training import devices
 
 
 def main() -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import environment, files
-from unfreeze.data import arrays, layout, maps, own, photos
-from unfreeze.data.datasets import dataset
-from unfreeze.errors import UserError, run_stage
+from unfreeze.data import own, photos
+from unfreeze.data.acquire import layout
+from unfreeze.data.catalogue import dataset
+from unfreeze.data.reading import arrays, maps
+from unfreeze.errors import UserError
+from unfreeze.stage import run_stage
 
 DATA, MAPS = Path("data"), Path("arrays")
 

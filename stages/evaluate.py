@@ -9,8 +9,8 @@ import numpy as np
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.errors import run_stage
 from unfreeze.scoring import calibration, metrics
+from unfreeze.stage import run_stage
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from _source import ROOT
 from unfreeze import files
-from unfreeze.data import cards, fetch
-from unfreeze.errors import run_stage
+from unfreeze.data.acquire import cards, fetch
+from unfreeze.stage import run_stage
 
 DATA = Path("data")
 

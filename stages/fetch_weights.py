@@ -5,8 +5,8 @@ from pathlib import Path
 
 from _source import ROOT
 from unfreeze import files, models
-from unfreeze.errors import run_stage
 from unfreeze.models import official, own, weights
+from unfreeze.stage import run_stage
 
 
 def main() -> None:

@@ -4,10 +4,11 @@ from importlib import metadata
 from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import config, files, models, recipe
-from unfreeze.data import arrays, maps
-from unfreeze.errors import run_stage
+from unfreeze import files, models, recipe
+from unfreeze.data.reading import arrays, maps
 from unfreeze.models import weights
+from unfreeze.params import config
+from unfreeze.stage import run_stage
 from unfreeze.tuning import methods, rules
 
 STAGES = Path(__file__).resolve().parent

@@ -5,8 +5,10 @@ compared/pairs.yaml: which runs are compared layer by layer."""
 from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import config, files
-from unfreeze.errors import UserError, run_stage
+from unfreeze import files
+from unfreeze.errors import UserError
+from unfreeze.params import config
+from unfreeze.stage import run_stage
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from _source import ROOT
-from unfreeze import environment, files, parallel
-from unfreeze.errors import run_stage
-from unfreeze.reporting import document, figures, html, inputs, report, tables
+from unfreeze import environment, files, pool
+from unfreeze.judging import tables
+from unfreeze.reporting import document, figures, html, inputs, report
+from unfreeze.stage import run_stage
 
 PLOTS = Path("plots")
 TABLES = PLOTS / "tables"
@@ -31,7 +32,7 @@ def main() -> None:
         "mistakes.png": (figures.mistakes, *inputs.mistakes(study, Path("."))),
     }
     tasks = [(PLOTS / file, *drawing) for file, drawing in drawings.items()]
-    for _ in parallel.run(draw, tasks, environment.workers()):
+    for _ in pool.run(draw, tasks, environment.workers()):
         pass
 
     title, sections = report.title(study), report.sections(study)

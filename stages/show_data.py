@@ -4,9 +4,9 @@ from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.data import arrays, maps
-from unfreeze.errors import run_stage
+from unfreeze.data.reading import arrays, maps
 from unfreeze.reporting.figures import datasets, save
+from unfreeze.stage import run_stage
 
 DATA, PLOTS = Path("data"), Path("plots")
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.data import arrays, subsets
-from unfreeze.errors import UserError, run_stage
+from unfreeze.data import subsets
+from unfreeze.data.reading import arrays
+from unfreeze.errors import UserError
+from unfreeze.stage import run_stage
 
 
 def main() -> None:

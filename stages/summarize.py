@@ -5,8 +5,8 @@ from pathlib import Path
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.errors import run_stage
-from unfreeze.reporting import budget, estimates, tables, verdicts
+from unfreeze.judging import budget, estimates, tables, verdicts
+from unfreeze.stage import run_stage
 
 PLAN = Path("plan")
 

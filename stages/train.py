@@ -9,9 +9,11 @@ import numpy as np
 
 import _source  # noqa: F401
 from unfreeze import files
-from unfreeze.errors import UserError, run_stage
-from unfreeze.training import cost, devices, movement, processes, replicate, saved
+from unfreeze.errors import UserError
+from unfreeze.stage import run_stage
+from unfreeze.training import cost, devices, movement, replicate, saved
 from unfreeze.training.assemble import assemble
+from unfreeze.training.together import processes
 from unfreeze.tuning import groups
 
 

@@ -198,7 +198,7 @@ def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
     import numpy as np
     import torch
 
-    from unfreeze.data.arrays import Arrays, digest
+    from unfreeze.data.reading.arrays import Arrays, digest
     from unfreeze.models.weights import tensors_digest
 
     ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")

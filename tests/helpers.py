@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import yaml
 
-from unfreeze import config
-from unfreeze.data.assets import Asset
+from unfreeze.fetching.assets import Asset
 from unfreeze.models.facts import Model, Weights
+from unfreeze.params import config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,7 +88,7 @@ def striped(size: int, count: int, device):
     classes, each brighter in a channel of its own."""
     import numpy as np
 
-    from unfreeze.data.batches import Images
+    from unfreeze.data.reading.batches import Images
 
     rng = np.random.default_rng(count)
     labels = np.arange(count) % 3

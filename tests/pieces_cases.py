@@ -7,8 +7,10 @@ import torch
 
 from helpers import TINY, striped, tiny_recipe
 from unfreeze import models
-from unfreeze.training import devices, prefix_cache, processes, replicate
+from unfreeze.training import devices, replicate
 from unfreeze.training.devices import Device
+from unfreeze.training.prefix import prefix_cache
+from unfreeze.training.together import processes
 
 DEVICE = Device(torch.device("cpu"), "fp32", "test")
 SGD = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "batch_size": 8, "epochs": 3, "flip": True}

@@ -7,8 +7,8 @@ import torchvision.transforms.functional as TF
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandAugment, TrivialAugmentWide
 
-from unfreeze.data import batches
-from unfreeze.data.batches import Augmentation, Images
+from unfreeze.data.reading import batches
+from unfreeze.data.reading.batches import Augmentation, Images
 from unfreeze.errors import UserError
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another

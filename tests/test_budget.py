@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from test_verdicts import run
-from unfreeze.reporting import budget, estimates
-from unfreeze.scoring import statistics
+from unfreeze.judging import budget, estimates, statistics
 
 
 def candidates(runs, limits=None):

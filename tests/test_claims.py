@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unfreeze.errors import UserError
-from unfreeze.scoring import claims
-from unfreeze.scoring.costs import COSTS, value
+from unfreeze.judging import claims
+from unfreeze.judging.costs import COSTS, value
 from unfreeze.scoring.metrics import METRICS
 
 RUNS = ["base", "early", "middle", "fc-conv1", "layer_1", "50-scratch", "16", "-x", "gap"]

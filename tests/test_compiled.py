@@ -12,7 +12,9 @@ from helpers import ROOT, TINY
 from pieces_cases import DEVICE, finish, training
 from unfreeze import models
 from unfreeze.errors import UserError
-from unfreeze.training import compiled, prefix_cache, processes
+from unfreeze.training import compiled
+from unfreeze.training.prefix import prefix_cache
+from unfreeze.training.together import processes
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def test_compiled_training_differs_by_rounding_and_repeats_bit_for_bit(monkeypat
 @pytest.mark.slow
 def test_where_it_does_not_work_that_is_one_line(tmp_path):
     """There is no C++ compiler."""
-    script = ("from pieces_cases import finish, training; from unfreeze.errors import run_stage; "
+    script = ("from pieces_cases import finish, training; from unfreeze.stage import run_stage; "
               "run_stage(lambda: finish(training('batch statistics and dropout')))")
     done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True,
                           env=os.environ | {

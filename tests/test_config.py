@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers import PINNED, ROOT, params
-from unfreeze import config
-from unfreeze.data import datasets, photos
-from unfreeze.data.datasets import cifar10
+from unfreeze.data import catalogue as datasets
+from unfreeze.data import photos
+from unfreeze.data.catalogue import cifar10
 from unfreeze.errors import UserError
 from unfreeze.models import families
 from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
+from unfreeze.params import config
 
 # Allowed values of each knob, all different from one another. What cannot go together is left to
 # `goes_together` and to CONDITIONAL.

@@ -12,11 +12,12 @@ import torch
 import pieces_cases
 from helpers import ROOT
 from unfreeze import models
-from unfreeze.data.batches import Augmentation, Images, read_ahead
-from unfreeze.data.maps import Rows
-from unfreeze.data.mixing import mix
-from unfreeze.training import devices, loop, prefix_cache
+from unfreeze.data.reading.batches import Augmentation, Images, read_ahead
+from unfreeze.data.reading.maps import Rows
+from unfreeze.data.reading.mixing import mix
+from unfreeze.training import devices, loop
 from unfreeze.training.pieces import Pieces
+from unfreeze.training.prefix import prefix_cache
 from unfreeze.training.randomness import generator
 from unfreeze.training.regularise import Average
 from unfreeze.tuning import frozen, groups, rules

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from unfreeze.training.cut import NoCut, cut, updating
+from unfreeze.training.prefix.cut import NoCut, cut, updating
 
 IMAGES = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -20,11 +20,14 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from unfreeze.data import arrays, datasets, layout, sources
-from unfreeze.data.datasets import cifar100, dataset, imagenet
-from unfreeze.data.layout import Entry
-from unfreeze.data.sources import Source
+from unfreeze.data import catalogue as datasets
+from unfreeze.data.acquire import layout
+from unfreeze.data.acquire.layout import Entry
+from unfreeze.data.catalogue import cifar100, dataset, imagenet
+from unfreeze.data.reading import arrays
 from unfreeze.errors import UserError
+from unfreeze.fetching import sources
+from unfreeze.fetching.sources import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(entry.name for entry in pkgutil.iter_modules(datasets.__path__))
@@ -112,7 +115,8 @@ def test_imagenet_labels_are_sorted_synsets():
 
 
 def test_catalogue_imports_no_torch():
-    check = ("import sys; from unfreeze.data.datasets import dataset; import unfreeze.data.layout; "
+    check = ("import sys; from unfreeze.data.catalogue import dataset; "
+             "import unfreeze.data.acquire.layout; "
              f"[dataset(name) for name in {NAMES}]; sys.exit('torch' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(ROOT / "src")})
     assert done.returncode == 0

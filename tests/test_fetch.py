@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unfreeze.data import arrays, fetch, own
-from unfreeze.data.arrays import Arrays
+from unfreeze.data import own
+from unfreeze.data.acquire import fetch
+from unfreeze.data.reading import arrays
+from unfreeze.data.reading.arrays import Arrays
 from unfreeze.errors import UserError
 
 TINY = Arrays(np.zeros((4, 2, 2, 3), np.uint8), np.array([0, 1, 0, 1]),

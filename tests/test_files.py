@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from helpers import ROOT
 from unfreeze import files
-from unfreeze.errors import UserError, nearest, run_stage
+from unfreeze.errors import UserError, nearest
+from unfreeze.stage import run_stage
 
 
 def python(code, folder, *preamble):
@@ -27,7 +28,8 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 from pathlib import Path
 from unfreeze import files
-from unfreeze.errors import UserError, run_stage
+from unfreeze.errors import UserError
+from unfreeze.stage import run_stage
 """
 
 

@@ -7,8 +7,8 @@ import torch
 from benchmarks import hours
 
 from helpers import params
-from unfreeze import config
 from unfreeze.errors import UserError
+from unfreeze.params import config
 from unfreeze.training import devices
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from tests.small_study import settled, study
 
-from unfreeze.data import arrays
+from unfreeze.data.reading import arrays
 from unfreeze.reporting import inputs
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unfreeze import files
-from unfreeze.data import maps
-from unfreeze.data.batches import Augmentation, Images
+from unfreeze.data.reading import maps
+from unfreeze.data.reading.batches import Augmentation, Images
 from unfreeze.errors import UserError
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from unfreeze.data.mixing import mix
+from unfreeze.data.reading.mixing import mix
 from unfreeze.errors import UserError
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another

@@ -11,8 +11,8 @@ from torch import nn
 from helpers import ROOT
 from unfreeze import models
 from unfreeze.errors import UserError
-from unfreeze.models import mobilenet_v2, resnet, vit
 from unfreeze.models.facts import is_within
+from unfreeze.models.families import mobilenet_v2, resnet, vit
 from unfreeze.models.with_torch import divide
 from unfreeze.models.with_torch.outline import outline
 from unfreeze.models.with_torch.pooling import AveragePool

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from unfreeze import environment, parallel
+from unfreeze import environment, pool
 from unfreeze.data import photos
 from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.collection import Photo
@@ -772,19 +772,19 @@ def _need_too_much(task):
 
 @pytest.mark.parametrize(("work", "workers"), [(_die, 2), (_need_too_much, 2), (_need_too_much, 1)])
 def test_a_killed_worker_is_one_line(work, workers):
-    message = error_of(lambda: list(parallel.run(work, range(20), workers)))
+    message = error_of(lambda: list(pool.run(work, range(20), workers)))
     assert "was killed" in message and "UNFREEZE_WORKERS=1" in message
 
 
 def test_workers_end_with_their_parent():
     code = """if 1:
         import os, time
-        from unfreeze import parallel
+        from unfreeze import pool
         def work(task):
             print(os.getpid(), flush=True)
             time.sleep(60)
         if __name__ == "__main__":
-            list(parallel.run(work, range(9), 2))
+            list(pool.run(work, range(9), 2))
         """
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         script.write(code)
@@ -803,12 +803,12 @@ def test_workers_of_a_stage_collect_garbage(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("""if 1:
         import gc
-        from unfreeze import parallel
+        from unfreeze import pool
         gc.disable()  # as stages/_source.py does
         def work(task):
             return gc.isenabled()
         if __name__ == "__main__":
-            print(list(parallel.run(work, range(4), 2)))
+            print(list(pool.run(work, range(4), 2)))
         """)
     done = subprocess.run([sys.executable, script], text=True, capture_output=True,
                           env={"PYTHONPATH": str(SOURCE)})
@@ -823,7 +823,7 @@ def test_tasks_are_made_as_they_are_needed():
             made.append(i)
             yield i
 
-    results = parallel.run(abs, tasks(), 2)
+    results = pool.run(abs, tasks(), 2)
     next(results)
     assert len(made) <= 2 * 3
     assert sorted(results) + [0] and len(made) == 100

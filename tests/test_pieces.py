@@ -16,7 +16,8 @@ from torchvision.ops import StochasticDepth
 from helpers import ROOT, TINY
 from pieces_cases import CASES, DIVISIBLE, LARGE, finish, training
 from unfreeze import models
-from unfreeze.training import pieces, prefix_cache
+from unfreeze.training import pieces
+from unfreeze.training.prefix import prefix_cache
 
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))), "OMP_NUM_THREADS": "1",
@@ -256,8 +257,8 @@ def test_a_first_process_that_is_killed_takes_the_others_along(tmp_path):
     ({"UNFREEZE_PROCESSES": "-1"}, "error: UNFREEZE_PROCESSES=-1: allowed is a whole number")])
 def test_processes_that_cannot_be_are_one_line(tmp_path, given, words):
     file = tmp_path / "script.py"
-    file.write_text("from unfreeze.errors import run_stage\n"
-                    "from unfreeze.training import processes\n"
+    file.write_text("from unfreeze.stage import run_stage\n"
+                    "from unfreeze.training.together import processes\n"
                     "run_stage(lambda: processes.begin(on_cpu=True))\n")
     done = subprocess.run([sys.executable, file], env=ENVIRONMENT | given, text=True,
                           capture_output=True, timeout=600)

@@ -11,9 +11,10 @@ import torch
 
 from helpers import TINY, striped, tiny_recipe
 from unfreeze import models
-from unfreeze.data.maps import Rows
-from unfreeze.training import devices, prefix_cache, replicate
+from unfreeze.data.reading.maps import Rows
+from unfreeze.training import devices, replicate
 from unfreeze.training.devices import Device
+from unfreeze.training.prefix import prefix_cache
 
 torch.set_num_threads(1)
 

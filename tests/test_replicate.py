@@ -12,7 +12,7 @@ import torch
 
 from helpers import ROOT, TINY, tiny_recipe
 from unfreeze import models
-from unfreeze.data.batches import Images
+from unfreeze.data.reading.batches import Images
 from unfreeze.models import weights
 from unfreeze.training import loop, replicate
 from unfreeze.training.assemble import assemble

@@ -7,7 +7,8 @@ import pytest
 from markdown_it import MarkdownIt
 from tests.small_study import FAILURE, rows, settled, study
 
-from unfreeze.reporting import budget, document, report, tables, verdicts
+from unfreeze.judging import budget, tables, verdicts
+from unfreeze.reporting import document, report
 from unfreeze.reporting.document import Code, Items, Number, Section, Strong, Table, line
 
 

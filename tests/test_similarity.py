@@ -12,12 +12,13 @@ from torch import nn
 
 from helpers import ROOT, TINY, tiny_recipe
 from unfreeze import files, models
-from unfreeze.data import arrays
-from unfreeze.data.batches import Images
+from unfreeze.comparing import compare, similarity
+from unfreeze.data.reading import arrays
+from unfreeze.data.reading.batches import Images
 from unfreeze.errors import UserError
-from unfreeze.reporting import figures, tables
-from unfreeze.scoring import similarity
-from unfreeze.training import compare, movement, saved
+from unfreeze.judging import tables
+from unfreeze.reporting import figures
+from unfreeze.training import movement, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.devices import Device
 from unfreeze.tuning.methods.tinytl import LiteResidual

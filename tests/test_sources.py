@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unfreeze.data import sources
-from unfreeze.data.assets import Asset, Registry
-from unfreeze.data.datasets import cifar10
-from unfreeze.data.sources import Source
+from unfreeze.data.catalogue import cifar10
 from unfreeze.errors import UserError
+from unfreeze.fetching import sources
+from unfreeze.fetching.assets import Asset, Registry
+from unfreeze.fetching.sources import Source
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 

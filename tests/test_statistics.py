@@ -10,8 +10,8 @@ import pytest
 from scipy import special, stats
 
 from helpers import ROOT
-from unfreeze.scoring import statistics
-from unfreeze.scoring.statistics import Contrast, Effect, Prior, effects
+from unfreeze.judging import statistics
+from unfreeze.judging.statistics import Contrast, Effect, Prior, effects
 
 
 def estimate(values, **keywords) -> Effect:

@@ -13,10 +13,12 @@ import pytest
 import yaml
 
 from helpers import ROOT
-from unfreeze import config, files
-from unfreeze.data import datasets, own
-from unfreeze.knobs import KNOBS
+from unfreeze import files
+from unfreeze.data import catalogue as datasets
+from unfreeze.data import own
 from unfreeze.models.facts import is_within
+from unfreeze.params import config
+from unfreeze.params.knobs import KNOBS
 
 FACTS = yaml.safe_load((ROOT / "tests/reported.yaml").read_text())
 

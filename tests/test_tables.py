@@ -1,9 +1,9 @@
 """The tables of plots/, from what runs leave behind."""
 
 from helpers import params
-from unfreeze import config
-from unfreeze.reporting import tables
-from unfreeze.scoring.statistics import Effect
+from unfreeze.judging import tables
+from unfreeze.judging.statistics import Effect
+from unfreeze.params import config
 
 
 def spread(mean: float, std: float | None, n: int) -> dict:

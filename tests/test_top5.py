@@ -13,8 +13,8 @@ from PIL import Image
 
 from helpers import ROOT
 from unfreeze import models
-from unfreeze.data.assets import Asset
 from unfreeze.errors import UserError
+from unfreeze.fetching.assets import Asset
 
 SCRIPT = ROOT / "studies/adaptation/top5.py"
 MODEL = "mobilenet_v2"

@@ -6,10 +6,9 @@ import pytest
 from scipy import stats
 
 from unfreeze import files
-from unfreeze.reporting import estimates, verdicts
-from unfreeze.reporting.estimates import Run
-from unfreeze.reporting.verdicts import CONTRADICTED, HOLDS, NOT_COMPARABLE, NOT_COMPUTED, OPEN
-from unfreeze.scoring import statistics
+from unfreeze.judging import estimates, statistics, verdicts
+from unfreeze.judging.estimates import Run
+from unfreeze.judging.verdicts import CONTRADICTED, HOLDS, NOT_COMPARABLE, NOT_COMPUTED, OPEN
 
 COST = {"seconds_per_replicate": 10.0, "parameters_total": 100, "parameters_trainable": 10,
         "stored_bytes": 40, "activation_bytes": 1000, "activation_bytes_1": 100,

@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 
-from unfreeze.data.assets import Asset, Registry
-from unfreeze.data.sources import Source
 from unfreeze.errors import UserError
+from unfreeze.fetching.assets import Asset, Registry
+from unfreeze.fetching.sources import Source
 from unfreeze.models import official, weights
 from unfreeze.models.facts import Weights
 

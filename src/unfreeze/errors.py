@@ -1,15 +1,12 @@
 """Bad input is one clear line, never a traceback.
 
-Everything that a user can get wrong is raised as `UserError`; `run_stage` is the only place that
-turns it into a line on standard error and an exit status.
+Everything that a user can get wrong is raised as `UserError`; `stage.run_stage` is the only place
+that turns it into a line on standard error and an exit status.
 """
 
 import difflib
 import errno
-import gc
-import os
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -22,40 +19,21 @@ class UserError(Exception):
         super().__init__(" ".join(message.splitlines()))
 
 
+class Fault(UserError):
+    """What is wrong with the value of a knob, raised where it is not known who set the knob: the
+    place (`params.yaml: runs.base.freeze`) is put before it where it is.
+
+    Args:
+        knob: its name. problem: the value, what is allowed, and how to mend it.
+    """
+
+    def __init__(self, knob: str, problem: str) -> None:
+        super().__init__(f"{knob}: {problem}")
+        self.knob, self.problem = knob, problem
+
+
 def nearest(word: object, allowed: Iterable[str]) -> str:
     """" (did you mean 'early'?)" for a misspelt word, "" when nothing is near."""
     by_lower_case = {name.lower(): name for name in allowed}
     near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1, cutoff=0.6)
     return f" (did you mean {by_lower_case[near[0]]!r}?)" if near else ""
-
-
-def run_stage(main: Callable[[], None]) -> None:
-    """Run a script's main, and end the process. It does not return.
-
-    A `UserError`, a disk without room or an interruption exits with 1 and one line; other errors go
-    through. Where main succeeds the process ends at once, with 0: what is registered with `atexit`
-    is not called.
-    """
-    gc.freeze()  # what has been imported stays: it need not be looked through again and again
-    gc.enable()  # a stage begins without
-    try:
-        main()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        sys.exit(
-            f"error: no room left on the disk{where}: free some space (`dvc gc -w` drops cached "
-            "results that no longer belong to the workspace) and run the same command again; "
-            "nothing finished is lost"
-        )
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted; run the same command again to go on from the last epoch")
-    finally:
-        gc.unfreeze()  # or Triton's bindings would complain of leaks where Python ends by itself
-    # All is written. To take apart what importing torch has made would take Python a second more.
-    os._exit(0)

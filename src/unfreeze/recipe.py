@@ -1,23 +1,193 @@
-"""Recipes: everything that determines a run, in one small text file.
+"""Recipes: everything that determines a run, in one small text file, recipes/RUN.yaml.
 
-A recipe holds the settled knobs that training reads, the digests of the dataset, the weights and
-the subsets, the versions of the numerical libraries, and a fingerprint of the code. A run is a
-pure function of it. What depends on it: the stage pin (writing) and training/ (keys of the scratch
-folder, through `replicate_digest`).
+A run is a pure function of its recipe. The words are those of params.yaml: what a knob is called
+there it is called here and in the code that reads it.
 """
 
-import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from unfreeze import files
+from unfreeze.errors import UserError
+
+Knobs = Mapping[str, Any]  # {name of a knob: its settled value}
 
 
-def replicate_digest(recipe: dict, seed: int) -> str:
+@dataclass(frozen=True)
+class Phase:
+    """A phase of training.
+
+    Attributes:
+        knobs: those that a phase may set (freeze, epochs, lr, lr_scale, lr_decay, weight_decay,
+            schedule, warmup_epochs), and the schedule's own.
+    """
+
+    knobs: Knobs
+
+    @property
+    def trains(self) -> bool:
+        """Not with `epochs: 0`, which tests a model as it is."""
+        return self.knobs["epochs"] > 0
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a picture to what a model sees, the same in training, testing and prediction.
+
+    Attributes:
+        image_size: side in pixels of the square that the model sees.
+        resize: "square": straight to it; else pixels to which the shorter side is resized before
+            the middle square is cut out, at least `image_size`.
+        interpolation: "bilinear" or "bicubic", antialiased, as Pillow resizes.
+        mean, std: per RGB channel, in 0..1, by which pixels are normalised at last.
+    """
+
+    image_size: int
+    resize: int | str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PinnedDataset:
+    """The images of a run.
+
+    Attributes:
+        name: of the dataset's folder. digest: its identity, of its card.
+        classes: their names, in the order of the labels.
+        decoded: of photos: the name of the folder where they lie decoded; "" for stored arrays.
+        decoded_digests: {split: SHA-256 of the decoded photos that the run reads}.
+    """
+
+    name: str
+    digest: str
+    classes: tuple[str, ...]
+    decoded: str = ""
+    decoded_digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PinnedWeights:
+    """The weights that a run starts from.
+
+    Attributes:
+        name: of their file. digest: SHA-256 over the tensors.
+        own: whether they are a checkpoint of the user's and not official.
+        unused: modules in the file that the model as built lacks.
+    """
+
+    name: str
+    digest: str
+    own: bool
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PinnedSubset:
+    """The index file of a seed: its name, and the SHA-256 of its content."""
+
+    file: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a run.
+
+    Attributes:
+        knobs: what training reads besides the phases: the general ones, and the own ones of the
+            head and of the ways of tuning that are used. One without an effect has its default.
+        augmentations: {knob: value} of the augmentations that are on, each named by its knob.
+        phases: one after another, at least one.
+        preprocessing: of every image.
+        dataset, weights: what is read; weights are None for a start from scratch.
+        seeds: {seed: its subset}, a replicate each.
+        software: {library: version} of those that decide the numbers.
+        code: fingerprint of the code that training reaches.
+    """
+
+    knobs: Knobs
+    augmentations: Knobs
+    phases: tuple[Phase, ...]
+    preprocessing: Preprocessing
+    dataset: PinnedDataset
+    weights: PinnedWeights | None
+    seeds: Mapping[int, PinnedSubset]
+    software: Mapping[str, str]
+    code: str
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained; not with `epochs: 0`."""
+        return any(phase.trains for phase in self.phases)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.dataset.classes
+
+
+def to_dict(recipe: Recipe) -> dict:
+    """A recipe as plain dicts and lists, in the order of its fields."""
+    content = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
+    return _plain(content | {"phases": [phase.knobs for phase in recipe.phases]})
+
+
+def from_dict(content: dict) -> Recipe:
+    """A recipe from what `to_dict` gives.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: it is no such content.
+    """
+    if content.keys() != {each.name for each in fields(Recipe)}:
+        raise KeyError("not the fields of a recipe")
+    weights = content["weights"]
+    dataset = content["dataset"]
+    preprocessing = content["preprocessing"]
+    return Recipe(
+        knobs=MappingProxyType(dict(content["knobs"])),
+        augmentations=MappingProxyType(dict(content["augmentations"])),
+        phases=tuple(Phase(MappingProxyType(dict(knobs))) for knobs in content["phases"]),
+        preprocessing=Preprocessing(**preprocessing | {
+            name: tuple(preprocessing[name]) for name in ("mean", "std")}),
+        dataset=PinnedDataset(**dataset | {"classes": tuple(dataset["classes"])}),
+        weights=weights and PinnedWeights(**weights | {"unused": tuple(weights["unused"])}),
+        seeds=MappingProxyType({seed: PinnedSubset(**subset)
+                                for seed, subset in content["seeds"].items()}),
+        software=MappingProxyType(dict(content["software"])),
+        code=content["code"])
+
+
+def write(path: Path, recipe: Recipe) -> None:
+    """recipes/RUN.yaml."""
+    files.write_yaml(path, to_dict(recipe))
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in a file.
+
+    Raises:
+        UserError: it is missing, or no recipe of this version.
+    """
+    content = files.read_yaml(path)
+    try:
+        return from_dict(content)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise UserError(f"{path}: is no recipe of this version of unfreeze; run `dvc repro`, which "
+                        "writes it anew") from None
+
+
+def replicate_digest(recipe: Recipe, seed: int) -> str:
     """Identity of one replicate: the recipe with one seed, so that adding a seed keeps the rest."""
-    own = recipe | {"seeds": {seed: recipe["seeds"][seed]}}
-    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+    content = to_dict(recipe)
+    content["seeds"] = {seed: content["seeds"][seed]}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def software() -> dict[str, str]:
@@ -25,77 +195,9 @@ def software() -> dict[str, str]:
     return {name: metadata.version(name).split("+")[0] for name in ("torch", "torchvision")}
 
 
-def fingerprint(roots: Iterable[Path], source: Path) -> str:
-    """SHA-256 over the meaning of some source files and of all that they import of this package.
-
-    Args:
-        roots: where to start: the stage's script and the chosen plugins, which are imported by
-            name at run time and so cannot be found by reading imports.
-        source: src/, below which the package lies.
-
-    Returns:
-        A digest that neither a comment, a docstring nor the layout of a line changes. A module
-        that is imported anywhere in a file counts, whether or not it is ever used.
-    """
-    total = hashlib.sha256()
-    for path in reachable(roots, source):
-        # By name and not by place: a clone elsewhere has the same fingerprint.
-        name = path.relative_to(source) if path.is_relative_to(source) else path.name
-        total.update(f"{name}\n{_meaning(_parse(path))}\n".encode())
-    return total.hexdigest()
-
-
-def reachable(roots: Iterable[Path], source: Path) -> list[Path]:
-    """Source files that some files import of the packages below `source`, themselves included,
-    sorted. Imports inside functions count too."""
-    found: set[Path] = set()
-    waiting = list(roots)
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _imports(path, source)
-    return sorted(found)
-
-
-def _imports(path: Path, source: Path) -> Iterator[Path]:
-    names: set[str] = set()
-    if path.is_relative_to(source):
-        names.add(".".join(path.relative_to(source).with_suffix("").parts))
-    for node in ast.walk(_parse(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # `from package import name` may name a module or something within the package.
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    for name in names:
-        parts = name.split(".")
-        for end in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b first
-            place = source.joinpath(*parts[:end])
-            for candidate in (place / "__init__.py", place.with_suffix(".py")):
-                if candidate.is_file():
-                    yield candidate
-
-
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
-
-
-def _meaning(node: object) -> str:
-    """A tree as text, without docstrings and empty fields. `ast.dump` will not do: it differs
-    between versions of Python, which add fields that are empty in older code."""
-    if isinstance(node, list):
-        return f"[{','.join(map(_meaning, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        fields["body"] = [part for part in node.body if not _is_docstring(part)]
-    fields.pop("kind", None)  # u"" or "": the same string
-    inner = ",".join(f"{name}={_meaning(value)}" for name, value in fields.items())
-    return f"{type(node).__name__}({inner})"
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str))
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return _plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value

@@ -20,11 +20,12 @@ import torch  # noqa: E402
 
 from unfreeze import files, models  # noqa: E402
 from unfreeze.data import photos  # noqa: E402
-from unfreeze.data.batches import Images  # noqa: E402
-from unfreeze.data.datasets import imagenet  # noqa: E402
-from unfreeze.errors import UserError, nearest, run_stage  # noqa: E402
+from unfreeze.data.catalogue import imagenet  # noqa: E402
+from unfreeze.data.reading.batches import Images  # noqa: E402
+from unfreeze.errors import UserError, nearest  # noqa: E402
 from unfreeze.models import official, weights  # noqa: E402
 from unfreeze.models.facts import Weights  # noqa: E402
+from unfreeze.stage import run_stage  # noqa: E402
 
 LAYERS = 5
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from unfreeze import environment, files
-from unfreeze.data import datasets, photos
+from unfreeze.data import catalogue, photos
 from unfreeze.errors import UserError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -52,7 +52,7 @@ def facts_of(dataset: str, skip_broken: bool) -> Facts:
         UserError: there is no such dataset, or the images cannot be used.
     """
     if not is_own(dataset):
-        known = datasets.dataset(dataset)
+        known = catalogue.dataset(dataset)
         return Facts(dataset, {"kind": known.KIND}, known.COUNT, known.TRAIN, known.TEST,
                      known.TRAIN // known.COUNT, known.MEAN, known.STD)
     own = {"kind": "photos", "skip_broken": skip_broken}
@@ -84,7 +84,7 @@ def facts_of(dataset: str, skip_broken: bool) -> Facts:
 
 def is_own(dataset: str) -> bool:
     """Whether a dataset is meant to be the user's and not of the catalogue."""
-    if dataset in datasets.names():
+    if dataset in catalogue.names():
         return False
     return (_is_url(dataset) or "/" in dataset or dataset.lower().endswith(SUFFIXES)
             or (dataset != "" and (os.path.exists(dataset) or os.path.exists(f"{dataset}.dvc"))))

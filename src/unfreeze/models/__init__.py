@@ -28,8 +28,8 @@ from unfreeze.models.facts import Model
 def families() -> dict[str, ModuleType]:
     """{model name: the module of its family}, over every file of this folder that has MODELS."""
     found = {}
-    for entry in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{entry.name}")
+    for entry in pkgutil.iter_modules(_module("families").__path__):
+        module = _module(f"families.{entry.name}")
         for model in getattr(module, "MODELS", {}):
             found[model] = module
     return found
@@ -37,7 +37,7 @@ def families() -> dict[str, ModuleType]:
 
 def names() -> list[str]:
     """All models there are. Imports torch."""
-    return sorted({*families(), *_module("torchvision_zoo").names()})
+    return sorted({*families(), *_module("families.torchvision_zoo").names()})
 
 
 def facts_of(name: str) -> Model:
@@ -105,7 +105,7 @@ def _builder(name: str) -> ModuleType:
     if name in families():
         return families()[name]
     _check(name)
-    return _module("torchvision_zoo")
+    return _module("families.torchvision_zoo")
 
 
 def _check(name: str) -> None:

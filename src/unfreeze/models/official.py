@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import files
-from unfreeze.data.sources import Source, obtain, wrong_bytes
 from unfreeze.errors import UserError
+from unfreeze.fetching.sources import Source, obtain, wrong_bytes
 from unfreeze.models import weights as stored
 from unfreeze.models.facts import Weights
 

@@ -1,6 +1,6 @@
 """What the report says of the datasets, from their cards."""
 
-from unfreeze.data.cards import leakage
+from unfreeze.data.acquire.cards import leakage
 from unfreeze.reporting.document import Code, Items, Picture, Section, Strong
 
 

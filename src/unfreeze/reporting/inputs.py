@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data import maps
-from unfreeze.reporting import tables
+from unfreeze.data.reading import maps
+from unfreeze.judging import tables
 from unfreeze.reporting.report import Study
 
 MISTAKES = 24

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.reporting import images, tables
+from unfreeze.judging import tables
+from unfreeze.judging.costs import COSTS
+from unfreeze.reporting import images
 from unfreeze.reporting.document import (
     Code,
     Inline,
@@ -20,7 +22,6 @@ from unfreeze.reporting.document import (
     line,
     listed,
 )
-from unfreeze.scoring.costs import COSTS
 
 TABLES = ("accuracy", "claims", "confused", "confusion", "costs", "fractions", "learning_curves",
           "movement", "pareto", "recommendation", "reliability", "reported", "scores",

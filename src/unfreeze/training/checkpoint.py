@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from unfreeze import environment, files
-from unfreeze.training import processes
 from unfreeze.training.devices import Device
+from unfreeze.training.together import processes
 
 _WRITING = 600  # seconds within which a file that is being written changes
 

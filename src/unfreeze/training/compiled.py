@@ -15,8 +15,8 @@ from torch import nn
 
 from unfreeze import environment
 from unfreeze.errors import UserError
-from unfreeze.training import processes
 from unfreeze.training.devices import Device
+from unfreeze.training.together import processes
 
 # Operations of a phase from which compiling saves more than it costs. On processors: measured on
 # two cores of a Zen 3 (benchmarks/compiled.py: 40 to 95 s, won back after 2e13 operations or more,

@@ -10,7 +10,7 @@ import torch
 
 from unfreeze import environment
 from unfreeze.errors import UserError
-from unfreeze.training import processes
+from unfreeze.training.together import processes
 
 
 @dataclass(frozen=True)

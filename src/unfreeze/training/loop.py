@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from unfreeze.training import processes, randomness
+from unfreeze.training import randomness
 from unfreeze.training.devices import Device, memory_is_full
 from unfreeze.training.pieces import Pieces
+from unfreeze.training.together import processes
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}

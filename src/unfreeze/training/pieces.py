@@ -15,7 +15,8 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from unfreeze.errors import UserError
-from unfreeze.training import processes, randomness
+from unfreeze.training import randomness
+from unfreeze.training.together import processes
 from unfreeze.tuning.frozen import FrozenBatchNorm2d
 
 

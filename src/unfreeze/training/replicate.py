@@ -13,18 +13,20 @@ from tqdm import tqdm
 
 from unfreeze import environment, files
 from unfreeze import recipe as recipes
-from unfreeze.data import arrays, maps
-from unfreeze.data.batches import Augmentation, Images, count_batches
-from unfreeze.data.mixing import mix
+from unfreeze.data.reading import arrays, maps
+from unfreeze.data.reading.batches import Augmentation, Images, count_batches
+from unfreeze.data.reading.mixing import mix
 from unfreeze.errors import UserError
-from unfreeze.training import compiled, cost, loop, movement, prefix_cache, processes, saved
+from unfreeze.training import compiled, cost, loop, movement, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.checkpoint import Scratch
-from unfreeze.training.cut import NoCut, updating
 from unfreeze.training.devices import Device
 from unfreeze.training.pieces import Pieces
+from unfreeze.training.prefix import prefix_cache
+from unfreeze.training.prefix.cut import NoCut, updating
 from unfreeze.training.randomness import counter, generator
 from unfreeze.training.regularise import Anchor, Average
+from unfreeze.training.together import processes
 from unfreeze.tuning import groups
 
 # lr is that of the last step.

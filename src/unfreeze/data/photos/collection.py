@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from unfreeze import environment, files, parallel
+from unfreeze import environment, files, pool
 from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import UserError
@@ -142,7 +142,7 @@ def examine(place: Path, wanted: Iterable[str] | None = None, workers: int | Non
 
     tasks = ((place, chunk) for chunk in chunks(files_of(place)))
     with (tqdm(desc=f"checking {shown(place.name)}", unit=" images", disable=None) as bar,
-          closing(parallel.run(_examine, tasks, workers or environment.workers())) as results):
+          closing(pool.run(_examine, tasks, workers or environment.workers())) as results):
         for result in results:
             bar.update(len(result))
             yield from result

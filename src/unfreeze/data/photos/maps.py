@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unfreeze import parallel
+from unfreeze import pool
 from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.archive import shown
 from unfreeze.data.photos.collection import Photo, chunks, reader
@@ -69,7 +69,7 @@ def ingest(place: Path, photos: Sequence[Photo], size: int, resize: int | None,
         problems = []
         with (tqdm(total=len(photos), desc=f"decoding {shown(place.name)}", unit=" images",
                    disable=None) as bar,
-              closing(parallel.run(_write, _tasks(job, photos), workers)) as results):
+              closing(pool.run(_write, _tasks(job, photos), workers)) as results):
             for count, found in results:
                 bar.update(count)
                 problems += found

@@ -14,8 +14,8 @@ from torchvision import models as torchvision_models
 from torchvision.models import efficientnet, mnasnet, mobilenetv2, mobilenetv3, regnet, resnet
 
 from unfreeze.errors import UserError
-from unfreeze.models import torchvision_zoo
 from unfreeze.models.facts import Model, Parts, Weights, torchvision_weights
+from unfreeze.models.families import torchvision_zoo
 from unfreeze.models.with_torch.outline import on_meta
 
 CLASSES = 1000  # of the official weights

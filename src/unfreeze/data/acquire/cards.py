@@ -1,0 +1,109 @@
+"""What is in a dataset: data/NAME/card.json.
+
+What depends on it: the stage fetch-data (to write it), reporting/images.py (to tell it).
+"""
+
+import hashlib
+import io
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from unfreeze.data import photos
+from unfreeze.data.photos import archive
+from unfreeze.data.reading.arrays import Arrays
+
+EXAMPLES = 10
+
+
+def of_arrays(content: Arrays, classes: Sequence[str]) -> dict:
+    """The parts of a card that are counted, of a dataset of arrays."""
+    height, width = content.train_images.shape[1:3]
+    first = {_digest(image): i for i, image in reversed(list(enumerate(content.train_images)))}
+    pairs = [[f"training image {first[digest]}", f"test image {i}"]
+             for i, digest in enumerate(map(_digest, content.test_images)) if digest in first]
+    return counts(classes, content.train_labels, content.test_labels) | {
+        "sizes": {"smallest": [width, height], "median": [width, height],
+                  "largest": [width, height]},
+        "duplicates": duplicates(pairs),
+    }
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(image).data).digest()
+
+
+def of_photos(found: photos.Collection, sizes: list[tuple[int, int]]) -> dict:
+    """The parts of a card that are counted, of photos.
+
+    Args:
+        found: in two splits.
+        sizes: (width, height) of some or all of them.
+    """
+    labels = {split: [photo.label for photo in found.photos if photo.split == split]
+              for split in ("train", "test")}
+    # Where nobody has read the files, nobody knows.
+    pairs = None if any(not photo.sha256 for photo in found.photos) else [
+        [one.member, other.member] for one, other in photos.duplicates(found)]
+    order = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    return counts(found.classes, **labels) | {
+        "sizes": {"smallest": list(order[0]),
+                  "median": [round(median(side)) for side in zip(*order, strict=True)],
+                  "largest": list(order[-1])} if order else None,
+        "duplicates": duplicates(pairs),
+    }
+
+
+def counts(classes: Sequence[str], train: Sequence[int], test: Sequence[int]) -> dict:
+    """{"classes", "train" and "test": how many images, "counts": {split: of each class}}."""
+    found = {split: Counter(np.asarray(labels).tolist())
+             for split, labels in (("train", train), ("test", test))}
+    return {
+        "classes": list(classes), "train": len(train), "test": len(test),
+        "counts": {split: [count[label] for label in range(len(classes))]
+                   for split, count in found.items()},
+    }
+
+
+def duplicates(pairs: list[list[str]] | None) -> dict | None:
+    """{"images": test images that are training images too, "examples": [training, test image]}."""
+    return None if pairs is None else {"images": len(pairs), "examples": pairs[:EXAMPLES]}
+
+
+def sizes(place: Path, members: list[str]) -> list[tuple[int, int]]:
+    """(width, height) of the images with these names in a folder or an archive, as their files have
+    them, in no certain order."""
+    found = []
+    if archive.is_tar(place):
+        contents = (member.content for member in archive.members(place, set(members).__contains__))
+    else:
+        reader = archive.Reader(place)
+        contents = map(reader.read, members)
+    for content in contents:
+        if content is not None:
+            with Image.open(io.BytesIO(content)) as image:
+                found.append(image.size)
+    return found
+
+
+def warn(card: dict) -> None:
+    """A line on standard error where test images are training images too."""
+    if card["duplicates"] and card["duplicates"]["images"]:
+        one, other = card["duplicates"]["examples"][0]
+        print(f"warning: {card['name']}: {leakage(card)}, such as {one!r} and {other!r}; "
+              f"data/{card['name']}/card.json lists some. Accuracy on them is memory: remove "
+              "them from one of the splits", file=sys.stderr, flush=True)
+
+
+def leakage(card: dict) -> str:
+    """How many test images are training images too, in words; "" for none."""
+    found = card["duplicates"] and card["duplicates"]["images"]
+    if not found:
+        return ""
+    verb = "image is a training image" if found == 1 else "images are training images"
+    return f"{found} of {card['test']} test {verb} too, byte for byte"

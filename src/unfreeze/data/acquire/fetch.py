@@ -1,0 +1,174 @@
+"""Bringing a dataset into its folder: arrays, the official files of photos, or a list of images of
+the user's own; its labels, and its card. What is there and whole stays.
+
+What depends on it: the stage fetch-data.
+"""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from unfreeze import files
+from unfreeze.data import own, photos
+from unfreeze.data.acquire import cards, layout
+from unfreeze.data.catalogue import dataset
+from unfreeze.data.reading import arrays
+from unfreeze.errors import UserError
+from unfreeze.fetching import sources
+
+NOT_STATED = "not stated"
+
+
+def fetch(name: str, entry: dict, folder: Path, beside: Path) -> dict:
+    """The card of a dataset that is in its folder when this returns.
+
+    Args:
+        entry: of plan/datasets.yaml. folder: data/NAME.
+        beside: the same of the project that a study lies in; what is whole there is copied and not
+            fetched again. It may be the same folder.
+
+    Raises:
+        UserError: no source is left, or what there is cannot be used.
+    """
+    if "place" not in entry:
+        _copy(beside, folder)
+    if entry["kind"] == "arrays":
+        return _arrays(name, folder)
+    if "place" in entry or "url" in entry:
+        return _own(name, folder, entry)
+    return _photos(name, folder)
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy a dataset where there is none. It is checked afterwards, like what was there before."""
+    if folder.exists() or not (source / "card.json").is_file():  # the card is written last
+        return
+    with files.whole_folder(folder) as new:
+        shutil.copytree(source, new, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    print(f"{folder.name}: copied from {source}", flush=True)
+
+
+def _arrays(name: str, folder: Path) -> dict:
+    """A dataset of the catalogue whose images all have one small size."""
+    facts = dataset(name)
+    try:
+        content = arrays.load(folder)
+        found = arrays.digest(content)
+        if found in (facts.DIGEST, facts.DIGEST is None and arrays.read_card(folder)["digest"]):
+            print(f"{name}: already there, digest checked")
+            card = _arrays_card(name, content, found)
+            if arrays.read_card(folder) != card:
+                files.write_json(folder / "card.json", card)
+            return card
+    except UserError:
+        pass  # missing or damaged: fetched below
+    content = sources.obtain(facts.ASSETS[0], facts.read)
+    found = arrays.digest(content)
+    if facts.DIGEST is not None and found != facts.DIGEST:
+        raise sources.wrong_bytes(f"data/{name}", "SHA-256 over the arrays", facts.DIGEST, found)
+    card = _arrays_card(name, content, found)
+    arrays.save(folder, content, card)
+    return card
+
+
+def _arrays_card(name: str, content: arrays.Arrays, digest: str) -> dict:
+    facts = dataset(name)
+    return {"name": name, "kind": "arrays", "digest": digest} | cards.of_arrays(
+        content, facts.CLASSES) | {"split": "official"} | _published(facts)
+
+
+def _published(facts) -> dict:
+    return {"source": facts.URL, "licence": facts.LICENCE, "citation": facts.CITATION}
+
+
+def _photos(name: str, folder: Path) -> dict:
+    """A photo dataset of the catalogue: its official files, and what they say."""
+    facts = dataset(name)
+    index = layout.fetch(facts, folder)
+    places = layout.places(facts, folder)
+    if card := _ready(folder, facts.COUNT):
+        return card
+    digests, sizes = {}, []
+    for file in {entry.archive for entry in index.entries}:
+        members = [entry.member for entry in index.entries if entry.archive == file]
+        if places[file].is_dir():
+            continue  # the user's own copy, read in place: hours of reading that nobody asked for
+        for member, digest, problem in photos.examine(places[file], members):
+            if problem:
+                raise UserError(f"{places[file]}: {member}: {problem}")
+            digests[file, member] = digest
+        sizes += cards.sizes(places[file], members)
+    found = photos.Collection(index.classes, tuple(
+        photos.Photo(entry.split, entry.label, entry.member,
+                     digests.get((entry.archive, entry.member), ""))
+        for entry in index.entries), ())
+    card = {"name": name, "kind": "photos", "digest": photos.digest(found)} | cards.of_photos(
+        found, sizes) | {"split": "official"} | _published(facts)
+    _save(folder, found, card, [entry.archive for entry in index.entries])
+    return card
+
+
+def _own(name: str, folder: Path, entry: dict) -> dict:
+    """Images of the user's own: read in place, or stored as they came from an address."""
+    place = own.place(entry, folder)
+    if "url" in entry and not place.is_file():
+        found, split, digest = _download(entry, place)
+    else:
+        found, split, digest = own.settled(place, entry["skip_broken"])
+    if digest != entry.get("digest", digest):
+        raise own.changed(place)
+    if (card := _ready(folder, len(found.classes))) and card["digest"] == digest:
+        return card
+    card = {"name": name, "kind": "photos", "digest": digest} | cards.of_photos(
+        found, cards.sizes(place, [photo.member for photo in found.photos])) | {
+        "split": split, "skipped": list(found.problems), "source": entry.get("url", str(place)),
+        "licence": NOT_STATED, "citation": NOT_STATED}
+    _save(folder, found, card, [""] * len(found.photos))
+    return card
+
+
+def _download(entry: dict, place: Path) -> tuple[photos.Collection, str, str]:
+    """Put an archive from an address into its place when it has been found good."""
+    content = own.download_path(entry["url"])
+    if not content.is_file():
+        sources.download(entry["url"], content)
+    try:
+        found = own.settled(content, entry["skip_broken"])
+    except UserError as error:
+        # It stays there: with skip_broken it may do, and need not come again.
+        raise UserError(f"{entry['url']}: {error}; delete {content} to have it fetched again"
+                        ) from None
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f".{place.name}.part")
+    shutil.move(content, part)  # a copy where the scratch folder is on another disk
+    part.replace(place)
+    return found
+
+
+def _ready(folder: Path, classes: int) -> dict | None:
+    """The card of photos that are complete, else None."""
+    try:
+        card, labels = arrays.read_card(folder), arrays.load_labels(folder)
+    except UserError:
+        return None
+    whole = len(card["classes"]) == classes and all(
+        len(labels[split]) == card[split] for split in labels)
+    if whole:
+        print(f"{card['name']}: already there")
+    return card if whole else None
+
+
+def _save(folder: Path, found: photos.Collection, card: dict, archives: list[str]) -> None:
+    """The labels, the list of photos, and last the card, which says that all is there."""
+    (folder / "card.json").unlink(missing_ok=True)
+    for split in ("train", "test"):
+        content = io.BytesIO()
+        np.save(content, np.array([photo.label for photo in found.photos if photo.split == split],
+                                  np.int64))
+        files.write_bytes(folder / f"{split}_labels.npy", content.getbuffer())
+    files.write_csv(folder / "index.csv", ("split", "label", "archive", "member", "sha256"), (
+        (photo.split, photo.label, archive, photo.member, photo.sha256)
+        for photo, archive in zip(found.photos, archives, strict=True)))
+    files.write_json(folder / "card.json", card)
