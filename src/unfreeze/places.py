@@ -1,0 +1,24 @@
+"""Where things lie in a study's folder, the root's or that of studies/NAME.
+
+What is made and not tracked by git lies under one folder, whose name nobody uses for files of
+their own: the user's files beside it are never touched.
+"""
+
+from pathlib import Path
+
+MADE = Path("_made")
+PLAN = MADE / "plan"
+DATA = MADE / "data"  # a folder a dataset: labels, a card, arrays or official files
+DECODED = MADE / "decoded"  # photos at the size that models see
+WEIGHTS = MADE / "weights"
+SUBSETS = MADE / "subsets"
+RUNS = MADE / "runs"
+COMPARED = MADE / "compared"
+PAGE = MADE / "report.html"
+
+# Tracked by git, and ours.
+RECIPES = Path("recipes")
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+TABLES = PLOTS / "tables"
+REPORT = Path("report.md")
