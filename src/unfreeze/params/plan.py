@@ -1,0 +1,210 @@
+"""What the pipeline is going to do, settled from params.yaml; what lies in _made/plan/.
+
+Every stage reads it through `read`, and none asks params.yaml itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from unfreeze import files, places
+from unfreeze.errors import UserError
+from unfreeze.plain import from_plain, to_plain
+from unfreeze.recipe import Knobs, Phase
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """As recipe.Preprocessing; mean and std are None where only decoding the photos tells."""
+
+    image_size: int
+    resize: int | str
+    interpolation: str
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, settled.
+
+    Attributes:
+        knobs: every knob of params.yaml: `dataset` is the name of its folder, `image_size` a
+            number; the others as the user wrote them.
+        changes: of these, what the run sets itself, as the user wrote it.
+        training_knobs, augmentations, phases: as recipe.Recipe has them.
+        preprocessing: of every image.
+        classes: how many; None where the dataset is to be fetched first.
+        decoded: name of the folder of its decoded photos; "" for stored arrays.
+        weights: name of the weights that it starts from; "" from scratch, and for one that is
+            not run.
+        subsets: {seed: index file}.
+    """
+
+    knobs: Knobs
+    changes: Knobs
+    training_knobs: Knobs
+    augmentations: Knobs
+    phases: tuple[Phase, ...]
+    preprocessing: Preprocessing
+    classes: int | None
+    decoded: str
+    weights: str
+    subsets: Mapping[int, str]
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained; not with `epochs: 0`."""
+        return any(phase.trains for phase in self.phases)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where the images of a dataset come from.
+
+    Attributes:
+        kind: "arrays" or "photos".
+        path, url: of one's own images, one of them; both "" for a dataset of the catalogue.
+        digest: of the images at `path` when plan ran.
+        skip_broken: whether files among them that are no sound images are left out.
+    """
+
+    kind: str
+    path: str = ""
+    url: str = ""
+    digest: str = ""
+    skip_broken: bool = False
+
+    @property
+    def own(self) -> bool:
+        return bool(self.path or self.url)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Photos to decode.
+
+    Attributes:
+        dataset: name of its folder. splits: those that runs read.
+        image_size, resize, interpolation: as of recipe.Preprocessing.
+    """
+
+    dataset: str
+    image_size: int
+    resize: int | str
+    interpolation: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """Official weights of a model by their key in torchvision, such as IMAGENET1K_V1."""
+
+    model: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of the user's own.
+
+    Attributes:
+        model, stem, image_size: what it is meant for.
+        path: of the file. digest: SHA-256 that it had when plan ran.
+    """
+
+    model: str
+    stem: str
+    image_size: int
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What an index file is drawn with; `per_class`, where it is not 0, in place of `fraction`."""
+
+    dataset: str
+    seed: int
+    fraction: float
+    per_class: int
+    validation: float
+    test_fraction: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as written, one line, and what the study notes beside it, perhaps nothing."""
+
+    claim: str
+    note: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A run that is declared and not run: why, and its own overrides."""
+
+    why: str
+    changes: Knobs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the pipeline is going to do. Each field but `compare` is a file of _made/plan/.
+
+    Attributes:
+        runs: {run: settled}.
+        datasets: {name of its folder: where it comes from}, sorted by name.
+        decoded: {name of the folder: what is decoded into it}.
+        weights: {name: where they come from}.
+        subsets: {index file: what it is drawn with}.
+        claims: each readable by judging.claims.
+        budget: {cost: the most that is allowed, in the unit of judging.costs}.
+        reported: {run: {metric: number that somebody reported}}, those that are not run included.
+        not_run: {run}.
+        compare: {pair: its two runs}.
+    """
+
+    runs: Mapping[str, Run]
+    datasets: Mapping[str, ImageSource]
+    decoded: Mapping[str, Decoded]
+    weights: Mapping[str, Checkpoint | OfficialWeights]
+    subsets: Mapping[str, Subset]
+    claims: tuple[Claim, ...]
+    budget: Mapping[str, float]
+    reported: Mapping[str, Mapping[str, float]]
+    not_run: Mapping[str, NotRun]
+    compare: Mapping[str, tuple[str, ...]]
+
+
+_HINTS: dict[str, Any] = {each.name: each.type for each in fields(Plan)}
+
+
+def write(plan: Plan, folder: Path = Path(".")) -> None:
+    """The files of a plan in a study's folder."""
+    content = to_plain(plan)
+    files.write_yaml(folder / places.COMPARED / "pairs.yaml", content.pop("compare"))
+    with files.whole_folder(folder / places.PLAN) as made:
+        for name, part in content.items():
+            files.write_yaml(made / f"{name}.yaml", part)
+
+
+def read(folder: Path = Path(".")) -> Plan:
+    """The plan in a study's folder.
+
+    Raises:
+        UserError: a file is missing, or is of another version.
+    """
+    return Plan(**{name: _part(folder, name) for name in _HINTS})
+
+
+def _part(folder: Path, name: str) -> Any:
+    path = folder / (places.COMPARED / "pairs.yaml" if name == "compare" else
+                     places.PLAN / f"{name}.yaml")
+    content = files.read_yaml(path)
+    try:
+        return from_plain(_HINTS[name], content)
+    except TypeError:
+        raise UserError(f"{path}: is no plan of this version of unfreeze; run `dvc repro`, which "
+                        "writes it anew") from None
