@@ -21,4 +21,6 @@ RECIPES = Path("recipes")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 TABLES = PLOTS / "tables"
+CHARTS = PLOTS / "charts"  # of the stage plot, with the gallery of mistakes
+DATA_PICTURES = PLOTS / "data"  # of the stage show-data
 REPORT = Path("report.md")
