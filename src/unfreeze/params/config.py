@@ -7,7 +7,7 @@ and combinations. It imports no torch. What depends on it: the stages plan and (
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -501,28 +501,18 @@ def _phases(run: dict, facts: Model, overrides: dict, place: Callable) -> list[d
             raise UserError(f"{source}: warmup_epochs: {own['warmup_epochs']} leaves none of "
                             f"epochs: {own['epochs']}; allowed: less than epochs")
         try:
-            rows = rules.part_table(
-                heads.parts(facts, run["head"]), own.pop("freeze"), own.pop("lr_scale"),
-                own.pop("lr_decay"), run["tune"], _new(run, facts))
+            rows = [asdict(row) for row in rules.phase_table(
+                facts, run, own, run["init"] == "scratch")]
+            for key in ("freeze", "lr_scale", "lr_decay"):
+                del own[key]
         except UserError as error:
             key, _, problem = str(error).partition(": ")
             source = f"{where}: {key}" if key in phase else place(key)
             raise UserError(f"{source}: {problem}") from None
-        if not own["epochs"]:
-            rows = [row | {"tune": "frozen", "lr_scale": 0.0} for row in rows]
         if own["schedule"] != "exponential":
             del own["gamma"]
         settled.append(own | {"parts": rows})
     return settled
-
-
-def _new(run: dict, facts: Model) -> tuple[str, ...]:
-    """The blocks that start from random numbers besides the head; of a stem that is partly new all,
-    since the statistics of its BatchNorm belong to the old one."""
-    fresh = facts.fresh.get(run["stem"], ())
-    parts = heads.parts(facts, run["head"])
-    return tuple(module for modules in parts.values() for module in modules
-                 if run["init"] == "scratch" or set(fresh) & set(modules))
 
 
 def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -> None:
@@ -539,7 +529,7 @@ def _check_effects(run: dict, phases: list[dict], overrides: dict, where: str) -
     if "l2_sp" in overrides and run["l2_sp"] and run["init"] == "scratch":
         raise UserError(f"{where}.l2_sp: {run['l2_sp']} pulls towards pretrained weights, and "
                         "init: scratch has none; leave it out")
-    if "tune" in overrides and run["tune"] not in rules.methods_used(phases):
+    if "tune" in overrides and run["tune"] not in _methods_used(phases):
         raise UserError(f"{where}.tune: has no effect, because nothing trains but what starts "
                         "anew, which is tuned in full; leave it out, or freeze less")
     for key in PHASE_KNOBS:
@@ -568,10 +558,14 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _methods_used(phases: list[dict]) -> set[str]:
+    return rules.methods_used([rules.Row(**row) for row in phase["parts"]] for phase in phases)
+
+
 def training_knobs(run: dict) -> dict:
     """The knobs of a settled run that its training reads, and no others."""
     knobs = {key: run[key] for key in TRAINING_KNOBS}
-    used = rules.methods_used(run["training"])
+    used = _methods_used(run["training"])
     for key, (other, needed) in READ_ONLY_WITH.items():
         read = needed in used if other == "tune" else run[other] == needed
         if key in knobs and not read:

@@ -5,10 +5,13 @@ A rule names parts (`stage2`), the model's own blocks (`features.14`) or whateve
 lies in, and that beats one for its part. The result is one table with a row for each block.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from unfreeze.errors import UserError, nearest
-from unfreeze.models.facts import Parts
+from unfreeze.models import heads
+from unfreeze.models.facts import Model, Parts
+from unfreeze.recipe import Knobs
 
 PRESETS = ("none", "early", "middle", "last_only")
 ALLOWED = ("none, early, middle, last_only, a list of parts to freeze, {train: [parts to train]}, "
@@ -33,8 +36,8 @@ class Row:
 
 
 def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_decay: float = 1.0,
-               tune: str = "full", new: tuple[str, ...] = ()) -> list[dict]:
-    """One row a block, stem to head, as plain dicts with the fields of `Row`.
+               tune: str = "full", new: tuple[str, ...] = ()) -> list[Row]:
+    """One row a block, stem to head.
 
     Args:
         parts: {part: modules}, stem to head.
@@ -65,12 +68,40 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
     if all(row.tune == "frozen" for row in rows):
         raise UserError(f"freeze: {freeze!r} freezes every part, so nothing is left to train; "
                         f"leave at least one of {', '.join(parts)}")
-    return [asdict(row) for row in rows]
+    return rows
 
 
-def methods_used(phases: list[dict]) -> set[str]:
-    """The methods in the tables of some phases, each {"parts": rows}."""
-    return {row["tune"] for phase in phases for row in phase["parts"]} - {"frozen"}
+def phase_table(facts: Model, knobs: Knobs, phase: Knobs, scratch: bool) -> list[Row]:
+    """The table of a phase of a run.
+
+    Args:
+        facts: of the model.
+        knobs: of the run: `tune`, `head` and `stem` are read.
+        phase: knobs of the phase: `freeze`, `lr_scale`, `lr_decay` and `epochs`. With no epoch
+            nothing trains.
+        scratch: whether the whole model starts from random numbers.
+
+    Raises:
+        UserError: as of `part_table`.
+    """
+    parts = heads.parts(facts, knobs["head"])
+    table = part_table(parts, phase["freeze"], phase["lr_scale"], phase["lr_decay"], knobs["tune"],
+                       _started_anew(parts, facts.fresh.get(knobs["stem"], ()), scratch))
+    if not phase["epochs"]:
+        return [Row(row.part, row.module, "frozen", 0.0) for row in table]
+    return table
+
+
+def _started_anew(parts: Parts, fresh: tuple[str, ...], scratch: bool) -> tuple[str, ...]:
+    """The blocks that start from random numbers besides the head; of a stem that is partly new all,
+    since the statistics of its BatchNorm belong to the old one."""
+    return tuple(module for modules in parts.values() for module in modules
+                 if scratch or set(fresh) & set(modules))
+
+
+def methods_used(tables: Iterable[list[Row]]) -> set[str]:
+    """The methods in the tables of some phases."""
+    return {row.tune for table in tables for row in table} - {"frozen"}
 
 
 def stages(parts: Parts) -> list[str]:
