@@ -1,10 +1,9 @@
 """runs/ of two runs -> compared/PAIR.csv. Usage: compare.py PAIR FIRST SECOND"""
 
 import sys
-from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.comparing import compare, similarity
 from unfreeze.stage import run_stage
 from unfreeze.training import devices
@@ -13,7 +12,7 @@ from unfreeze.training import devices
 def main() -> None:
     pair, first, second = sys.argv[1:]
     rows = compare.compare(first, second, devices.pick())
-    files.write_csv(Path("compared") / f"{pair}.csv", similarity.HEADER, rows)
+    files.write_csv(places.COMPARED / f"{pair}.csv", similarity.HEADER, rows)
 
 
 if __name__ == "__main__":

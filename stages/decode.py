@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import environment, files
+from unfreeze import environment, files, places
 from unfreeze.data import own, photos
 from unfreeze.data.acquire import layout
 from unfreeze.data.catalogue import dataset
@@ -13,12 +13,12 @@ from unfreeze.data.reading import arrays, maps
 from unfreeze.errors import UserError
 from unfreeze.stage import run_stage
 
-DATA, MAPS = Path("data"), Path("arrays")
+DATA, MAPS = places.DATA, places.DECODED
 
 
 def main() -> None:
-    wanted = files.read_yaml(Path("plan/maps.yaml"))
-    entries = files.read_yaml(Path("plan/datasets.yaml"))
+    wanted = files.read_yaml(places.PLAN / "maps.yaml")
+    entries = files.read_yaml(places.PLAN / "datasets.yaml")
     MAPS.mkdir(exist_ok=True)
     for folder in MAPS.iterdir():
         if folder.is_dir() and folder.name not in wanted:

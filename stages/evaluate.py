@@ -3,19 +3,18 @@ per_image.npz. Usage: evaluate.py RUN"""
 
 import io
 import sys
-from pathlib import Path
 
 import numpy as np
 
 import _source  # noqa: F401
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.scoring import calibration, metrics
 from unfreeze.stage import run_stage
 
 
 def main() -> None:
     (run,) = sys.argv[1:]
-    folder = Path("runs") / run / "scores"
+    folder = places.RUNS / run / "scores"
     with np.load(folder.parent / "predictions.npz", allow_pickle=False) as file:
         predictions = dict(file)
     scores, confusion, reliability, values = _score(**predictions)

@@ -1,19 +1,18 @@
 """plan/datasets.yaml -> data/NAME/: labels, a card, and arrays, official files or a list of photos.
 What is there stays; what is in data/ beside stages/ is copied from there."""
 
-from pathlib import Path
 
 from _source import ROOT
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.data.acquire import cards, fetch
 from unfreeze.stage import run_stage
 
-DATA = Path("data")
+DATA = places.DATA
 
 
 def main() -> None:
     DATA.mkdir(exist_ok=True)
-    for name, entry in files.read_yaml(Path("plan/datasets.yaml")).items():
+    for name, entry in files.read_yaml(places.PLAN / "datasets.yaml").items():
         cards.warn(fetch.fetch(name, entry, DATA / name, ROOT / DATA / name))
 
 

@@ -4,15 +4,15 @@ weights/ beside stages/ is copied from there."""
 from pathlib import Path
 
 from _source import ROOT
-from unfreeze import files, models
+from unfreeze import files, models, places
 from unfreeze.models import official, own, weights
 from unfreeze.stage import run_stage
 
 
 def main() -> None:
-    folder = Path("weights")
+    folder = places.WEIGHTS
     folder.mkdir(exist_ok=True)
-    for name, entry in files.read_yaml(Path("plan/weights.yaml")).items():
+    for name, entry in files.read_yaml(places.PLAN / "weights.yaml").items():
         if "path" in entry:
             take_over(weights.path(folder, name), **entry)
         else:

@@ -4,7 +4,7 @@ from importlib import metadata
 from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import files, models, recipe
+from unfreeze import files, fingerprint, models, places, recipe
 from unfreeze.data.reading import arrays, maps
 from unfreeze.models import weights
 from unfreeze.params import config
@@ -16,23 +16,23 @@ SOURCE = STAGES.parent / "src"
 
 
 def main() -> None:
-    runs = files.read_yaml(Path("plan/runs.yaml"))
-    cards = {name: arrays.read_card(Path("data") / name)
-             for name in files.read_yaml(Path("plan/datasets.yaml"))}
+    runs = files.read_yaml(places.PLAN / "runs.yaml")
+    cards = {name: arrays.read_card(places.DATA / name)
+             for name in files.read_yaml(places.PLAN / "datasets.yaml")}
     digests = {
-        name: weights.tensors_digest(weights.read_arrays(weights.path(Path("weights"), name)))
-        for name in files.read_yaml(Path("plan/weights.yaml"))
+        name: weights.tensors_digest(weights.read_arrays(weights.path(places.WEIGHTS, name)))
+        for name in files.read_yaml(places.PLAN / "weights.yaml")
     }
     tuned = {name: tuple(sorted(rules.methods_used(run["training"]))) for name, run in runs.items()}
     code = {
-        (model, used): recipe.fingerprint(
+        (model, used): fingerprint.fingerprint(
             [STAGES / "train.py", *models.source_files(model), *map(methods.source_file, used)],
             SOURCE)
         for model, used in {(run["model"], tuned[name]) for name, run in runs.items()}
     }
-    decoded = {name: maps.read_card(Path("arrays") / name)
-               for name in files.read_yaml(Path("plan/maps.yaml"))}
-    with files.whole_folder(Path("recipes")) as folder:
+    decoded = {name: maps.read_card(places.DECODED / name)
+               for name in files.read_yaml(places.PLAN / "maps.yaml")}
+    with files.whole_folder(places.RECIPES) as folder:
         for name, run in runs.items():
             found = decoded.get(run["map"])
             files.write_yaml(folder / f"{name}.yaml", {
@@ -47,7 +47,7 @@ def main() -> None:
                 "weights": run["weights"] and weights_entry(run, digests[run["weights"]]),
                 "classes": cards[run["dataset"]]["classes"],
                 "seeds": {seed: {"subset": file,
-                                 "digest": files.file_digest(Path("subsets") / file)}
+                                 "digest": files.file_digest(places.SUBSETS / file)}
                           for seed, file in run["subsets"].items()},
                 "software": software(run),
                 "code": code[run["model"], tuned[name]],

@@ -5,7 +5,7 @@ compared/pairs.yaml: which runs are compared layer by layer."""
 from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.errors import UserError
 from unfreeze.params import config
 from unfreeze.stage import run_stage
@@ -16,7 +16,7 @@ def main() -> None:
     if not params.is_file():
         raise UserError("params.yaml: no such file here; `git checkout params.yaml` restores it")
     plan = config.resolve(files.read_yaml(params))
-    with files.whole_folder(Path("plan")) as folder:
+    with files.whole_folder(places.PLAN) as folder:
         files.write_yaml(folder / "runs.yaml", plan.runs)
         files.write_yaml(folder / "datasets.yaml", plan.datasets)
         files.write_yaml(folder / "maps.yaml", plan.maps)
@@ -26,7 +26,7 @@ def main() -> None:
         files.write_yaml(folder / "budget.yaml", plan.budget)
         files.write_yaml(folder / "reported.yaml", plan.reported)
         files.write_yaml(folder / "not_run.yaml", plan.not_run)
-    files.write_yaml(Path("compared/pairs.yaml"), plan.compare)
+    files.write_yaml(places.COMPARED / "pairs.yaml", plan.compare)
     print(f"{len(plan.runs)} runs: {', '.join(plan.runs)}")
 
 

@@ -1,21 +1,18 @@
-"""metrics/, plots/tables/*.csv -> plots/*.svg, plots/mistakes.png, report.md and report.html."""
+"""metrics/, plots/tables/*.csv -> plots/charts/, report.md and report.html."""
 
 import os
 from pathlib import Path
 
 from _source import ROOT
-from unfreeze import environment, files, pool
+from unfreeze import environment, files, places, pool
 from unfreeze.judging import tables
 from unfreeze.reporting import document, figures, html, inputs, report
 from unfreeze.stage import run_stage
 
-PLOTS = Path("plots")
-TABLES = PLOTS / "tables"
-
 
 def main() -> None:
     study = report.read(Path("."), place=os.path.relpath(Path.cwd(), ROOT))
-    frames = {name: inputs.frame(TABLES / f"{name}.csv") for name in report.TABLES}
+    frames = {name: inputs.frame(places.TABLES / f"{name}.csv") for name in report.TABLES}
     by_seed = {run: list(scores["accuracy"]["seeds"].values())
                for run, scores in study.details.items() if run not in study.failed}
     drawings = {
@@ -31,14 +28,15 @@ def main() -> None:
         "similarity.svg": (figures.similarity, frames["similarity"], study.pairs),
         "mistakes.png": (figures.mistakes, *inputs.mistakes(study, Path("."))),
     }
-    tasks = [(PLOTS / file, *drawing) for file, drawing in drawings.items()]
-    for _ in pool.run(draw, tasks, environment.workers()):
-        pass
+    with files.whole_folder(places.CHARTS) as folder:
+        tasks = [(folder / file, *drawing) for file, drawing in drawings.items()]
+        for _ in pool.run(draw, tasks, environment.workers()):
+            pass
 
     title, sections = report.title(study), report.sections(study)
-    files.write_text(Path("report.md"), document.markdown(title, sections))
-    files.write_text(Path("report.html"),
-                     html.page(title, sections, html.charts(TABLES), PLOTS))
+    files.write_text(places.REPORT, document.markdown(title, sections))
+    files.write_text(places.PAGE,
+                     html.page(title, sections, html.charts(places.TABLES), places.PLOTS))
 
 
 def draw(task: tuple) -> None:

@@ -1,10 +1,9 @@
 """plan/subsets.yaml, data/ -> subsets/NAME.json: train, validation and test indices."""
 
 import json
-from pathlib import Path
 
 import _source  # noqa: F401
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.data import subsets
 from unfreeze.data.reading import arrays
 from unfreeze.errors import UserError
@@ -12,10 +11,10 @@ from unfreeze.stage import run_stage
 
 
 def main() -> None:
-    wanted = files.read_yaml(Path("plan/subsets.yaml"))
-    with files.whole_folder(Path("subsets")) as folder:
+    wanted = files.read_yaml(places.PLAN / "subsets.yaml")
+    with files.whole_folder(places.SUBSETS) as folder:
         for name, arguments in wanted.items():
-            source = Path("data") / arguments["dataset"]
+            source = places.DATA / arguments["dataset"]
             labels = arrays.load_labels(source)
             settings = {key: value for key, value in arguments.items() if key != "dataset"}
             try:

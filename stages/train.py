@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import _source  # noqa: F401
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.errors import UserError
 from unfreeze.stage import run_stage
 from unfreeze.training import cost, devices, movement, replicate, saved
@@ -19,9 +19,9 @@ from unfreeze.tuning import groups
 
 def main() -> None:
     (run,) = sys.argv[1:]
-    recipe = files.read_yaml(Path("recipes") / f"{run}.yaml")
+    recipe = files.read_yaml(places.RECIPES / f"{run}.yaml")
     processes.begin(on_cpu=devices.wanted().type == "cpu")
-    inputs, device, folder = replicate.Inputs(), devices.pick(), Path("runs") / run
+    inputs, device, folder = replicate.Inputs(), devices.pick(), places.RUNS / run
     seeds, phases = list(recipe["seeds"]), recipe["phases"]
     model, _ = assemble(recipe, seeds[0], inputs.weights)
     parts, counts = [], []

@@ -55,7 +55,7 @@ def _build_tiny(name, stem, classes, image_size):
 
 
 # A family as a file of models/ would offer it, for
-# monkeypatch.setitem(models.families(), "tiny", TINY).
+# monkeypatch.setitem(models.by_model(), "tiny", TINY).
 TINY = SimpleNamespace(
     MODELS={"tiny": Model(
         parts={"stem": ("stem",), "stage1": ("stage1",), "stage2": ("stage2",),

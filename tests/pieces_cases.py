@@ -41,7 +41,7 @@ DIVISIBLE = ("frozen layers kept", "frozen layers kept, stochastic depth", "froz
 
 
 def training(case):
-    models.families()["tiny"] = TINY
+    models.by_model()["tiny"] = TINY
     recipe = tiny_recipe(**SGD | CASES[case])
     size = recipe["knobs"]["image_size"]
     return replicate.Training(recipe, 1, DEVICE, replicate.Inputs(),

@@ -13,7 +13,7 @@ torch.set_num_threads(1)  # on tiny images more threads only wait for one anothe
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
 
 
 def stored(folder, classes=1000, name="tiny-v1"):

@@ -16,7 +16,7 @@ from unfreeze.data import catalogue as datasets
 from unfreeze.data import photos
 from unfreeze.data.catalogue import cifar10
 from unfreeze.errors import UserError
-from unfreeze.models import families
+from unfreeze.models import by_model
 from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
 from unfreeze.params import config
 
@@ -176,7 +176,7 @@ def test_training_knobs_leave_out_what_is_not_read():
 
 
 def test_smallest_image_is_the_stride():
-    for model, family in families().items():
+    for model, family in by_model().items():
         facts = family.MODELS[model]
         for stem, stride in facts.strides.items():
             own = {"model": model, "stem": stem, "init": "scratch"}

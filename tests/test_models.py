@@ -19,7 +19,7 @@ from unfreeze.models.with_torch.pooling import AveragePool
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
-BY_HAND = sorted(models.families())
+BY_HAND = sorted(models.by_model())
 OFFICIAL = [name for name in BY_HAND if name != "cnn"]
 BUILDS = [(name, stem) for name in BY_HAND for stem in models.facts_of(name).strides]
 # The shallow ones, at least one of each architecture; the deeper ones are of the same code.
@@ -382,7 +382,7 @@ def test_families_are_told_without_torch():
     import sys
 
     code = ("import sys; from unfreeze import models; "
-            "[models.facts_of(name) for name in models.families()]; "
+            "[models.facts_of(name) for name in models.by_model()]; "
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True,
                    env={"PYTHONPATH": str(ROOT / "src")})

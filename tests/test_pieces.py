@@ -31,7 +31,7 @@ def marked(cases):
 
 @pytest.fixture(autouse=True)
 def scratch(monkeypatch, tmp_path):
-    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
     monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
 

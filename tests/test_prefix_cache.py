@@ -36,7 +36,7 @@ DEFAULT = {"vit_b_16": ("lora",), "mobilenet_v2": METHODS["mobilenet_v2"], "cnn"
 def always(monkeypatch, tmp_path):
     """A scratch folder of one's own; tiny layers count as much as large ones."""
     monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
-    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setenv("UNFREEZE_PREFIX_GB", "10")
 
@@ -155,7 +155,7 @@ def test_off_and_why(capsys, knobs, why):
 
 def test_off_where_the_layers_compute_little(capsys, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
     train(recipe(freeze=["stem"]), splits(8))
     assert said(capsys) == [
         "off: the frozen layers compute little for the 384 bytes that they put out for an image"]
@@ -185,7 +185,7 @@ def test_layers_that_look_at_the_batch_are_not_kept(capsys, monkeypatch, look):
         return model
 
     family = type("family", (), {"MODELS": TINY.MODELS, "build": staticmethod(build)})
-    monkeypatch.setitem(models.families(), "tiny", family)
+    monkeypatch.setitem(models.by_model(), "tiny", family)
     train(recipe(), splits(8))
     assert said(capsys) == ["off: what the frozen layers put out for an image depends on its batch"]
 

@@ -43,7 +43,7 @@ def splits():
 @pytest.fixture
 def folders(monkeypatch, tmp_path, splits):
     """The tiny model, its weights, its images, and a scratch folder of one's own."""
-    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
     monkeypatch.setattr(replicate, "_load_images", lambda *_: splits)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
     torch.manual_seed(3)

@@ -3,13 +3,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfreeze.errors import UserError
-from unfreeze.models import families, heads
+from unfreeze.models import by_model, heads
 from unfreeze.tuning import methods, rules
 
-RESNET = families()["resnet18"].MODELS["resnet18"].parts
-MOBILENET = families()["mobilenet_v2"].MODELS["mobilenet_v2"].parts
-VIT = families()["vit_b_16"].MODELS["vit_b_16"].parts
-CNN = families()["cnn"].MODELS["cnn"].parts  # two stages, and hidden layers before the head
+RESNET = by_model()["resnet18"].MODELS["resnet18"].parts
+MOBILENET = by_model()["mobilenet_v2"].MODELS["mobilenet_v2"].parts
+VIT = by_model()["vit_b_16"].MODELS["vit_b_16"].parts
+CNN = by_model()["cnn"].MODELS["cnn"].parts  # two stages, and hidden layers before the head
 
 
 def modules(parts):
@@ -87,7 +87,7 @@ def some_rules(parts, values):
     return st.dictionaries(st.sampled_from(names), values, max_size=5)
 
 
-TABLES = [heads.parts(families()[name].MODELS[name], head)
+TABLES = [heads.parts(by_model()[name].MODELS[name], head)
           for name in ("resnet18", "mobilenet_v2", "vit_b_16", "vgg16")
           for head in ("replace", "append")]
 

@@ -36,7 +36,7 @@ def train_a_little(model, recipe, seed):
 @pytest.fixture(scope="module", autouse=True)
 def tiny():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.families(), "tiny", TINY)
+        patch.setitem(models.by_model(), "tiny", TINY)
         yield
 
 

@@ -229,7 +229,7 @@ def test_other_subset_is_a_clear_error(project):
 
 
 def test_weights_count_with_what_lora_adds(tmp_path, monkeypatch):
-    monkeypatch.setitem(models.families(), "tiny", TINY)
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
     recipe = tiny_recipe(tune="lora", lora_rank=2) | {"weights": None}
     rows = [row | {"tune": "lora" if row["part"] != "head" else "full"}
             for row in recipe["phases"][0]["parts"]]  # as if it were not from scratch

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unfreeze import environment, files
+from unfreeze import environment, files, places
 from unfreeze.comparing import similarity
 from unfreeze.data.reading import maps
 from unfreeze.data.reading.batches import Images
@@ -58,7 +58,8 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
     Raises:
         UserError: the runs share no seed, or something is missing or damaged.
     """
-    recipes = {run: files.read_yaml(root / "recipes" / f"{run}.yaml") for run in (first, second)}
+    recipes = {run: files.read_yaml(root / places.RECIPES / f"{run}.yaml")
+               for run in (first, second)}
     seeds = [seed for seed in recipes[first]["seeds"] if seed in recipes[second]["seeds"]]
     if not seeds:
         own = " and ".join(str(list(recipe["seeds"])) for recipe in recipes.values())
@@ -71,7 +72,7 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
             trained = load(run, recipe, seed, root)
             tensors[run] = parameters(trained)
             distances += similarity.distance_rows(
-                seed, run, files.read_csv(root / "runs" / run / "movement.csv"))
+                seed, run, files.read_csv(root / places.RUNS / run / "movement.csv"))
             images = _images(recipes[first], recipe, seed, device, root)
             outputs[run] = activations(trained, images, device)
         rows += similarity.cosine_rows(seed, tensors[first], tensors[second])
@@ -123,10 +124,10 @@ def _pooled(output: torch.Tensor) -> torch.Tensor:
 
 def _images(chooser: dict, recipe: dict, seed: int, device: Device, root: Path) -> Images:
     """The first IMAGES test images of one recipe's subset, prepared as another recipe says."""
-    indices = replicate.indices(chooser, seed, root / "subsets")["test"][:IMAGES]
+    indices = replicate.indices(chooser, seed, root / places.SUBSETS)["test"][:IMAGES]
     same = recipe["dataset"]["digest"] == chooser["dataset"]["digest"]
-    stored = maps.open_dataset((recipe if same else chooser)["dataset"], root / "data",
-                               root / "arrays")
+    stored = maps.open_dataset((recipe if same else chooser)["dataset"], root / places.DATA,
+                               root / places.DECODED)
     return Images(*stored["test"], indices, recipe["knobs"]["image_size"],
                   **recipe["normalization"], **recipe["transform"], device=device.torch,
                   limit=environment.resized_limit(device.memory))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.judging.statistics import Effect
 from unfreeze.params.knobs import KNOBS
 
@@ -222,7 +222,7 @@ def cost_rows(runs: list[Run]) -> list[tuple]:
     ]
 
 
-PAIRS = Path("compared/pairs.yaml")  # {pair: [run, run]}, the planned pairs
+PAIRS = places.COMPARED / "pairs.yaml"  # {pair: [run, run]}, the planned pairs
 
 
 def pair_file(pair: str) -> Path:

@@ -25,7 +25,7 @@ from unfreeze.models.facts import Model
 
 
 @functools.cache
-def families() -> dict[str, ModuleType]:
+def by_model() -> dict[str, ModuleType]:
     """{model name: the module of its family}, over every file of this folder that has MODELS."""
     found = {}
     for entry in pkgutil.iter_modules(_module("families").__path__):
@@ -37,7 +37,7 @@ def families() -> dict[str, ModuleType]:
 
 def names() -> list[str]:
     """All models there are. Imports torch."""
-    return sorted({*families(), *_module("families.torchvision_zoo").names()})
+    return sorted({*by_model(), *_module("families.torchvision_zoo").names()})
 
 
 def facts_of(name: str) -> Model:
@@ -46,8 +46,8 @@ def facts_of(name: str) -> Model:
     Raises:
         UserError: no such model, or one that cannot be divided into parts.
     """
-    if name in families():
-        return families()[name].MODELS[name]
+    if name in by_model():
+        return by_model()[name].MODELS[name]
     _check(name)
     return _module("with_torch.divide").facts(name)
 
@@ -96,14 +96,14 @@ def source_files(name: str) -> list[Path]:
     """
     builder = _builder(name)
     found = [Path(builder.__file__)]
-    if name not in families():  # the last layer and the residual blocks are found there
+    if name not in by_model():  # the last layer and the residual blocks are found there
         found.append(Path(_module("with_torch.divide").__file__))
     return found
 
 
 def _builder(name: str) -> ModuleType:
-    if name in families():
-        return families()[name]
+    if name in by_model():
+        return by_model()[name]
     _check(name)
     return _module("families.torchvision_zoo")
 

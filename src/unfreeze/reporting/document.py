@@ -70,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """plots/FILE, or a chart of the same name where the report can show one."""
+    """A file below plots/, or a chart of the same name where the report can show one."""
 
     file: str
     text: str

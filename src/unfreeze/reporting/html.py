@@ -11,7 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import vl_convert
 
@@ -56,7 +56,7 @@ def page(title: str, sections: list[Section], charts: Mapping[str, dict], plots:
     """The whole page.
 
     Args:
-        charts: {name: Vega-Lite specification}, shown instead of plots/NAME.svg.
+        charts: {name: Vega-Lite specification}, shown instead of the picture NAME.svg.
         plots: the folder of the pictures that have no chart.
     """
     shown = {block.file.partition(".")[0] for section in sections for block in section.blocks
@@ -171,7 +171,7 @@ def _block(block: Block, charts: Mapping[str, dict], plots: Path) -> str:
 
 def _picture(picture: Picture, charts: Mapping[str, dict], plots: Path) -> str:
     """A chart, or the picture itself. Room is kept for it, so that nothing moves when it comes."""
-    name, text = picture.file.partition(".")[0], _escape(picture.text)
+    name, text = PurePath(picture.file).stem, _escape(picture.text)
     svg = vl_convert.vegalite_to_svg(charts[name]) if name in charts else ""
     size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
     if size:  # none where a chart of nothing but undefined numbers has no end

@@ -23,8 +23,9 @@ def section(cards: dict[str, dict]) -> Section:
             items.append((f"{len(skipped)} files that cannot be used were skipped.",))
     if not items:
         return Section("The images")
-    return Section("The images", [Items(items), Picture("gallery.png", "Some images of each class"),
-                                  Picture("classes.svg", "Images of each class")])
+    return Section("The images", [
+        Items(items), Picture("data/gallery.png", "Some images of each class"),
+        Picture("data/classes.svg", "Images of each class")])
 
 
 def _sizes(sizes: dict | None) -> str:

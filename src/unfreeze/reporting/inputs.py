@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.data.reading import maps
 from unfreeze.judging import tables
 from unfreeze.reporting.report import Study
@@ -37,12 +37,12 @@ def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
     if run is None:
         return None, [], [], [], tables.base(study.plan)
     settled = study.plan[run]
-    with np.load(root / "runs" / run / "scores/per_image.npz") as scores:
+    with np.load(root / places.RUNS / run / "scores/per_image.npz") as scores:
         seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]
         predicted, confidence = scores["predicted"][0], scores["confidence"][0]
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
-    subset = files.read_json(root / "subsets" / settled["subsets"][seed])
+    subset = files.read_json(root / places.SUBSETS / settled["subsets"][seed])
     images = maps.images(settled, root)["test"]
     return (images[np.array(subset["test"], dtype=int)[chosen]], classes[labels[chosen]].tolist(),
             classes[predicted[chosen]].tolist(), confidence[chosen].tolist(), run)

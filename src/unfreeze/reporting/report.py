@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.judging import tables
 from unfreeze.judging.costs import COSTS
 from unfreeze.reporting import images
@@ -73,16 +73,17 @@ def read(root: Path, place: str = ".") -> Study:
     Args:
         place: of Study.
     """
-    plan = files.read_yaml(root / "plan/runs.yaml")
+    plan = files.read_yaml(root / places.PLAN / "runs.yaml")
     return Study(
         plan=plan,
-        budget=files.read_yaml(root / "plan/budget.yaml"),
+        budget=files.read_yaml(root / places.PLAN / "budget.yaml"),
         pairs=files.read_yaml(root / tables.PAIRS),
-        details={run: files.read_json(root / f"metrics/details/{run}.json") for run in plan},
-        rows={name: files.read_csv(root / f"plots/tables/{name}.csv") for name in TABLES},
-        cards={name: files.read_json(root / f"data/{name}/card.json")
+        details={run: files.read_json(root / places.METRICS / f"details/{run}.json")
+                 for run in plan},
+        rows={name: files.read_csv(root / places.TABLES / f"{name}.csv") for name in TABLES},
+        cards={name: files.read_json(root / places.DATA / f"{name}/card.json")
                for name in sorted({settled["dataset"] for settled in plan.values()})},
-        not_run=files.read_yaml(root / "plan/not_run.yaml"),
+        not_run=files.read_yaml(root / places.PLAN / "not_run.yaml"),
         place=place,
     )
 
@@ -187,7 +188,8 @@ def claims(study: Study) -> Section:
              "once has none."),
         Table("claims", ("claim", "verdict", "effect", "95 % interval", "p", "remarks"), lines,
               frozenset({"effect", "95 % interval", "p"})),
-        Picture("claims.svg", "Effect and 95 % interval of every comparison that is claimed"),
+        Picture("charts/claims.svg",
+                "Effect and 95 % interval of every comparison that is claimed"),
     ])
 
 
@@ -239,7 +241,7 @@ def results(study: Study) -> Section:
              "seed's model adds to the pretrained weights. Activations: what autograd keeps for "
              "the backward pass of a batch, counted in float32. Training time: of one seed, "
              "without validation and testing, on the machine named below."),
-        Picture("accuracy.svg", "Test accuracy of all runs with 95 % intervals"),
+        Picture("charts/accuracy.svg", "Test accuracy of all runs with 95 % intervals"),
     ])
 
 
@@ -301,7 +303,8 @@ def matched(study: Study) -> Section:
         if row["accuracy"]:
             curves.setdefault(row["run"], {}).setdefault(row["seed"], []).append(row)
     if not curves:  # without validation images: what there is of training
-        pictures = [Picture("learning_curves.svg", "Accuracy on the training images over epochs")]
+        pictures = [Picture("charts/learning_curves.svg",
+                            "Accuracy on the training images over epochs")]
         return Section("Learning curves", pictures if study.rows["learning_curves"] else [])
     lasts = {run: [seed[-1] for seed in own.values()] for run, own in curves.items()}
     epochs = min(int(last["epoch"]) for own in lasts.values() for last in own)
@@ -333,8 +336,8 @@ def matched(study: Study) -> Section:
              "run cut short is not at its best."),
         Table("matched epochs and time", columns, lines, frozenset(columns[1:]), True,
               (in_seconds, "descending")),
-        Picture("learning_curves.svg", "Accuracy over epochs"),
-        Picture("wall_clock.svg", "Validation accuracy over training time"),
+        Picture("charts/learning_curves.svg", "Accuracy over epochs"),
+        Picture("charts/wall_clock.svg", "Validation accuracy over training time"),
     ])
 
 
@@ -352,7 +355,7 @@ def costs(study: Study) -> Section:
              "most their cost."),
         Items([(Code(cost), f" ({COSTS[cost].text}): ", *listed(runs))
                for cost, runs in fronts.items()]),
-        Picture("pareto.svg", "Accuracy of all runs against each cost"),
+        Picture("charts/pareto.svg", "Accuracy of all runs against each cost"),
     ])
 
 
@@ -361,7 +364,7 @@ def fractions(study: Study) -> Section:
     if not study.rows["fractions"]:
         return Section(name)
     return Section(name, [
-        Picture("fractions.svg", "Accuracy against the fraction of the training images"),
+        Picture("charts/fractions.svg", "Accuracy against the fraction of the training images"),
     ])
 
 
@@ -370,7 +373,7 @@ def mistakes(study: Study) -> Section:
     if run is None:
         return Section("Mistakes")
     pairs = [row for row in study.rows["confused"] if row["run"] == run]
-    blocks = [Picture("confusion.svg", f"Confusion matrix of {run}")]
+    blocks = [Picture("charts/confusion.svg", f"Confusion matrix of {run}")]
     if pairs:
         blocks.append(Table(
             "most confused classes", ("true class", "taken for", "images of that class (%)"),
@@ -378,7 +381,7 @@ def mistakes(study: Study) -> Section:
             frozenset({"images of that class (%)"}), True,
             ("images of that class (%)", "descending")))
     return Section(f"What {run} gets wrong", [
-        *blocks, Picture("mistakes.png", f"The most confident mistakes of {run}")])
+        *blocks, Picture("charts/mistakes.png", f"The most confident mistakes of {run}")])
 
 
 def calibration(study: Study) -> Section:
@@ -388,7 +391,8 @@ def calibration(study: Study) -> Section:
     return Section(name, [
         line("Share of right predictions against the confidence of the model, pooled over seeds; "
              "on the diagonal a model is right as often as it says."),
-        Picture("reliability.svg", "Reliability diagrams, before and after temperature scaling"),
+        Picture("charts/reliability.svg",
+                "Reliability diagrams, before and after temperature scaling"),
     ])
 
 
@@ -399,7 +403,7 @@ def movement(study: Study) -> Section:
     return Section(name, [
         line("Distance of the pretrained parameters of each part from where they started, over "
              "the norm of where they started; mean over seeds."),
-        Picture("movement.svg", "Relative distance of each part, for each run"),
+        Picture("charts/movement.svg", "Relative distance of each part, for each run"),
     ])
 
 
@@ -437,7 +441,7 @@ def similarity(study: Study) -> Section:
              "images, from 0 to 1 (equal up to rotation and scale). Distance: of a part's "
              "parameters from the pretrained ones, over their norm. Every tensor is in ",
              Code("plots/tables/similarity.csv"), "."),
-        Picture("similarity.svg", "Similarity of pairs of runs"),
+        Picture("charts/similarity.svg", "Similarity of pairs of runs"),
     ])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from unfreeze import environment, files
+from unfreeze import environment, files, places
 from unfreeze import recipe as recipes
 from unfreeze.data.reading import arrays, maps
 from unfreeze.data.reading.batches import Augmentation, Images, count_batches
@@ -41,10 +41,10 @@ _WORST = (-1.0, 0.0)  # below every (accuracy, -loss) of validation
 class Inputs:
     """The folders that a recipe's digests refer to."""
 
-    data: Path = Path("data")
-    weights: Path = Path("weights")
-    subsets: Path = Path("subsets")
-    maps: Path = Path("arrays")
+    data: Path = places.DATA
+    weights: Path = places.WEIGHTS
+    subsets: Path = places.SUBSETS
+    maps: Path = places.DECODED
 
 
 def train(recipe: dict, seed: int, device: Device, inputs: Inputs, label: str) -> dict:

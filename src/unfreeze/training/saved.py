@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.errors import UserError
 from unfreeze.training.assemble import assemble
 
@@ -46,19 +46,19 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
     Raises:
         UserError: something is missing, damaged or does not fit.
     """
-    recipe = files.read_yaml(root / "recipes" / f"{run}.yaml")
+    recipe = files.read_yaml(root / places.RECIPES / f"{run}.yaml")
     seed = next(iter(recipe["seeds"])) if seed is None else seed
     if seed not in recipe["seeds"]:
         raise UserError(f"recipes/{run}.yaml: no seed {seed}; there are "
                         f"{', '.join(map(str, recipe['seeds']))}")
-    path = root / "runs" / run / "model.safetensors"
+    path = root / places.RUNS / run / "model.safetensors"
     try:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: missing or damaged ({error}); run `dvc repro`") from None
     own = {name.partition("/")[2]: tensor for name, tensor in stored.items()
            if name.startswith(f"{seed}/")}
-    model, initial = assemble(recipe, seed, root / "weights")
+    model, initial = assemble(recipe, seed, root / places.WEIGHTS)
     tensors = initial | own
     state = model.state_dict()
     for name, tensor in state.items():

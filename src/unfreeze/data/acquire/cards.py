@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
+from unfreeze import places
 from unfreeze.data import photos
 from unfreeze.data.photos import archive
 from unfreeze.data.reading.arrays import Arrays
@@ -96,8 +97,8 @@ def warn(card: dict) -> None:
     if card["duplicates"] and card["duplicates"]["images"]:
         one, other = card["duplicates"]["examples"][0]
         print(f"warning: {card['name']}: {leakage(card)}, such as {one!r} and {other!r}; "
-              f"data/{card['name']}/card.json lists some. Accuracy on them is memory: remove "
-              "them from one of the splits", file=sys.stderr, flush=True)
+              f"{places.DATA}/{card['name']}/card.json lists some. Accuracy on them is memory: "
+              "remove them from one of the splits", file=sys.stderr, flush=True)
 
 
 def leakage(card: dict) -> str:

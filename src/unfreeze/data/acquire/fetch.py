@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.data import own, photos
 from unfreeze.data.acquire import cards, layout
 from unfreeze.data.catalogue import dataset
@@ -67,7 +67,8 @@ def _arrays(name: str, folder: Path) -> dict:
     content = sources.obtain(facts.ASSETS[0], facts.read)
     found = arrays.digest(content)
     if facts.DIGEST is not None and found != facts.DIGEST:
-        raise sources.wrong_bytes(f"data/{name}", "SHA-256 over the arrays", facts.DIGEST, found)
+        raise sources.wrong_bytes(f"{places.DATA}/{name}", "SHA-256 over the arrays",
+                                  facts.DIGEST, found)
     card = _arrays_card(name, content, found)
     arrays.save(folder, content, card)
     return card

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unfreeze import files
+from unfreeze import files, places
 from unfreeze.data.reading import arrays
 from unfreeze.errors import UserError
 
@@ -131,9 +131,9 @@ def images(settled: dict, root: Path) -> dict[str, np.ndarray | Rows]:
         root: the study's folder, with data/ and arrays/.
     """
     if settled["map"] is None:
-        found = arrays.load(root / "data" / settled["dataset"])
+        found = arrays.load(root / places.DATA / settled["dataset"])
         return {"train": found.train_images, "test": found.test_images}
-    folder = root / "arrays" / settled["map"]
+    folder = root / places.DECODED / settled["map"]
     return {split: Rows(file(folder, split)) for split in read_card(folder)["digests"]}
 
 
