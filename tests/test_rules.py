@@ -17,11 +17,11 @@ def modules(parts):
 
 
 def frozen(parts, freeze):
-    return {row["module"] for row in rules.part_table(parts, freeze, {}) if row["tune"] == "frozen"}
+    return {row.module for row in rules.part_table(parts, freeze, {}) if row.tune == "frozen"}
 
 
 def scales(parts, lr_scale, lr_decay=1.0):
-    return {row["module"]: row["lr_scale"]
+    return {row.module: row.lr_scale
             for row in rules.part_table(parts, "none", lr_scale, lr_decay)}
 
 
@@ -77,9 +77,8 @@ def test_freeze_names_exactly_these_modules(parts, freeze, expected):
 @pytest.mark.parametrize("parts", [RESNET, MOBILENET])
 def test_table_has_a_row_a_module_stem_to_head(parts):
     rows = rules.part_table(parts, "early", {"head": 10})
-    assert [row["module"] for row in rows] == modules(parts)
-    assert all(row["module"] in parts[row["part"]] for row in rows)
-    assert all(set(row) == {"part", "module", "tune", "lr_scale"} for row in rows)
+    assert [row.module for row in rows] == modules(parts)
+    assert all(row.module in parts[row.part] for row in rows)
 
 
 def some_rules(parts, values):
@@ -108,16 +107,16 @@ def test_any_rules_give_each_block_one_row_and_scale_0_to_the_frozen_only(data):
     except UserError as error:
         assert "nothing is left to train" in str(error) and isinstance(freeze, list | dict)
         return
-    assert [(row["part"], row["module"]) for row in rows] == [
+    assert [(row.part, row.module) for row in rows] == [
         (part, module) for part, names in parts.items() for module in names]
-    assert any(row["tune"] != "frozen" for row in rows)
+    assert any(row.tune != "frozen" for row in rows)
     for row in rows:
-        assert (row["lr_scale"] == 0) == (row["tune"] == "frozen")
-        assert row["tune"] in ("frozen", "full" if row["part"] == "head" else tune)
+        assert (row.lr_scale == 0) == (row.tune == "frozen")
+        assert row.tune in ("frozen", "full" if row.part == "head" else tune)
     # Rates do not decide what trains, nor does freezing decide the rates of what does.
     free = scales(parts, lr_scale, lr_decay)
-    assert all(row["lr_scale"] in (0, free[row["module"]]) for row in rows)
-    assert {row["module"] for row in rows if row["tune"] == "frozen"} == frozen(parts, freeze)
+    assert all(row.lr_scale in (0, free[row.module]) for row in rows)
+    assert {row.module for row in rows if row.tune == "frozen"} == frozen(parts, freeze)
 
 
 def test_train_and_freeze_are_complements():
@@ -156,16 +155,16 @@ def test_scale_beats_decay():
 
 def test_frozen_rows_have_scale_0():
     rows = rules.part_table(RESNET, "early", {"layer4": 3})
-    assert {row["module"]: row["lr_scale"] for row in rows} == {
+    assert {row.module: row.lr_scale for row in rows} == {
         "conv1": 1, "bn1": 1, "fc": 1, **dict.fromkeys(layers(1, 2), 0),
         **dict.fromkeys(layers(3), 1), **dict.fromkeys(layers(4), 3)}
 
 
 def test_method_is_for_what_neither_starts_anew_nor_is_the_head():
     rows = rules.part_table(RESNET, "early", {}, tune="lora", new=("conv1",))
-    assert {row["module"] for row in rows if row["tune"] == "full"} == {"conv1", "fc"}
-    assert {row["tune"] for row in rows} == {"full", "lora", "frozen"}
-    assert {row["module"] for row in rows if row["tune"] == "frozen"} == layers(1, 2)
+    assert {row.module for row in rows if row.tune == "full"} == {"conv1", "fc"}
+    assert {row.tune for row in rows} == {"full", "lora", "frozen"}
+    assert {row.module for row in rows if row.tune == "frozen"} == layers(1, 2)
     assert rules.methods_used([{"parts": rows}]) == {"full", "lora"}
 
 

@@ -33,8 +33,7 @@ def assemble(recipe: dict, seed: int, folder: Path) -> tuple[torch.nn.Module, di
     model = models.build(knobs["model"], knobs["stem"], heads.outputs(knobs["head"], classes),
                          knobs["image_size"])
     loaded = _load(model, recipe, facts, folder)
-    heads.attach(model, facts, knobs["head"], classes, knobs.get("head_width", 0),
-                 knobs["dropout"])
+    heads.attach(model, facts, classes, knobs)
     groups.insert(model, [phase["parts"] for phase in recipe["phases"]], facts, knobs)
     frozen.install(model)
     # By identity: a head or a method may have given a tensor another name. Those that a head threw
@@ -65,7 +64,7 @@ def _load(model: torch.nn.Module, recipe: dict, facts, folder: Path) -> list[tor
     # A user's own checkpoint may bring its head and stem; official ones have the right head only
     # where they are tested as they are.
     as_it_is = not any(phase["epochs"] for phase in recipe["phases"])
-    head = () if as_it_is or knobs["head"] == "append" else (facts.last,)
+    head = () if as_it_is or heads.keeps_classifier(knobs["head"]) else (facts.last,)
     if named["own"] and not head and weights.misfits(model.state_dict(), tensors, (facts.last,)):
         why, instead = (
             (f"epochs: 0 tests the classifier of {file} as it is", "train it") if as_it_is else

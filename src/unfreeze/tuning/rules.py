@@ -8,7 +8,7 @@ lies in, and that beats one for its part. The result is one table with a row for
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from unfreeze.errors import UserError, nearest
+from unfreeze.errors import Fault, nearest
 from unfreeze.models import heads
 from unfreeze.models.facts import Model, Parts
 from unfreeze.recipe import Knobs
@@ -50,7 +50,7 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
         new: blocks that start from random numbers besides the head.
 
     Raises:
-        UserError: a name that matches nothing, or nothing left to train.
+        Fault: a name that matches nothing, or nothing left to train.
     """
     frozen = _frozen_modules(parts, freeze)
     scales = {module: lr_decay**depth for depth, modules in enumerate(reversed(parts.values()))
@@ -66,8 +66,8 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
         for module in modules
     ]
     if all(row.tune == "frozen" for row in rows):
-        raise UserError(f"freeze: {freeze!r} freezes every part, so nothing is left to train; "
-                        f"leave at least one of {', '.join(parts)}")
+        raise Fault("freeze", f"{freeze!r} freezes every part, so nothing is left to train; "
+                              f"leave at least one of {', '.join(parts)}")
     return rows
 
 
@@ -82,7 +82,7 @@ def phase_table(facts: Model, knobs: Knobs, phase: Knobs, scratch: bool) -> list
         scratch: whether the whole model starts from random numbers.
 
     Raises:
-        UserError: as of `part_table`.
+        Fault: as of `part_table`.
     """
     parts = heads.parts(facts, knobs["head"])
     table = part_table(parts, phase["freeze"], phase["lr_scale"], phase["lr_decay"], knobs["tune"],
@@ -123,8 +123,8 @@ def _frozen_modules(parts: Parts, freeze: object) -> set[str]:
 def _before_last(parts: Parts, count: int) -> list[str]:
     names = stages(parts)
     if count > len(names):
-        raise UserError(f"freeze: {{'last': {count}}} asks for {count} stages and the model has "
-                        f"{len(names)}; allowed: 0 to {len(names)}, or none")
+        raise Fault("freeze", f"{{'last': {count}}} asks for {count} stages and the model has "
+                              f"{len(names)}; allowed: 0 to {len(names)}, or none")
     kept = names[len(names) - count:]
     return list(parts)[:list(parts).index(kept[0] if kept else _after(parts, names[-1]))]
 
@@ -162,6 +162,6 @@ def _lookup(parts: Parts, name: str, knob: str) -> tuple[str, ...]:
     known = dict.fromkeys(parts) | {
         ".".join(module.split(".")[:length]): None
         for module in modules for length in range(1, module.count(".") + 2)}
-    raise UserError(f"{knob}: {name!r} matches no part of the model{nearest(name, known)}; "
-                    f"allowed: {', '.join(parts)}, or the model's own {modules[0]} ... "
-                    f"{modules[-1]}")
+    raise Fault(knob, f"{name!r} matches no part of the model{nearest(name, known)}; "
+                      f"allowed: {', '.join(parts)}, or the model's own {modules[0]} ... "
+                      f"{modules[-1]}")

@@ -7,8 +7,7 @@ A method's file offers:
     trained(model, modules)                names of the parameters that train in those blocks
     merge(model)                           only where a method adds to weights: lets those weights
                                            hold what it adds to them, in place
-
-What depends on this folder: config.py (names only, without torch), groups.py and training/.
+    KNOBS                                  only where it has knobs of its own (see params/knob.py)
 """
 
 import importlib

@@ -19,9 +19,11 @@ from torch import nn
 
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
+from unfreeze.params.knob import Knob, whole
 from unfreeze.tuning import frozen
 from unfreeze.tuning.methods import bias, parameters
 
+KNOBS = (Knob("tinytl_groups", 2, whole(1), "of the branches' first convolution"),)
 KERNEL = 5
 
 
