@@ -310,7 +310,7 @@ def test_unfrozen_layers_are_torchs_own():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vit_b_16"])
-@pytest.mark.parametrize("head", heads.KINDS)
+@pytest.mark.parametrize("head", heads.names())
 @pytest.mark.parametrize("dropout", ["model", 0.3])
 def test_heads(name, head, dropout):
     facts = models.facts_of(name)

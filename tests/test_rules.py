@@ -165,7 +165,7 @@ def test_method_is_for_what_neither_starts_anew_nor_is_the_head():
     assert {row.module for row in rows if row.tune == "full"} == {"conv1", "fc"}
     assert {row.tune for row in rows} == {"full", "lora", "frozen"}
     assert {row.module for row in rows if row.tune == "frozen"} == layers(1, 2)
-    assert rules.methods_used([{"parts": rows}]) == {"full", "lora"}
+    assert rules.methods_used([rows]) == {"full", "lora"}
 
 
 @pytest.mark.parametrize(("freeze", "lr_scale", "words"), [

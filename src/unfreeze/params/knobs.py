@@ -100,7 +100,7 @@ KNOBS: dict[str, Knob] = {
     "init": Knob("pretrained, scratch, the name of official weights such as IMAGENET1K_V1, or the "
                  "path of a checkpoint", _may_be_path),
     "stem": _choice("original", "cifar"),
-    "head": _choice(*heads.KINDS),
+    "head": _choice(*heads.names()),
     "head_width": _integer(1),
     "dropout": _or("model", _BELOW_ONE),
     "tune": _choice(*methods.names()),
