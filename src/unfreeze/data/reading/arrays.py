@@ -1,14 +1,11 @@
 """The form in which datasets are kept: a folder with labels, a card, and, where all images have one
 small size, the images.
 
-    data/NAME/train_labels.npy   (N,) int64
-              test_labels.npy    (M,) int64
-              card.json          classes, counts, sizes, digest, licence, citation (cards.py)
-              train_images.npy   (N, H, W, 3) uint8, RGB; photos have these in arrays/ (maps.py)
-              test_images.npy    (M, H, W, 3) uint8
-
-What depends on it: datasets/, fetch.py and the stage decode (to make it); to read it, training/,
-maps.py and the stages show-data, subset and pin.
+    _made/data/NAME/train_labels.npy   (N,) int64
+                    test_labels.npy    (M,) int64
+                    card.json          classes, counts, sizes, digest, licence, citation
+                    train_images.npy   (N, H, W, 3) uint8, RGB; photos have these decoded
+                    test_images.npy    (M, H, W, 3) uint8
 """
 
 import hashlib
