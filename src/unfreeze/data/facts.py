@@ -1,0 +1,89 @@
+"""What is known of a dataset before anything is fetched."""
+
+import hashlib
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from unfreeze.data import catalogue, own
+from unfreeze.errors import Fault, UserError
+from unfreeze.params.plan import ImageSource
+
+
+@dataclass(frozen=True)
+class Facts:
+    """
+    Attributes:
+        name: of its folder.
+        source: where its images come from.
+        classes, train, test: how many; None when it is to be fetched first.
+        smallest: training images of the smallest class, or a number that it cannot exceed.
+        mean, std: of the training images, per RGB channel, in 0..1; None: found when decoding.
+    """
+
+    name: str
+    source: ImageSource
+    classes: int | None = None
+    train: int | None = None
+    test: int | None = None
+    smallest: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def facts_of(dataset: str, skip_broken: bool) -> Facts:
+    """The facts of what the knob `dataset` names. Folders and archives are read.
+
+    Args:
+        skip_broken: the knob, which means nothing to a dataset of the catalogue.
+
+    Raises:
+        Fault: there is no such dataset, or its images cannot be used.
+    """
+    try:
+        if not own.is_own(dataset):
+            return _of_catalogue(dataset)
+        return (_of_address if own.is_url(dataset) else _of_path)(dataset, skip_broken)
+    except UserError as error:
+        raise Fault("dataset", str(error)) from None
+
+
+def unread(dataset: str) -> Facts:
+    """As `facts_of`, of a dataset whose images need not be here: of one's own nothing is known.
+
+    Raises:
+        Fault: there is no such dataset.
+    """
+    if own.is_own(dataset):
+        return Facts(dataset, ImageSource("photos", path=dataset))
+    return facts_of(dataset, skip_broken=False)
+
+
+def _of_catalogue(name: str) -> Facts:
+    known = catalogue.dataset(name)
+    return Facts(name, ImageSource(known.KIND), known.COUNT, known.TRAIN, known.TEST,
+                 known.TRAIN // known.COUNT, known.MEAN, known.STD)
+
+
+def _of_address(url: str, skip_broken: bool) -> Facts:
+    file = own.url_file(url)
+    text = url + skip_broken * " skip_broken"  # what is in there is not known yet
+    name = own.folder_name(file, hashlib.sha256(text.encode()).hexdigest())
+    return Facts(name, ImageSource("photos", url=url, skip_broken=skip_broken))
+
+
+def _of_path(dataset: str, skip_broken: bool) -> Facts:
+    path = Path(dataset)
+    own.check_tracked(path)
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{dataset!r} is no folder or archive that can be read here; allowed: a "
+                        "folder of images with a sub-folder a class, an archive of such a folder "
+                        f"({', '.join(own.SUFFIXES)}), its address, or a dataset of the catalogue")
+    collection, _, digest = own.settled(path, skip_broken)
+    counts = Counter((photo.split, photo.label) for photo in collection.photos)
+    train, test = ([counts[split, label] for label in range(len(collection.classes))]
+                   for split in ("train", "test"))
+    source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
+    return Facts(own.folder_name(path.resolve().name, digest), source, len(collection.classes),
+                 sum(train), sum(test), min(train))

@@ -1,0 +1,16 @@
+"""Images of the user's own: a folder, an archive, or the address of an archive.
+
+    naming.py     what is meant by `dataset:`, and how its folder is called
+    tracked.py    whether what DVC tracks is as it was added
+    scanning.py   the photos in it
+    location.py   where it lies
+"""
+
+from unfreeze.data.own._old import Facts, facts_of, place  # until config.py goes
+from unfreeze.data.own.location import download_path, path_of
+from unfreeze.data.own.naming import SUFFIXES, folder_name, is_own, is_url, url_file
+from unfreeze.data.own.scanning import changed, settled
+from unfreeze.data.own.tracked import check_tracked
+
+__all__ = ["Facts", "facts_of", "place", "SUFFIXES", "changed", "check_tracked", "download_path", "folder_name", "is_own",
+           "is_url", "path_of", "settled", "url_file"]

@@ -1,0 +1,83 @@
+"""Which photos a folder or an archive of the user's holds; remembered, since it reads every file
+and params.yaml changes more often than the images do."""
+
+import hashlib
+import json
+import os
+from dataclasses import astuple
+from pathlib import Path
+
+from unfreeze import environment, files
+from unfreeze.data import photos
+from unfreeze.errors import UserError
+
+_KEPT = 20
+
+
+def settled(path: Path, skip_broken: bool) -> tuple[photos.Collection, str, str]:
+    """The photos of a folder or an archive in two splits, train and test; how that came about; and
+    the digest of them as they lie there.
+
+    Raises:
+        UserError: of `photos.scan`.
+    """
+    collection = _scan(path, skip_broken)
+    return *photos.settle_splits(collection), photos.digest(collection)
+
+
+def changed(path: Path) -> UserError:
+    """The error for images that are not those that plan saw."""
+    return UserError(f"{path}: has changed since params.yaml was read; run `dvc repro -f plan`, "
+                     "which notes what is there now, and then `dvc repro`")
+
+
+def _scan(path: Path, skip_broken: bool) -> photos.Collection:
+    """`photos.scan`, remembered in the scratch folder. Any file's other name, size or time is
+    another scan."""
+    key = hashlib.sha256()
+    for source in sorted(Path(photos.__file__).parent.glob("*.py")):
+        key.update(source.read_bytes())
+    key.update(json.dumps([str(path.resolve()), skip_broken, sorted(_stats(path))]).encode())
+    folder = environment.scratch() / "scans"
+    file = folder / f"{key.hexdigest()}.json"
+    collection = _remembered(file)
+    if collection is not None:
+        if collection.problems:
+            print(f"warning: {path}: skips {len(collection.problems)} files that cannot be used, "
+                  f"such as {collection.problems[0]}", flush=True)
+        return collection
+    collection = photos.scan(path, skip_broken)
+    files.write_text(file, json.dumps({
+        "classes": collection.classes, "photos": list(map(astuple, collection.photos)),
+        "problems": collection.problems}))
+    for old in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-_KEPT]:
+        old.unlink(missing_ok=True)
+    return collection
+
+
+def _remembered(file: Path) -> photos.Collection | None:
+    try:
+        content = files.read_json(file)
+        return photos.Collection(tuple(content["classes"]),
+                                 tuple(photos.Photo(*photo) for photo in content["photos"]),
+                                 tuple(content["problems"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _stats(path: Path) -> list[tuple]:
+    if not path.is_dir():
+        return [("", *_stat(path))]
+    # Links to folders count as files, which the scan refuses: what they lead to may have no end.
+    return [(os.path.relpath(inner, path), *_stat(inner))
+            for root, folders, names in os.walk(path)
+            for inner in (os.path.join(root, name) for name in [*names, *folders])
+            if os.path.islink(inner) or not os.path.isdir(inner)]
+
+
+def _stat(path: str | Path) -> tuple[int, int]:
+    try:
+        stat = os.stat(path)
+    except OSError:  # a link to nowhere: the scan will say so
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
