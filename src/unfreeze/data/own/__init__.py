@@ -12,5 +12,6 @@ from unfreeze.data.own.naming import SUFFIXES, folder_name, is_own, is_url, url_
 from unfreeze.data.own.scanning import changed, settled
 from unfreeze.data.own.tracked import check_tracked
 
-__all__ = ["Facts", "facts_of", "place", "SUFFIXES", "changed", "check_tracked", "download_path", "folder_name",
+__all__ = ["Facts", "facts_of", "place", "SUFFIXES", "changed", "check_tracked", "download_path",
+           "folder_name",
            "is_own", "is_url", "path_of", "settled", "url_file"]
