@@ -7,7 +7,7 @@ from unfreeze.params import config
 
 
 def spread(mean: float, std: float | None, n: int) -> dict:
-    return {"mean": mean, "std": std, "n": n, "seeds": {}}
+    return {"mean": mean, "std": std, "n": n, "seeds": {"1": mean - 0.5, "2": mean + 0.5}}
 
 
 def effect(mean: float, seeds: int = 2) -> Effect:
@@ -32,8 +32,8 @@ RUNS = [run("a", 70.0), run("broken", None), run("b", 80.0)]
 
 def test_accuracy_is_sorted_and_says_what_its_interval_covers():
     assert tables.accuracy_rows(RUNS, OWN) == [
-        ("b", 80.0, 0.5, 78.7654, 82.0, 2, 50, "images"),
-        ("a", 70.0, 0.5, 68.7654, 72.0, 2, 50, "seeds and images"),
+        ("b", 80.0, 0.5, 78.7654, 82.0, 2, 50, "images", "79.5 80.5"),
+        ("a", 70.0, 0.5, 68.7654, 72.0, 2, 50, "seeds and images", "69.5 70.5"),
     ]
 
 

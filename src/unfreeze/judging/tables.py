@@ -59,19 +59,20 @@ def base(names: Iterable[str]) -> str:
     return "base" if "base" in names else names[0]
 
 
-ACCURACY = ("run", "accuracy", "std", "low", "high", "replicates", "images", "interval")
+ACCURACY = ("run", "accuracy", "std", "low", "high", "replicates", "images", "interval", "seeds")
 
 
 def accuracy_rows(runs: list[Run], own: Intervals) -> list[tuple]:
     """A row a run, best first, without the failed: mean accuracy over seeds and its 95 % interval,
-    and what that is over."""
+    what that is over, and each seed's accuracy, with spaces between (a list in a table's cell)."""
     rows = []
     for run in runs:
         if not run.failed:
             accuracy, effect = run.metrics["accuracy"], own[run.name]["accuracy"]
             rows.append((run.name, accuracy["mean"], accuracy["std"],
                          *(round(end, 4) for end in (effect.low, effect.high)), accuracy["n"],
-                         effect.images, "images" if effect.seeds == 1 else "seeds and images"))
+                         effect.images, "images" if effect.seeds == 1 else "seeds and images",
+                         " ".join(map(str, accuracy["seeds"].values()))))
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
