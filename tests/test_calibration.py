@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from torchmetrics.classification import MulticlassCalibrationError
 
-from unfreeze.scoring import calibration, metrics
+from unfreeze.scoring import calibration
+from unfreeze.scoring.predictions import log_softmax, softmax
 
 RNG = np.random.default_rng(1)
 LOGITS = (2 * RNG.standard_normal((500, 10))).astype(np.float32)
@@ -14,18 +15,22 @@ LABELS = np.where(RNG.random(500) < 0.5, LOGITS.argmax(1), RNG.integers(0, 10, 5
 LOW, HIGH = calibration.TEMPERATURES
 
 
+def confidence_of(logits):
+    return softmax(logits).max(axis=-1)
+
+
 def ece(confidence, correct):
     return calibration.error_per_image(np.array(confidence), np.array(correct, bool)).mean()
 
 
 def cross_entropy(logits, labels):
-    return -metrics.log_softmax(logits)[np.arange(len(labels)), labels].mean()
+    return -log_softmax(logits)[np.arange(len(labels)), labels].mean()
 
 
 def test_ece_is_torchmetrics():
     for scale in (0.3, 1, 5):
         logits = scale * LOGITS
-        confidence = calibration.confidence(logits)
+        confidence = confidence_of(logits)
         # No confidence within float32 of an edge, where torchmetrics has the other bin.
         inner = np.abs(confidence[:, None] - calibration.EDGES).min(axis=1) > 1e-6
         theirs = MulticlassCalibrationError(num_classes=10, n_bins=15, norm="l1")(
@@ -50,7 +55,7 @@ def test_a_bin_has_its_upper_edge():
     assert calibration.bins(edges).tolist() == [0, *range(15)]
     assert calibration.bins(np.nextafter(edges[:-1], 1)).tolist() == list(range(15))
     # Uniform probabilities are exactly 1 / C: 3/15 is the upper edge of bin 2.
-    assert calibration.bins(calibration.confidence(np.full((1, 5), 0.1))) == [2]
+    assert calibration.bins(confidence_of(np.full((1, 5), 0.1))) == [2]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
@@ -66,7 +71,7 @@ def test_ece_per_image_has_the_mean_that_the_definition_gives(images):
 
 
 def test_ece_per_image_is_its_derivative_by_an_image_s_weight():
-    confidence = calibration.confidence(LOGITS)
+    confidence = confidence_of(LOGITS)
     correct = LOGITS.argmax(1) == LABELS
     bins = calibration.bins(confidence)
 
@@ -83,7 +88,7 @@ def test_ece_per_image_is_its_derivative_by_an_image_s_weight():
 
 
 def test_reliability_rows_add_up_to_the_error():
-    confidence, correct = calibration.confidence(LOGITS), LOGITS.argmax(1) == LABELS
+    confidence, correct = confidence_of(LOGITS), LOGITS.argmax(1) == LABELS
     rows = calibration.reliability(confidence, correct)
     assert [row[0] for row in rows] == list(range(15))
     assert rows[0][1] == 0 and rows[-1][2] == 100
@@ -125,7 +130,7 @@ def test_temperature_finds_by_how_much_the_logits_were_stretched():
     assert calibration.temperature(true, labels) == pytest.approx(1, abs=0.04)
     assert calibration.temperature(2.5 * true, labels) == pytest.approx(2.5, abs=0.1)
     correct = true.argmax(1) == labels
-    before, after = (ece(calibration.confidence(each), correct) for each in (2.5 * true, true))
+    before, after = (ece(confidence_of(each), correct) for each in (2.5 * true, true))
     assert after < 1.5 < 10 < before
 
 
@@ -145,5 +150,5 @@ def test_temperature_at_its_limits():
 @pytest.mark.filterwarnings("error")
 def test_huge_logits_do_not_overflow():
     huge = np.array([[1e4, -1e4, 0], [3e38, -3e38, 0]], np.float32)
-    assert calibration.confidence(huge).tolist() == [1, 1]
+    assert confidence_of(huge).tolist() == [1, 1]
     assert calibration.temperature(huge, np.array([1, 0])) == pytest.approx(HIGH)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unfreeze.errors import UserError
 from unfreeze.judging import claims
 from unfreeze.judging.costs import COSTS, value
-from unfreeze.scoring.metrics import METRICS
+from unfreeze.scoring.scores import SCORES
 
 RUNS = ["base", "early", "middle", "fc-conv1", "layer_1", "50-scratch", "16", "-x", "gap"]
 
@@ -140,7 +140,7 @@ def test_error_has_its_place_and_what_is_allowed(text, character, words):
         assert word in str(caught.value)
 
 
-PIECES = [*RUNS, *METRICS, *COSTS, *"<>[](),.*?-+=;&\n", "gap(", " ", "2", "1.5", "-1e3", "ß", "²"]
+PIECES = [*RUNS, *SCORES, *COSTS, *"<>[](),.*?-+=;&\n", "gap(", " ", "2", "1.5", "-1e3", "ß", "²"]
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).map("".join))
@@ -177,7 +177,7 @@ def terms(draw, quantity):
     return f"{one}{suffix}", [{one: 1}]
 
 
-@given(st.data(), st.sampled_from([*METRICS, *COSTS]), st.sampled_from("<>"))
+@given(st.data(), st.sampled_from([*SCORES, *COSTS]), st.sampled_from("<>"))
 def test_what_is_written_is_read(data, quantity, direction):
     sides = data.draw(st.lists(terms(quantity), min_size=2, max_size=4))
     # Named for certain by the first side.
@@ -212,7 +212,7 @@ def test_costs_read_a_cost_file():
         "stored_bytes": 20, "activation_bytes": 30, "activation_bytes_1": 4, "flops_forward": 5,
         "flops_backward": 6, "flops": 11, "peak_memory_bytes": 7}
     assert [name for name in COSTS if COSTS[name].measured] == ["seconds", "peak_memory_bytes"]
-    assert not METRICS.keys() & COSTS.keys()
+    assert not SCORES.keys() & COSTS.keys()
 
 
 def test_a_claim_needs_no_quotes_in_yaml():

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from unfreeze.errors import UserError, nearest
 from unfreeze.judging.costs import COSTS
-from unfreeze.scoring.metrics import METRICS
+from unfreeze.scoring.scores import SCORES
 
 DEFAULT = "accuracy"
 
@@ -46,7 +46,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
-    """All of its comparisons are claimed, of one quantity (a name in METRICS or COSTS)."""
+    """All of its comparisons are claimed, of one quantity (a name in SCORES or COSTS)."""
 
     text: str
     quantity: str
@@ -63,10 +63,10 @@ def bounds(quantity: str, coefficients: dict[str, float],
     """The lowest and the highest, perhaps infinite, that a sum over runs can be.
 
     Args:
-        quantity: a name in METRICS or COSTS.
+        quantity: a name in SCORES or COSTS.
         coefficients: {run: not 0}.
     """
-    low, high = METRICS[quantity].bounds if quantity in METRICS else (0, math.inf)
+    low, high = SCORES[quantity].bounds if quantity in SCORES else (0, math.inf)
     ends = [sorted((each * low, each * high)) for each in coefficients.values()]
     lowest, highest = (constant + sum(end) for end in zip(*ends, strict=True))
     return lowest, highest
@@ -208,7 +208,7 @@ class _Parser:
         if not found:
             return
         start, name = self.at + 1, found[1]
-        allowed = [*METRICS, *COSTS]
+        allowed = [*SCORES, *COSTS]
         if name not in allowed:
             self.fail(f"{name!r} is no metric and no cost{nearest(name, allowed)}; allowed: "
                       f"{', '.join(allowed)}", start)
@@ -249,8 +249,8 @@ class _Parser:
             self.fail(f"{comparison.text} is {'always' if lowest > 0 else 'never'} true: "
                       f"{name} is {self.value_range(name)}", at)
         # An expected calibration error below 1 % is nothing strange.
-        is_share = (name in METRICS and METRICS[name].unit == "%"
-                    and METRICS[name].better == "higher" and 0 < abs(constant) < 1)
+        is_share = (name in SCORES and SCORES[name].unit == "%"
+                    and SCORES[name].better == "higher" and 0 < abs(constant) < 1)
         if is_share and list(map(abs, comparison.coefficients.values())) == [1]:
             self.fail(f"{name} is in percent; write {100 * abs(constant):g} for a share of "
                       f"{abs(constant):g}", at)
@@ -259,7 +259,7 @@ class _Parser:
     def value_range(name: str) -> str:
         if name in COSTS:
             return f"at least 0 ({COSTS[name].unit})"
-        metric = METRICS[name]
+        metric = SCORES[name]
         low, high = metric.bounds
         unit = f" {metric.unit}" if metric.unit else ""
         return f"at least {low}{unit}" if math.isinf(high) else f"{low} to {high}{unit}"

@@ -9,7 +9,7 @@ import numpy as np
 from unfreeze import files
 from unfreeze.judging import claims, statistics
 from unfreeze.judging.statistics import Contrast, Effect, Prior
-from unfreeze.scoring.metrics import METRICS
+from unfreeze.scoring.scores import SCORES
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read_runs(planned: dict[str, dict], folder: Path) -> dict[str, Run]:
                 test_set=(settled["dataset"], float(settled["test_fraction"])),
                 cost=files.read_json(folder / name / "cost.json"),
                 seeds=tuple(map(int, arrays["seeds"])),
-                scores={metric: arrays[metric] for metric in METRICS if metric in arrays},
+                scores={metric: arrays[metric] for metric in SCORES if metric in arrays},
                 failed=files.read_json(folder / name / "scores/metrics.json").get("failed"))
     return runs
 

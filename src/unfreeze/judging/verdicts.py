@@ -22,7 +22,7 @@ from unfreeze.judging.claims import Comparison
 from unfreeze.judging.costs import COSTS, Cost
 from unfreeze.judging.estimates import Run, Sum, common_seeds, effects
 from unfreeze.judging.statistics import Effect
-from unfreeze.scoring.metrics import METRICS
+from unfreeze.scoring.scores import SCORES
 
 HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "not distinguishable"
 NOT_COMPARABLE, NOT_COMPUTED = "not comparable", "not computed"
@@ -96,7 +96,7 @@ def judge(given: list[dict[str, str]], runs: dict[str, Run],
     clear = [tuple(part for part, obstacle in zip(claim.comparisons, own, strict=True)
                    if not obstacle) for claim, own in zip(read, obstacles, strict=True)]
     tested = [place for place, claim in enumerate(read)
-              if claim.quantity in METRICS and clear[place]]
+              if claim.quantity in SCORES and clear[place]]
     found = iter(effects(runs, [Sum(read[place].quantity, each.coefficients, each.constant)
                                 for place in tested for each in clear[place]]))
     estimated = {place: [next(found) for _ in clear[place]] for place in tested}
@@ -148,7 +148,7 @@ def _obstacle(comparison: Comparison, quantity: str, runs: dict[str, Run],
     for name in comparison.coefficients:
         if runs[name].failed:
             return NOT_COMPUTED, f"{name} failed: {runs[name].failed}"
-        if quantity in METRICS and quantity not in runs[name].scores:
+        if quantity in SCORES and quantity not in runs[name].scores:
             return NOT_COMPUTED, f"{name} has too few classes for {quantity}"
     if quantity in COSTS:
         return None
@@ -202,7 +202,7 @@ def _of_costs(comparisons: tuple[Comparison, ...], cost: Cost,
 
 
 def _unit(quantity: str) -> str:
-    unit = (METRICS | COSTS)[quantity].unit
+    unit = (SCORES | COSTS)[quantity].unit
     return "points" if unit == "%" else unit  # a difference of percentages
 
 
@@ -280,7 +280,7 @@ def claim_metrics(verdicts: list[Verdict]) -> dict[str, dict]:
                  "low": number(part.low), "high": number(part.high)} for part in each.comparisons],
         }
         for each in sorted(verdicts, key=lambda each: each.claim)
-        if each.quantity in METRICS or not COSTS[each.quantity].measured
+        if each.quantity in SCORES or not COSTS[each.quantity].measured
     }
 
 

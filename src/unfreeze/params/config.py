@@ -31,7 +31,7 @@ from unfreeze.params.knobs import (
     check,
     is_names,
 )
-from unfreeze.scoring import metrics
+from unfreeze.scoring.scores import SCORES
 from unfreeze.tuning import rules
 
 SECTIONS = ("runs", "compare", "claims", "budget")
@@ -257,10 +257,12 @@ def _claims(where: str, given: Any, runs: dict[str, dict]) -> list[dict[str, str
 
 def _check_classes(where: str, quantity: str, name: str, run: dict) -> None:
     """A dataset of five classes has no top-5 accuracy but 100."""
-    count = run["classes"]
-    if quantity == "top5" and count is not None and count <= metrics.TOP:
-        raise UserError(f"{where}: top5 is always 100 for {name}, whose dataset {run['dataset']} "
-                        f"has {count} classes; allowed for more than {metrics.TOP}; use accuracy")
+    count, score = run["classes"], SCORES.get(quantity)
+    if score and count is not None and count < score.least_classes:
+        raise UserError(
+            f"{where}: {quantity} is always {score.bounds[1]} for {name}, whose dataset "
+            f"{run['dataset']} has {count} classes; allowed for more than "
+            f"{score.least_classes - 1}; use accuracy")
 
 
 def _budget(where: str, given: Any) -> dict[str, float]:
@@ -278,11 +280,11 @@ def _reported(where: str, given: Any, run: dict) -> dict[str, float]:
     """Reported numbers by metric; a number alone is an accuracy."""
     given = given if isinstance(given, dict) else {"accuracy": given}
     for name, number in given.items():
-        if name not in metrics.METRICS:
-            raise UserError(f"{where}: {name!r} is no metric{nearest(name, metrics.METRICS)}; "
-                            f"allowed: {', '.join(metrics.METRICS)}")
+        if name not in SCORES:
+            raise UserError(f"{where}: {name!r} is no metric{nearest(name, SCORES)}; "
+                            f"allowed: {', '.join(SCORES)}")
         _check_classes(where, name, "this run", run)
-        check(f"{where}.{name}", PERCENT if metrics.METRICS[name].unit == "%" else NOT_NEGATIVE,
+        check(f"{where}.{name}", PERCENT if SCORES[name].unit == "%" else NOT_NEGATIVE,
               number)
     return given
 

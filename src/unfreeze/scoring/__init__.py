@@ -1,5 +1,1 @@
-"""Scores from predictions alone: NumPy, no model, no GPU, no torch.
-
-What depends on this folder: config.py (names of metrics and costs, claims), reporting/, the stages
-evaluate and compare.
-"""
+"""Scores of one run from its predictions alone: NumPy; no model, no GPU, no torch, no SciPy."""

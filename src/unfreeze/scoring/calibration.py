@@ -10,23 +10,13 @@ Shapes: logits (N, C) for N images and C classes, all finite; labels (N,). Confi
 
 import numpy as np
 
+from unfreeze.scoring.predictions import softmax
+
 BINS = 15
 EDGES = np.arange(BINS + 1) / BINS
 TEMPERATURES = (0.05, 20.0)  # the range that is searched
 DECIMALS = 4
 HEADER = ("seed", "scaled", "bin", "low", "high", "images", "confidence", "accuracy")
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis, in float64."""
-    logits = logits.astype(np.float64)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def confidence(logits: np.ndarray) -> np.ndarray:
-    """The highest of the probabilities: (..., C) -> (...)."""
-    return softmax(logits).max(axis=-1)
 
 
 def bins(confidence: np.ndarray) -> np.ndarray:
@@ -56,9 +46,9 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> list[tuple]:
     bin_of = bins(confidence)
     images = np.bincount(bin_of, minlength=BINS)
     sums = [np.bincount(bin_of, values, BINS) for values in (confidence, correct)]
-    return [(place, *(_percent(edge) for edge in EDGES[place:place + 2]), int(count),
-             *(_percent(each[place] / count) if count else None for each in sums))
-            for place, count in enumerate(images)]
+    return [(number, *(_percent(edge) for edge in EDGES[number:number + 2]), int(count),
+             *(_percent(total[number] / count) if count else None for total in sums))
+            for number, count in enumerate(images)]
 
 
 def _percent(share: float) -> float:
@@ -71,8 +61,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Cross-entropy is convex in 1 / T: its slope is bisected in log T. A model that is right on all
     of the images wants to be ever surer and gets the lower limit. 1 where T makes no difference.
     """
-    own = np.take_along_axis(logits, labels[:, None], axis=1)
-    margins = logits.astype(np.float64) - own
+    label_logits = np.take_along_axis(logits, labels[:, None], axis=1)
+    margins = logits.astype(np.float64) - label_logits
 
     def slope(value: float) -> float:
         """By 1 / T; above zero the model is too sure."""

@@ -1,4 +1,6 @@
+import functools
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import ROOT
-from unfreeze import files
-from unfreeze.scoring import calibration, metrics
+from unfreeze import files, places
+from unfreeze.scoring import calibration, confusion, evaluation
+from unfreeze.scoring.predictions import Predictions, label_rank, log_softmax, softmax
+from unfreeze.scoring.scores import SCORES, per_image
 
 RNG = np.random.default_rng(0)
 LOGITS = (4 * RNG.standard_normal((200, 10))).astype(np.float32)
@@ -21,13 +25,14 @@ CLASSES = [f"c{i}" for i in range(10)]
 
 
 def mean(name, logits, labels):
-    return metrics.per_image(np.asarray(logits), np.asarray(labels))[name].mean()
+    return per_image(Predictions(np.asarray(logits), np.asarray(labels)))[name].mean()
 
 
 def scored(logits, labels, seeds, classes):
-    values = [metrics.per_image(own, labels) for own in logits]
-    return metrics.score({name: np.stack([own[name] for own in values]) for name in values[0]},
-                         metrics.confusion_matrix(logits, labels), seeds, classes)
+    replicates = len(seeds)
+    return evaluation.evaluate(
+        seeds, classes, np.asarray(logits), labels, np.empty((replicates, 0, len(classes))),
+        np.empty((replicates, 0), int)).metrics
 
 
 def test_cross_entropy_is_torchs():
@@ -39,22 +44,22 @@ def test_log_softmax_is_torchs_also_for_huge_logits():
     huge = np.array([[1e4, 0, -1e4], [-1e30, 0, 1e30]])
     for logits in (LOGITS, huge):
         expected = torch.from_numpy(logits).double().log_softmax(-1).numpy()
-        np.testing.assert_allclose(metrics.log_softmax(logits), expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(log_softmax(logits), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 9, 10])
 def test_top_k_is_torchs(k):
     best = torch.from_numpy(LOGITS).topk(k, dim=1).indices.numpy()
     expected = (best == LABELS[:, None]).any(axis=1)
-    assert np.array_equal(metrics.label_rank(LOGITS, LABELS) < k, expected)
+    assert np.array_equal(label_rank(LOGITS, LABELS) < k, expected)
 
 
 def test_ties_go_to_the_lower_class_as_in_argmax():
     logits = np.array([[1.0, 1, 1], [0, 2, 2], [3, 3, 0]])
     for labels, rank in [([0, 1, 0], 0), ([1, 2, 1], 1), ([2, 0, 2], 2)]:
         labels = np.array(labels)
-        assert metrics.label_rank(logits, labels).tolist() == [rank] * 3
-        assert np.trace(metrics.confusion_matrix(logits[None], labels)) == 3 * (rank == 0)
+        assert label_rank(logits, labels).tolist() == [rank] * 3
+        assert np.trace(confusion.matrix(logits[None], labels)) == 3 * (rank == 0)
     # bf16 logits tie often.
     coarse = np.round(LOGITS)
     assert mean("accuracy", coarse, LABELS) == pytest.approx(
@@ -69,8 +74,8 @@ def test_means_over_images_are_scikit_learns_metrics(images, classes, seed, coar
     logits = rng.choice([0.1, 3, 100]) * rng.standard_normal((images, classes))
     logits = np.round(logits) if coarse else logits
     labels = rng.integers(0, rng.integers(1, classes + 1), images)
-    values = metrics.per_image(logits, labels)
-    predicted, probabilities = logits.argmax(1), calibration.softmax(logits)
+    values = per_image(Predictions(logits, labels))
+    predicted, probabilities = logits.argmax(1), softmax(logits)
     expected = {
         "accuracy": 100 * sklearn.metrics.accuracy_score(labels, predicted),
         "balanced_accuracy": 100 * sklearn.metrics.balanced_accuracy_score(labels, predicted),
@@ -86,12 +91,12 @@ def test_means_over_images_are_scikit_learns_metrics(images, classes, seed, coar
             labels, logits, k=5, labels=range(classes))
     for name, value in expected.items():
         assert values[name].mean() == pytest.approx(value, rel=1e-9, abs=1e-9), name
-    assert list(values) == [name for name in metrics.METRICS if name != "top5" or classes > 5]
+    assert list(values) == [name for name in SCORES if name != "top5" or classes > 5]
     assert all(own.shape == (images,) and own.dtype == float for own in values.values())
 
 
 def test_log_loss_is_scikit_learns():
-    expected = sklearn.metrics.log_loss(LABELS, calibration.softmax(LOGITS), labels=range(10))
+    expected = sklearn.metrics.log_loss(LABELS, softmax(LOGITS), labels=range(10))
     assert mean("cross_entropy", LOGITS, LABELS) == pytest.approx(expected, rel=1e-9)
 
 
@@ -99,7 +104,7 @@ def test_log_loss_is_scikit_learns():
 def test_balanced_accuracy_per_image_is_its_derivative_by_an_image_s_weight():
     labels = np.where((RNG.random(200) < 0.5) | (LABELS == 5), 3, LABELS)  # unbalanced, no class 5
     logits = LOGITS + 6 * np.eye(10)[labels]
-    values = metrics.per_image(logits, labels)["balanced_accuracy"]
+    values = per_image(Predictions(logits, labels))["balanced_accuracy"]
     assert len(np.unique(values)) > 5
     for image in range(0, 200, 20):
         weights = np.ones(200)
@@ -114,24 +119,24 @@ def test_confusion_matrix_is_scikit_learns_over_all_replicates():
     other = LOGITS[::-1]
     expected = sum(sklearn.metrics.confusion_matrix(LABELS, own.argmax(1), labels=range(10))
                    for own in (LOGITS, other))
-    assert np.array_equal(metrics.confusion_matrix(np.stack([LOGITS, other]), LABELS), expected)
-    by_hand = metrics.confusion_matrix(np.eye(3)[None, [0, 1, 1, 2, 0]], np.array([0, 0, 1, 2, 2]))
+    assert np.array_equal(confusion.matrix(np.stack([LOGITS, other]), LABELS), expected)
+    by_hand = confusion.matrix(np.eye(3)[None, [0, 1, 1, 2, 0]], np.array([0, 0, 1, 2, 2]))
     assert by_hand.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
 
 
 def test_per_class_is_scikit_learns():
     logits = LOGITS.copy()
     logits[:, 7] = -1e4  # never predicted
-    confusion = metrics.confusion_matrix(logits[None], LABELS)
+    counts = confusion.matrix(logits[None], LABELS)
     expected = sklearn.metrics.precision_recall_fscore_support(
         LABELS, logits.argmax(1), labels=range(10), zero_division=0)
     for name, values in zip(("precision", "recall", "f1"), expected[:3], strict=True):
-        assert [own[name] for own in metrics.per_class(confusion)] == pytest.approx(100 * values)
+        assert [own[name] for own in confusion.per_class(counts)] == pytest.approx(100 * values)
 
 
 def test_class_without_test_images_has_no_recall_and_no_part_in_the_balanced_mean():
     logits, labels = np.eye(4)[[0, 3, 1]], np.array([0, 0, 1])
-    found = metrics.per_class(metrics.confusion_matrix(logits[None], labels))
+    found = confusion.per_class(confusion.matrix(logits[None], labels))
     assert [own["recall"] for own in found] == [50.0, 100.0, None, None]
     assert [own["f1"] for own in found] == pytest.approx([200 / 3, 100.0, None, None])
     assert [own["precision"] for own in found] == [100.0, 100.0, 0.0, 0.0]
@@ -139,16 +144,16 @@ def test_class_without_test_images_has_no_recall_and_no_part_in_the_balanced_mea
 
 
 def test_most_confused_pairs_by_share_of_the_actual_class():
-    confusion = np.array([[90, 10, 0], [30, 0, 0], [5, 5, 40]])
-    assert metrics.most_confused(confusion) == [
+    counts = np.array([[90, 10, 0], [30, 0, 0], [5, 5, 40]])
+    assert confusion.likeliest_mistakes(counts) == [
         (1, 0, 100.0), (0, 1, 10.0), (2, 0, 10.0), (2, 1, 10.0)]
-    assert metrics.most_confused(np.diag([3, 0, 2])) == []
-    assert len(metrics.most_confused(np.ones((9, 9), int))) == 10
+    assert confusion.likeliest_mistakes(np.diag([3, 0, 2])) == []
+    assert len(confusion.likeliest_mistakes(np.ones((9, 9), int))) == 10
 
 
 def test_spread_is_of_the_sample():
-    assert metrics.spread([1.0, 2.0, 4.0]) == {"mean": 2.3333, "std": 1.5275, "n": 3}
-    assert metrics.spread([3.0]) == {"mean": 3.0, "std": None, "n": 1}
+    assert evaluation.spread([1.0, 2.0, 4.0]) == {"mean": 2.3333, "std": 1.5275, "n": 3}
+    assert evaluation.spread([3.0]) == {"mean": 3.0, "std": None, "n": 1}
 
 
 def test_score_gathers_replicates():
@@ -184,7 +189,7 @@ def test_single_class_single_image_and_certainty():
                                       "images": 2}}
     assert one["confused"] == []
     sure_and_wrong = np.array([[0, 1e4, -1e4]], np.float32)
-    values = metrics.per_image(sure_and_wrong, np.array([0]))
+    values = per_image(Predictions(sure_and_wrong, np.array([0])))
     assert {name: own.tolist() for name, own in values.items()} == {
         "accuracy": [0], "balanced_accuracy": [0], "cross_entropy": [1e4], "brier": [2],
         "ece": [100]}
@@ -192,18 +197,18 @@ def test_single_class_single_image_and_certainty():
 
 def test_failure_names_the_seeds():
     logits, validation = np.zeros((3, 4, 2)), np.zeros((3, 1, 2))
-    assert metrics.failure([42, 43, 44], logits, validation) is None
-    assert metrics.failure([42, 43, 44], logits, validation[:, :0]) is None
+    assert evaluation.failure([42, 43, 44], logits, validation) is None
+    assert evaluation.failure([42, 43, 44], logits, validation[:, :0]) is None
     logits[0, 2, 1] = np.nan
-    assert metrics.failure([42, 43, 44], logits, validation) == (
+    assert evaluation.failure([42, 43, 44], logits, validation) == (
         "the logits of seed 42 are not finite: training diverged")
     validation[2] = -np.inf
-    assert metrics.failure([42, 43, 44], logits, validation) == (
+    assert evaluation.failure([42, 43, 44], logits, validation) == (
         "the logits of seeds 42, 44 are not finite: training diverged")
 
 
 def test_scoring_imports_neither_torch_nor_scipy():
-    check = ("import sys, unfreeze.scoring.metrics;"
+    check = ("import sys, unfreeze.scoring.evaluation;"
              "sys.exit(bool({'torch', 'scipy', 'pandas'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", check],
                           env={"PYTHONPATH": str(ROOT / "src")}).returncode == 0
@@ -212,7 +217,7 @@ def test_scoring_imports_neither_torch_nor_scipy():
 @pytest.fixture
 def evaluate(tmp_path):
     """Runs the stage on predictions; returns the folder of the scores."""
-    folder = tmp_path / "runs" / "base"
+    folder = tmp_path / places.RUNS / "base"
     folder.mkdir(parents=True)
 
     def run(**predictions):
@@ -239,12 +244,12 @@ def test_evaluate_writes_four_files_that_agree(evaluate):
     names = ("metrics.json", "confusion.csv", "calibration.csv", "per_image.npz")
     written = [(folder / name).read_bytes() for name in names]
     scores = files.read_json(folder / "metrics.json")
-    assert list(scores) == [*metrics.METRICS, "ece_scaled", "temperature", "per_class", "confused",
+    assert list(scores) == [*SCORES, "ece_scaled", "temperature", "per_class", "confused",
                             "test_images"]
     with np.load(folder / "per_image.npz") as per_image:
         assert set(per_image) == {"seeds", "labels", "classes", "predicted", "confidence",
-                                  *metrics.METRICS}
-        for name in metrics.METRICS:
+                                  *SCORES}
+        for name in SCORES:
             assert per_image[name].mean(axis=1) == pytest.approx(
                 list(scores[name]["seeds"].values()), abs=1e-4)
         right = per_image["predicted"] == LABELS
@@ -272,10 +277,10 @@ def test_evaluate_writes_four_files_that_agree(evaluate):
 
 def test_pairs_that_are_never_confused_are_left_out_of_many_classes():
     for count, rows in ((100, 100 * 100), (101, 102)):
-        confusion = np.eye(count, dtype=int)
-        confusion[0, 1] = 3
+        counts = np.eye(count, dtype=int)
+        counts[0, 1] = 3
         names = [f"class {number}" for number in range(count)]
-        found = metrics.confusion_pairs(confusion, names)
+        found = confusion.pairs(counts, names)
         assert len(found) == rows and ("class 0", "class 1", 3) in found
 
 
@@ -297,3 +302,34 @@ def test_evaluate_marks_a_diverged_run_as_failed(evaluate):
     assert (folder / "calibration.csv").read_text() == ",".join(calibration.HEADER) + "\n"
     with np.load(folder / "per_image.npz") as per_image:
         assert set(per_image) == {"seeds", "labels", "classes"}
+
+
+ERROR = '''"""Error rate: the share of images whose label does not have the highest logit."""
+from unfreeze.scoring.score import Score
+
+
+def per_image(predictions):
+    return 100.0 * ~predictions.correct
+
+
+SCORE = Score("error rate", "%", "lower", (0, 100), per_image)
+'''
+CLAIM = ("from unfreeze.judging import claims;"
+         "print(claims.parse('base.error < 10', ['base']).quantity)")
+
+
+def test_a_score_is_one_new_file(tmp_path):
+    for folder in ("src", "stages"):
+        shutil.copytree(ROOT / folder, tmp_path / folder,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "src/unfreeze/scoring/scores/error.py").write_text(ERROR)
+    folder = tmp_path / places.RUNS / "base"
+    folder.mkdir(parents=True)
+    np.savez(folder / "predictions.npz", **PREDICTIONS, **VALIDATION)
+    python = functools.partial(subprocess.run, cwd=tmp_path, check=True, text=True,
+                               env={"PYTHONPATH": "src"}, stdout=subprocess.PIPE)
+    python([sys.executable, "stages/evaluate.py", "base"])
+    scores = files.read_json(folder / "scores/metrics.json")
+    assert list(scores)[:7] == [*SCORES, "error"]
+    assert scores["error"]["mean"] == pytest.approx(100 - scores["accuracy"]["mean"])
+    assert python([sys.executable, "-c", CLAIM]).stdout == "error\n"
