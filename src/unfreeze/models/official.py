@@ -1,8 +1,5 @@
 """Official weights: bringing them into their file, and opening them safely as their sources serve
-them.
-
-What depends on it: the stage fetch-weights, and studies/adaptation/top5.py.
-"""
+them."""
 
 import hashlib
 import io
@@ -22,7 +19,7 @@ def fetch(weights: Weights, file: Path, beside: Path) -> None:
     """Official weights that are in their file, checked by digest, when this returns.
 
     Args:
-        file: weights/NAME.safetensors. beside: where the project may have them already; it may be
+        file: where they go. beside: where the project may have them already; it may be
             the same file.
 
     Raises:
@@ -82,9 +79,9 @@ def read(source: Source, weights: Weights) -> bytes:
     arrays = {key: tensor.numpy() for key, tensor in state.items()}
     if weights.digest is None:
         return save(state, stored.metadata(arrays, sha256))
-    found = stored.tensors_digest(arrays)
-    if found != weights.digest:
-        raise wrong_bytes(source.label, "SHA-256 over the tensors", weights.digest, found)
+    digest = stored.tensors_digest(arrays)
+    if digest != weights.digest:
+        raise wrong_bytes(source.label, "SHA-256 over the tensors", weights.digest, digest)
     return save(state)
 
 

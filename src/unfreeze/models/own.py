@@ -1,7 +1,4 @@
-"""Checkpoints of the user's own, opened safely and checked against the model they are meant for.
-
-What depends on it: the stage fetch-weights.
-"""
+"""Checkpoints of the user's own, opened safely and checked against the model they are meant for."""
 
 import hashlib
 import io
@@ -10,21 +7,32 @@ from pathlib import Path
 from unfreeze import files, models
 from unfreeze.errors import UserError
 from unfreeze.models import weights
+from unfreeze.params.plan import Checkpoint
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 KEYS = ("state_dict", "model")  # under which training scripts keep the tensors
 
 
-def read(path: Path, digest: str, model: str, stem: str,
-         image_size: int) -> tuple[bytes, list[str]]:
+def take_over(checkpoint: Checkpoint, file: Path) -> None:
+    """Write a checkpoint as a safetensors file, and say what of it is not used. It is opened even
+    if it was taken over before: whether it fits depends on the model too, and it is at hand.
+
+    Raises:
+        UserError: of `read`.
+    """
+    content, notes = read(checkpoint)
+    files.write_bytes(file, content)
+    for line in [f"{checkpoint.path}: fits {checkpoint.model}", *notes]:
+        print(line)
+
+
+def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
     """Open a checkpoint and check it.
 
     Args:
-        path: a .safetensors file, or a .pth or .pt file with a state dict, plain or under one of
-            KEYS. A leading "module." (of DataParallel) is taken off the names.
-        digest: SHA-256 that the file had when `plan` ran.
-        model, stem, image_size: what it is meant for. All but the head and what the stem
-            initialises anew must fit.
+        checkpoint: at its path is a .safetensors file, or a .pth or .pt file with a state dict,
+            plain or under one of KEYS. A leading "module." (of DataParallel) is taken off the
+            names. All but the head and what the stem initialises anew must fit the model.
 
     Returns:
         The content of a safetensors file, in float32, and a line for each module that is not taken
@@ -35,6 +43,7 @@ def read(path: Path, digest: str, model: str, stem: str,
     """
     from safetensors.torch import save
 
+    path = Path(checkpoint.path)
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: {path.suffix or 'no suffix'} is no kind of checkpoint; allowed: "
                         f"{', '.join(SUFFIXES)}")
@@ -43,12 +52,13 @@ def read(path: Path, digest: str, model: str, stem: str,
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); `init` in params.yaml names "
                         "it") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise UserError(f"{path}: has changed since plan ran (SHA-256 was {digest[:12]}..., is "
-                        f"{found[:12]}...); run `dvc repro -f plan`, then `dvc repro`")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != checkpoint.digest:
+        raise UserError(f"{path}: has changed since plan ran (SHA-256 was "
+                        f"{checkpoint.digest[:12]}..., is {digest[:12]}...); run "
+                        "`dvc repro -f plan`, then `dvc repro`")
     tensors = _open(path, content)
-    notes = _check(path, tensors, model, stem, image_size)
+    notes = _check(checkpoint, tensors)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     return save(tensors, weights.metadata(arrays, digest)), notes
 
@@ -80,9 +90,11 @@ def _open(path: Path, content: bytes) -> dict:
             for name, tensor in state.items()}
 
 
-def _check(path: Path, tensors: dict, model: str, stem: str, image_size: int) -> list[str]:
+def _check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
+    """The notes of `read`."""
     from unfreeze.models.with_torch.outline import outline
 
+    model, stem, image_size = checkpoint.model, checkpoint.stem, checkpoint.image_size
     facts = models.facts_of(model)
     unused = tuple(sorted({module for official in facts.weights.values()
                            for module in official.unused}))
@@ -91,8 +103,8 @@ def _check(path: Path, tensors: dict, model: str, stem: str, image_size: int) ->
     free = (facts.last, *facts.fresh.get(stem, ()))
     _, problems = weights.compare(state, fitted, free, unused)
     if problems:
-        raise UserError(f"{path}: is no checkpoint of {model}: {weights.in_short(problems)}; "
-                        "set `model` to the one it belongs to")
+        raise UserError(f"{checkpoint.path}: is no checkpoint of {model}: "
+                        f"{weights.in_short(problems)}; set `model` to the one it belongs to")
     notes = [f"{module}: new, the checkpoint's does not fit"
              for module in weights.misfits(state, fitted, free[1:])]
     head = fitted.get(f"{facts.last}.weight")

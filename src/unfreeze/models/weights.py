@@ -1,7 +1,4 @@
-"""Pretrained weights as safetensors files whose identity is a digest over their tensors.
-
-What depends on it: the stages fetch-weights and pin (digest, without torch), training/ (loading).
-"""
+"""Pretrained weights as safetensors files whose identity is a digest over their tensors."""
 
 import hashlib
 from pathlib import Path

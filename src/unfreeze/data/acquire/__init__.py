@@ -1,0 +1,1 @@
+"""Bringing a dataset into its folder, _made/data/NAME: what the stage fetch-data does."""

@@ -1,7 +1,4 @@
-"""What is in a dataset: data/NAME/card.json.
-
-What depends on it: the stage fetch-data (to write it), reporting/images.py (to tell it).
-"""
+"""What is in a dataset: its card.json, counted when it is fetched."""
 
 import hashlib
 import io
@@ -39,20 +36,20 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(image).data).digest()
 
 
-def of_photos(found: photos.Collection, sizes: list[tuple[int, int]]) -> dict:
+def of_photos(collection: photos.Collection, sizes: list[tuple[int, int]]) -> dict:
     """The parts of a card that are counted, of photos.
 
     Args:
-        found: in two splits.
+        collection: in two splits.
         sizes: (width, height) of some or all of them.
     """
-    labels = {split: [photo.label for photo in found.photos if photo.split == split]
+    labels = {split: [photo.label for photo in collection.photos if photo.split == split]
               for split in ("train", "test")}
     # Where nobody has read the files, nobody knows.
-    pairs = None if any(not photo.sha256 for photo in found.photos) else [
-        [one.member, other.member] for one, other in photos.duplicates(found)]
+    pairs = None if any(not photo.sha256 for photo in collection.photos) else [
+        [train.member, test.member] for train, test in photos.duplicates(collection)]
     order = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-    return counts(found.classes, **labels) | {
+    return counts(collection.classes, **labels) | {
         "sizes": {"smallest": list(order[0]),
                   "median": [round(median(side)) for side in zip(*order, strict=True)],
                   "largest": list(order[-1])} if order else None,
@@ -62,12 +59,12 @@ def of_photos(found: photos.Collection, sizes: list[tuple[int, int]]) -> dict:
 
 def counts(classes: Sequence[str], train: Sequence[int], test: Sequence[int]) -> dict:
     """{"classes", "train" and "test": how many images, "counts": {split: of each class}}."""
-    found = {split: Counter(np.asarray(labels).tolist())
-             for split, labels in (("train", train), ("test", test))}
+    of_class = {split: Counter(np.asarray(labels).tolist())
+                for split, labels in (("train", train), ("test", test))}
     return {
         "classes": list(classes), "train": len(train), "test": len(test),
         "counts": {split: [count[label] for label in range(len(classes))]
-                   for split, count in found.items()},
+                   for split, count in of_class.items()},
     }
 
 
@@ -76,35 +73,35 @@ def duplicates(pairs: list[list[str]] | None) -> dict | None:
     return None if pairs is None else {"images": len(pairs), "examples": pairs[:EXAMPLES]}
 
 
-def sizes(place: Path, members: list[str]) -> list[tuple[int, int]]:
+def sizes(path: Path, members: list[str]) -> list[tuple[int, int]]:
     """(width, height) of the images with these names in a folder or an archive, as their files have
     them, in no certain order."""
-    found = []
-    if archive.is_tar(place):
-        contents = (member.content for member in archive.members(place, set(members).__contains__))
+    sizes = []
+    if archive.is_tar(path):
+        contents = (member.content for member in archive.members(path, set(members).__contains__))
     else:
-        reader = archive.Reader(place)
+        reader = archive.Reader(path)
         contents = map(reader.read, members)
     for content in contents:
         if content is not None:
             with Image.open(io.BytesIO(content)) as image:
-                found.append(image.size)
-    return found
+                sizes.append(image.size)
+    return sizes
 
 
 def warn(card: dict) -> None:
     """A line on standard error where test images are training images too."""
     if card["duplicates"] and card["duplicates"]["images"]:
-        one, other = card["duplicates"]["examples"][0]
-        print(f"warning: {card['name']}: {leakage(card)}, such as {one!r} and {other!r}; "
+        train, test = card["duplicates"]["examples"][0]
+        print(f"warning: {card['name']}: {leakage(card)}, such as {train!r} and {test!r}; "
               f"{places.DATA}/{card['name']}/card.json lists some. Accuracy on them is memory: "
               "remove them from one of the splits", file=sys.stderr, flush=True)
 
 
 def leakage(card: dict) -> str:
     """How many test images are training images too, in words; "" for none."""
-    found = card["duplicates"] and card["duplicates"]["images"]
-    if not found:
+    leaked = card["duplicates"] and card["duplicates"]["images"]
+    if not leaked:
         return ""
-    verb = "image is a training image" if found == 1 else "images are training images"
-    return f"{found} of {card['test']} test {verb} too, byte for byte"
+    verb = "image is a training image" if leaked == 1 else "images are training images"
+    return f"{leaked} of {card['test']} test {verb} too, byte for byte"

@@ -1,7 +1,5 @@
 """Bringing a dataset into its folder: arrays, the official files of photos, or a list of images of
 the user's own; its labels, and its card. What is there and whole stays.
-
-What depends on it: the stage fetch-data.
 """
 
 import io
@@ -17,27 +15,28 @@ from unfreeze.data.catalogue import dataset
 from unfreeze.data.reading import arrays
 from unfreeze.errors import UserError
 from unfreeze.fetching import sources
+from unfreeze.params.plan import ImageSource
 
 NOT_STATED = "not stated"
 
 
-def fetch(name: str, entry: dict, folder: Path, beside: Path) -> dict:
+def fetch(name: str, source: ImageSource, folder: Path, beside: Path) -> dict:
     """The card of a dataset that is in its folder when this returns.
 
     Args:
-        entry: of plan/datasets.yaml. folder: data/NAME.
+        source: of the plan. folder: where it goes.
         beside: the same of the project that a study lies in; what is whole there is copied and not
             fetched again. It may be the same folder.
 
     Raises:
         UserError: no source is left, or what there is cannot be used.
     """
-    if "place" not in entry:
+    if not source.path:
         _copy(beside, folder)
-    if entry["kind"] == "arrays":
+    if source.kind == "arrays":
         return _arrays(name, folder)
-    if "place" in entry or "url" in entry:
-        return _own(name, folder, entry)
+    if source.own:
+        return _own(name, folder, source)
     return _photos(name, folder)
 
 
@@ -55,21 +54,21 @@ def _arrays(name: str, folder: Path) -> dict:
     facts = dataset(name)
     try:
         content = arrays.load(folder)
-        found = arrays.digest(content)
-        if found in (facts.DIGEST, facts.DIGEST is None and arrays.read_card(folder)["digest"]):
+        digest = arrays.digest(content)
+        if digest in (facts.DIGEST, facts.DIGEST is None and arrays.read_card(folder)["digest"]):
             print(f"{name}: already there, digest checked")
-            card = _arrays_card(name, content, found)
+            card = _arrays_card(name, content, digest)
             if arrays.read_card(folder) != card:
                 files.write_json(folder / "card.json", card)
             return card
     except UserError:
         pass  # missing or damaged: fetched below
     content = sources.obtain(facts.ASSETS[0], facts.read)
-    found = arrays.digest(content)
-    if facts.DIGEST is not None and found != facts.DIGEST:
+    digest = arrays.digest(content)
+    if facts.DIGEST is not None and digest != facts.DIGEST:
         raise sources.wrong_bytes(f"{places.DATA}/{name}", "SHA-256 over the arrays",
-                                  facts.DIGEST, found)
-    card = _arrays_card(name, content, found)
+                                  facts.DIGEST, digest)
+    card = _arrays_card(name, content, digest)
     arrays.save(folder, content, card)
     return card
 
@@ -88,64 +87,64 @@ def _photos(name: str, folder: Path) -> dict:
     """A photo dataset of the catalogue: its official files, and what they say."""
     facts = dataset(name)
     index = layout.fetch(facts, folder)
-    places = layout.places(facts, folder)
+    paths = layout.places(facts, folder)
     if card := _ready(folder, facts.COUNT):
         return card
     digests, sizes = {}, []
     for file in {entry.archive for entry in index.entries}:
         members = [entry.member for entry in index.entries if entry.archive == file]
-        if places[file].is_dir():
+        if paths[file].is_dir():
             continue  # the user's own copy, read in place: hours of reading that nobody asked for
-        for member, digest, problem in photos.examine(places[file], members):
+        for member, digest, problem in photos.examine(paths[file], members):
             if problem:
-                raise UserError(f"{places[file]}: {member}: {problem}")
+                raise UserError(f"{paths[file]}: {member}: {problem}")
             digests[file, member] = digest
-        sizes += cards.sizes(places[file], members)
-    found = photos.Collection(index.classes, tuple(
+        sizes += cards.sizes(paths[file], members)
+    collection = photos.Collection(index.classes, tuple(
         photos.Photo(entry.split, entry.label, entry.member,
                      digests.get((entry.archive, entry.member), ""))
         for entry in index.entries), ())
-    card = {"name": name, "kind": "photos", "digest": photos.digest(found)} | cards.of_photos(
-        found, sizes) | {"split": "official"} | _published(facts)
-    _save(folder, found, card, [entry.archive for entry in index.entries])
+    card = {"name": name, "kind": "photos", "digest": photos.digest(collection)} | cards.of_photos(
+        collection, sizes) | {"split": "official"} | _published(facts)
+    _save(folder, collection, card, [entry.archive for entry in index.entries])
     return card
 
 
-def _own(name: str, folder: Path, entry: dict) -> dict:
+def _own(name: str, folder: Path, source: ImageSource) -> dict:
     """Images of the user's own: read in place, or stored as they came from an address."""
-    place = own.place(entry, folder)
-    if "url" in entry and not place.is_file():
-        found, split, digest = _download(entry, place)
+    path = own.path_of(source, folder)
+    if source.url and not path.is_file():
+        collection, split, digest = _download(source, path)
     else:
-        found, split, digest = own.settled(place, entry["skip_broken"])
-    if digest != entry.get("digest", digest):
-        raise own.changed(place)
-    if (card := _ready(folder, len(found.classes))) and card["digest"] == digest:
+        collection, split, digest = own.settled(path, source.skip_broken)
+    if digest != (source.digest or digest):
+        raise own.changed(path)
+    if (card := _ready(folder, len(collection.classes))) and card["digest"] == digest:
         return card
     card = {"name": name, "kind": "photos", "digest": digest} | cards.of_photos(
-        found, cards.sizes(place, [photo.member for photo in found.photos])) | {
-        "split": split, "skipped": list(found.problems), "source": entry.get("url", str(place)),
+        collection, cards.sizes(path, [photo.member for photo in collection.photos])) | {
+        "split": split, "skipped": list(collection.problems), "source": source.url or str(path),
         "licence": NOT_STATED, "citation": NOT_STATED}
-    _save(folder, found, card, [""] * len(found.photos))
+    _save(folder, collection, card, [""] * len(collection.photos))
     return card
 
 
-def _download(entry: dict, place: Path) -> tuple[photos.Collection, str, str]:
+def _download(source: ImageSource, path: Path) -> tuple[photos.Collection, str, str]:
     """Put an archive from an address into its place when it has been found good."""
-    content = own.download_path(entry["url"])
+    content = own.download_path(source.url)
     if not content.is_file():
-        sources.download(entry["url"], content)
+        sources.download(source.url, content)
     try:
-        found = own.settled(content, entry["skip_broken"])
+        settled = own.settled(content, source.skip_broken)
     except UserError as error:
         # It stays there: with skip_broken it may do, and need not come again.
-        raise UserError(f"{entry['url']}: {error}; delete {content} to have it fetched again"
+        raise UserError(f"{source.url}: {error}; delete {content} to have it fetched again"
                         ) from None
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{place.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
     shutil.move(content, part)  # a copy where the scratch folder is on another disk
-    part.replace(place)
-    return found
+    part.replace(path)
+    return settled
 
 
 def _ready(folder: Path, classes: int) -> dict | None:
@@ -161,15 +160,15 @@ def _ready(folder: Path, classes: int) -> dict | None:
     return card if whole else None
 
 
-def _save(folder: Path, found: photos.Collection, card: dict, archives: list[str]) -> None:
+def _save(folder: Path, collection: photos.Collection, card: dict, archives: list[str]) -> None:
     """The labels, the list of photos, and last the card, which says that all is there."""
     (folder / "card.json").unlink(missing_ok=True)
     for split in ("train", "test"):
         content = io.BytesIO()
-        np.save(content, np.array([photo.label for photo in found.photos if photo.split == split],
-                                  np.int64))
+        labels = [photo.label for photo in collection.photos if photo.split == split]
+        np.save(content, np.array(labels, np.int64))
         files.write_bytes(folder / f"{split}_labels.npy", content.getbuffer())
     files.write_csv(folder / "index.csv", ("split", "label", "archive", "member", "sha256"), (
         (photo.split, photo.label, archive, photo.member, photo.sha256)
-        for photo, archive in zip(found.photos, archives, strict=True)))
+        for photo, archive in zip(collection.photos, archives, strict=True)))
     files.write_json(folder / "card.json", card)

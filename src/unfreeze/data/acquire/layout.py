@@ -1,9 +1,7 @@
 """Photo datasets of the catalogue: their official files, kept as they came, and what these say of
 split and label of each image.
 
-    data/NAME/FILE     the official archives and annotations, verified by MD5
-
-What depends on it: datasets/ (to read a layout), the stages fetch-data and decode.
+    _made/data/NAME/FILE     the official archives and annotations, verified by MD5
 """
 
 import io
@@ -51,7 +49,7 @@ def fetch(facts: ModuleType, folder: Path) -> Index:
 
     Args:
         facts: a dataset's module, or anything with its attributes.
-        folder: data/NAME.
+        folder: where they go.
 
     Raises:
         UserError: a file cannot be had (all of those are named at once), or the files do not say
@@ -83,12 +81,12 @@ def read(facts: ModuleType, folder: Path) -> Index:
     """
     at = places(facts, folder)
     try:
-        found = facts.index(at)
+        index = facts.index(at)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"{', '.join(str(path) for path in at.values())}: not the official layout "
                         f"({type(error).__name__}: {error})") from None
-    check(facts, found)
-    return Index(found.classes, sorted(found.entries, key=lambda entry: entry.split == "test"))
+    check(facts, index)
+    return Index(index.classes, sorted(index.entries, key=lambda entry: entry.split == "test"))
 
 
 def places(facts: ModuleType, folder: Path) -> dict[str, Path]:
@@ -117,11 +115,11 @@ def check(facts: ModuleType, index: Index) -> None:
     """
     where = _name(facts)
     counts = Counter(entry.split for entry in index.entries)
-    for what, expected, found in (("classes", facts.COUNT, len(index.classes)),
-                                  ("training images", facts.TRAIN, counts["train"]),
-                                  ("test images", facts.TEST, counts["test"])):
-        if expected != found:
-            raise UserError(f"{where}: its files list {found} {what}, not {expected}")
+    for what, expected, listed in (("classes", facts.COUNT, len(index.classes)),
+                                   ("training images", facts.TRAIN, counts["train"]),
+                                   ("test images", facts.TEST, counts["test"])):
+        if expected != listed:
+            raise UserError(f"{where}: its files list {listed} {what}, not {expected}")
     if len(set(index.classes)) < len(index.classes):
         raise UserError(f"{where}: its files name a class twice")
     if sorted({entry.label for entry in index.entries}) != list(range(facts.COUNT)):
@@ -141,8 +139,8 @@ def read_members(archive: Path, *names: str) -> list[bytes]:
     Raises:
         UserError: the archive is damaged, or lacks one of them.
     """
-    found = Source("kept", str(archive), archive).members(names)
-    return [found[name] for name in names]
+    contents = Source("kept", str(archive), archive).members(names)
+    return [contents[name] for name in names]
 
 
 def table(content: bytes) -> list[list[str]]:

@@ -2,8 +2,8 @@
 
 A dataset's file offers these facts:
 
-    KIND               "arrays": small images of one size, kept as arrays in data/NAME/;
-                       "photos": images of many sizes, kept in the official files in data/NAME/
+    KIND               "arrays": small images of one size, kept as arrays in its folder;
+                       "photos": images of many sizes, kept in the official files
     COUNT              number of classes
     CLASSES            their names, in label order; None where the official files carry the names
                        (they are read from there, and are on the card)
@@ -31,8 +31,6 @@ or, for photos:
 `layout.fetch(facts, folder)` brings a photo dataset's official files and gives their index;
 `layout.read` gives it again, and `layout.places` says where the files lie. All take the facts as an
 argument: a test passes others.
-
-What depends on it: config.py (facts) and the stages fetch-data and decode.
 """
 
 import importlib

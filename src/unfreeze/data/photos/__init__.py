@@ -1,12 +1,12 @@
 """Photos of many sizes: a folder or an archive of class folders, read in place.
 
     archive.py     members of a folder, .zip or .tar, safely; nothing is ever extracted
-    pixels.py      bytes -> an RGB image -> the square that the model sees
+    pixels.py      bytes -> an RGB image
+    levels.py      samples of more than 8 bits -> 8
+    preprocess.py  bytes -> the square that the model sees: the one way there
     collection.py  which photos there are, of which class and split, and what is wrong with them
-    maps.py        photos -> a memory map (N, S, S, 3) uint8
 
-Only Pillow and NumPy are needed, no torch. What depends on this folder: the stages fetch-data and
-decode.
+Only Pillow and NumPy are needed, no torch.
 """
 
 from unfreeze.data.photos.collection import (
@@ -18,8 +18,8 @@ from unfreeze.data.photos.collection import (
     scan,
     settle_splits,
 )
-from unfreeze.data.photos.maps import ingest, statistics
-from unfreeze.data.photos.pixels import decode, resize_and_crop
+from unfreeze.data.photos.pixels import decode
+from unfreeze.data.photos.preprocess import preprocess, resize_and_crop
 
-__all__ = ["Collection", "Photo", "decode", "digest", "duplicates", "examine", "ingest",
-           "resize_and_crop", "scan", "settle_splits", "statistics"]
+__all__ = ["Collection", "Photo", "decode", "digest", "duplicates", "examine", "preprocess",
+           "resize_and_crop", "scan", "settle_splits"]

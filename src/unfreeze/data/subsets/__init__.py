@@ -6,8 +6,6 @@ is stratified (classes of equal size differ by at most one image) and a smaller 
 larger one, validation within validation and train within train. A seed chooses images and not
 classes: every seed has as many of each class to train on, and to hold out. The test images depend
 on `test_fraction` alone: every run and every seed of a study is scored on the same images.
-
-What depends on it: config.py (names and checks) and the stage subset.
 """
 
 import numpy as np
