@@ -1,4 +1,4 @@
-"""What several test files share. No torch here: the tests of config and rules do without."""
+"""What several test files share. No torch here: the tests of params and rules do without."""
 
 import copy
 from pathlib import Path
@@ -8,7 +8,9 @@ import yaml
 
 from unfreeze.fetching.assets import Asset
 from unfreeze.models.facts import Model, Weights
-from unfreeze.params import config
+from unfreeze.params.plan import Run
+from unfreeze.params.settle import resolve
+from unfreeze.recipe import PinnedDataset, PinnedSubset, PinnedWeights, Preprocessing, Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,20 +69,25 @@ TINY = SimpleNamespace(
 )
 
 
-def tiny_recipe(digest: str | None = None, **knobs) -> dict:
+def tiny_recipe(digest: str | None = None, **knobs) -> Recipe:
     """What the stage pin makes of a run of that family, in three classes and from scratch unless
     the digest of its weights is given."""
     start = {"model": "tiny", "image_size": 8, "batch_size": 8, "seeds": [1],
              "init": "pretrained" if digest else "scratch"}
-    run = config.resolve(params(**(start | knobs))).runs["base"]
-    return {
-        "knobs": config.training_knobs(run), "phases": run["training"],
-        "normalization": run["normalization"], "transform": run["transform"],
-        "dataset": {"name": "none", "digest": "none"},
-        "weights": digest and {"name": "tiny-v1", "digest": digest, "own": False, "unused": []},
-        "classes": ["a", "b", "c"],
-        "seeds": {seed: {"subset": "none.json", "digest": "none"} for seed in run["seeds"]},
-    }
+    run = resolve(params(**(start | knobs))).runs["base"]
+    return recipe_of(run, classes=("a", "b", "c"),
+                     weights=digest and PinnedWeights("tiny-v1", digest, own=False))
+
+
+def recipe_of(run: Run, classes: tuple[str, ...], weights: PinnedWeights | None) -> Recipe:
+    """The recipe of a settled run, of a dataset that is nowhere."""
+    made = run.preprocessing
+    return Recipe(
+        run.training_knobs, run.augmentations, run.phases,
+        Preprocessing(made.image_size, made.resize, made.interpolation, made.mean, made.std),
+        PinnedDataset("none", "none", classes), weights,
+        {seed: PinnedSubset("none.json", "none") for seed in run.knobs["seeds"]},
+        software={}, code="none")
 
 
 def striped(size: int, count: int, device):

@@ -35,7 +35,7 @@ class Knob:
         allowed: what it may be.
         help: one line for the comment in params.yaml.
         unit: of its value, such as "pixels"; "" for none.
-        phase: whether an entry of `phases` may set it.
+        phase: whether an entry of `phases` may set it; what a schedule declares it always may.
         training: whether a replicate's training reads it from its recipe; others act through the
             subset, the weights and the preprocessing that the recipe names.
         read_with: {other knob: the values of it with which this one has an effect}. What stands in

@@ -1,55 +1,35 @@
-"""The knobs of params.yaml: what each may be, and who reads it. No torch.
+"""Every knob of params.yaml by its name, with its default: the general ones, which are declared
+here, and those of heads, ways of tuning, schedules and augmentations, which their files declare.
 
-What depends on it: config.py, reporting/tables.py (their order).
+The root's params.yaml lists them in this order, with these words.
 """
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from unfreeze.errors import UserError, nearest
-from unfreeze.models import heads
-from unfreeze.tuning import methods, rules
+from unfreeze.params import plugins
+from unfreeze.params.knob import (
+    BELOW_ONE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SWITCH,
+    Allowed,
+    Knob,
+    choice,
+    either,
+    is_integer,
+    is_names,
+    is_number,
+    whole,
+)
+from unfreeze.tuning import rules
 
-
-@dataclass(frozen=True)
-class Knob:
-    """A knob of params.yaml: what is allowed, in words for an error and as a test."""
-
-    allowed: str
-    fits: Callable[[Any], bool]
-    number: bool = False
-
-
-def is_number(value: Any) -> bool:
-    """A finite number; true and false are none."""
-    # The comparison also turns away nan, infinities and whole numbers too large for a float.
-    return (isinstance(value, int | float) and not isinstance(value, bool)
-            and abs(value) <= sys.float_info.max)
-
-
-def is_integer(value: Any) -> bool:
-    """A whole number; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(allowed: str, fits: Callable[[float], bool]) -> Knob:
-    return Knob(allowed, lambda value: is_number(value) and fits(value), number=True)
-
-
-def _integer(low: int) -> Knob:
-    return Knob(f"a whole number, {low} or more",
-                lambda value: is_integer(value) and value >= low, number=True)
-
-
-def _choice(*names: str) -> Knob:
-    return Knob(", ".join(names), lambda value: isinstance(value, str) and value in names)
-
-
-def is_names(value: Any) -> bool:
-    """A list of texts, perhaps empty."""
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+# {knob that chooses a plugin: the folder of the plugins}; their own knobs follow it.
+CHOSEN_BY = {"head": "models/heads", "tune": "tuning/methods", "schedule": "training/schedules"}
+AUGMENTATIONS_FOLDER = "data/reading/augmentations"  # each file declares its own switch
+_AUGMENTATIONS_FOLLOW = "patience"
 
 
 def _fits_freeze(value: Any) -> bool:
@@ -61,8 +41,9 @@ def _fits_freeze(value: Any) -> bool:
 
 
 def _fits_seeds(value: Any) -> bool:
-    return (isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-            and all(is_integer(seed) and 0 <= seed < 2**31 for seed in value))
+    return (isinstance(value, list) and len(value) > 0
+            and all(is_integer(seed) and 0 <= seed < 2**31 for seed in value)
+            and len(set(value)) == len(value))
 
 
 def _fits_scales(value: Any) -> bool:
@@ -74,123 +55,172 @@ def _may_be_path(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value  # of which the system makes an exception
 
 
-_FRACTION = _number("a number above 0 and at most 1", lambda value: 0 < value <= 1)
-_BELOW_ONE = _number("a number from 0 up to but not including 1", lambda value: 0 <= value < 1)
-NOT_NEGATIVE = _number("a number, 0 or more", lambda value: value >= 0)
-POSITIVE = _number("a number above 0", lambda value: value > 0)
-PERCENT = _number("percent, a number from 0 to 100", lambda value: 0 <= value <= 100)
-_SWITCH = Knob("true, false", lambda value: isinstance(value, bool))
+def _fits_resize(value: Any) -> bool:
+    return value in ("square", "weights") or (is_integer(value) and value >= 1)
 
 
-def _or(word: str, knob: Knob) -> Knob:
-    return Knob(f"{word}, or {knob.allowed}", lambda value: value == word or knob.fits(value),
-                number=knob.number)
+def _plugins(knob: str) -> tuple[str, ...]:
+    return plugins.names(CHOSEN_BY[knob])
 
 
-KNOBS: dict[str, Knob] = {
-    "dataset": Knob("the name of a dataset, the path of a folder or an archive of images, or the "
-                    "address of an archive", _may_be_path),
-    "skip_broken": _SWITCH,
-    "fraction": _FRACTION,
-    "per_class": _integer(0),
-    "test_fraction": _FRACTION,
-    "validation": _BELOW_ONE,
-    "seeds": Knob("a list of different whole numbers from 0 to 2147483647", _fits_seeds),
-    "model": Knob("the name of a model", lambda value: isinstance(value, str)),
-    "init": Knob("pretrained, scratch, the name of official weights such as IMAGENET1K_V1, or the "
-                 "path of a checkpoint", _may_be_path),
-    "stem": _choice("original", "cifar"),
-    "head": _choice(*heads.names()),
-    "head_width": _integer(1),
-    "dropout": _or("model", _BELOW_ONE),
-    "tune": _choice(*methods.names()),
-    "freeze": Knob(rules.ALLOWED, _fits_freeze),
-    "frozen_batchnorm": _choice("eval", "train"),
-    "lora_rank": _integer(1),
-    "lora_alpha": POSITIVE,
-    "lora_layers": Knob("all, or a list of names such as layer4.* or *.conv1",
-                        lambda value: value == "all" or (is_names(value) and value != [])),
-    "tinytl_groups": _integer(1),
-    "l2_sp": NOT_NEGATIVE,
-    "phases": Knob("a list of phases, such as [{freeze: last_only, epochs: 1}, {freeze: none}]",
-                   lambda value: isinstance(value, list)),
-    "epochs": _integer(0),
-    "batch_size": _integer(2),
-    "accumulate": _integer(1),
-    "optimizer": _choice("sgd", "adam", "adamw"),
-    "lr": POSITIVE,
-    "lr_scale": Knob("{part: multiplier above 0}", _fits_scales),
-    "lr_decay": _FRACTION,
-    "momentum": _BELOW_ONE,
-    "weight_decay": NOT_NEGATIVE,
-    "decay_biases_and_norms": _SWITCH,
-    "schedule": _choice("constant", "cosine", "exponential"),
-    "gamma": _FRACTION,
-    "warmup_epochs": _integer(0),
-    "label_smoothing": _BELOW_ONE,
-    "clip_norm": NOT_NEGATIVE,
-    "ema": _BELOW_ONE,
-    "patience": _integer(0),
-    "select": _choice("last", "best"),
-    "image_size": _or("weights", _integer(1)),
-    "resize": Knob("square, weights, or a whole number, 1 or more",
-                   lambda value: value in ("square", "weights") or (
-                       is_integer(value) and value >= 1), number=True),
-    "normalize": _choice("dataset", "weights"),
-    "augment": _choice("none", "trivial", "rand"),
-    "flip": _SWITCH,
-    "crop_padding": _integer(0),
-    "rotation": _number("degrees from 0 to 180", lambda value: 0 <= value <= 180),
-    "mixup": NOT_NEGATIVE,
-    "cutmix": NOT_NEGATIVE,
-}
-
-# Knobs that only some values of another knob read.
-READ_ONLY_WITH = {
-    "momentum": ("optimizer", "sgd"),
-    "gamma": ("schedule", "exponential"),
-    "head_width": ("head", "mlp"),
-    "lora_rank": ("tune", "lora"),
-    "lora_alpha": ("tune", "lora"),
-    "lora_layers": ("tune", "lora"),
-    "tinytl_groups": ("tune", "tinytl"),
-}
-
-# What an entry of `phases` may set; what it does not set it takes from the run.
-PHASE_KNOBS = ("freeze", "epochs", "lr", "lr_scale", "lr_decay", "weight_decay", "schedule",
-               "gamma", "warmup_epochs")
-
-# What a replicate's training reads from its recipe; the other knobs act through the phases, the
-# subset, the weights and the transform that the recipe names.
-TRAINING_KNOBS = (
-    "model", "stem", "head", "head_width", "dropout", "frozen_batchnorm", "lora_rank",
-    "lora_alpha", "lora_layers", "tinytl_groups", "l2_sp", "batch_size", "accumulate",
-    "optimizer", "momentum", "decay_biases_and_norms", "label_smoothing", "clip_norm", "ema",
-    "patience", "select", "image_size", "augment", "flip", "crop_padding", "rotation", "mixup",
-    "cutmix",
+_GENERAL = (
+    # Data
+    Knob("dataset", "cifar10", Allowed(
+        "the name of a dataset, the path of a folder or an archive of images, or the address of an "
+        "archive", _may_be_path),
+        "a dataset of src/unfreeze/data/catalogue, or images of your own: the path of a folder "
+        "with a sub-folder a class (perhaps within train/ and test/), or of a .zip or .tar of it, "
+        "or the address of such an archive", training=False),
+    Knob("skip_broken", False, SWITCH,
+         "files among them that are no sound images: false (an error that lists them) | true (left "
+         "out)", training=False),
+    Knob("fraction", 0.02, FRACTION, "of the training images; above 0, at most 1",
+         training=False, read_with={"per_class": frozenset({0})}),
+    Knob("per_class", 0, whole(0), "of each class instead of a fraction; 0: off",
+         unit="images", training=False),
+    Knob("validation", 0.1, BELOW_ONE, "share of those held out for the curves; 0 for none",
+         training=False),
+    Knob("test_fraction", 0.2, FRACTION,
+         "of the test images; the same images for every run and seed", training=False),
+    Knob("image_size", 64, either("weights", whole(1)),
+         "of the square that the model sees | weights: as the weights' own",
+         unit="pixels", training=False),
+    Knob("resize", "square", Allowed(
+        "square, weights, or a whole number, 1 or more", _fits_resize, number=True),
+        "square (straight to it) | pixels: of the shorter side, the middle is then cropped | "
+        "weights: as the weights' own, with their interpolation", training=False),
+    Knob("normalize", "dataset", choice("dataset", "weights"),
+         "dataset | weights: whose mean and standard deviation", training=False),
+    Knob("seeds", [42, 43], Allowed(
+        "a list of different whole numbers from 0 to 2147483647", _fits_seeds),
+        "one replicate each: initialisation, order, augmentation, subset", training=False),
+    # Model
+    Knob("model", "mobilenet_v2", Allowed(
+        "the name of a model", lambda value: isinstance(value, str)),
+        "any classification model of torchvision, or cnn"),
+    Knob("init", "pretrained", Allowed(
+        "pretrained, scratch, the name of official weights such as IMAGENET1K_V1, or the path of a "
+        "checkpoint", _may_be_path),
+        "pretrained (ImageNet, IMAGENET1K_V1 where there are several) | IMAGENET1K_V2 ... | "
+        "scratch | path/to/checkpoint.safetensors or .pth", training=False),
+    Knob("stem", "original", choice("original", "cifar"),
+         "the first layers: original | cifar (for small images: lower stride)"),
+    Knob("head", "replace", choice(*_plugins("head")),
+         "the last layer: replace | append (ReLU and a new layer after the 1000-way classifier) | "
+         "mlp (Linear, ReLU, Linear)"),
+    Knob("dropout", "model", either("model", BELOW_ONE),
+         "before the last layer, and wherever else its neighbours have it: model (what it has) | "
+         "0 up to but not including 1"),
+    # What is trained
+    Knob("freeze", "none", Allowed(rules.ALLOWED, _fits_freeze),
+         "none | early | middle | last_only | [parts to freeze] | {train: [parts]} | "
+         "{last: number of stages to train, with the head} "
+         "early: stage1, stage2; middle: stage2, stage3; the stem trains in both "
+         "parts: stem, stage1 ... stage4, head, or the model's own names", phase=True),
+    Knob("frozen_batchnorm", "eval", choice("eval", "train"),
+         "eval (keeps its statistics) | train (goes on updating them)"),
+    Knob("tune", "full", choice(*_plugins("tune")),
+         "how what is not frozen is tuned: full | bias | norm | lora | tinytl; in full whatever "
+         "starts anew: the head, a new stem, all with init: scratch"),
+    Knob("l2_sp", 0.0, NOT_NEGATIVE,
+         "pull of pretrained parameters to where they started (L2-SP); weight_decay then acts on "
+         "the new ones only"),
+    # How it is trained
+    Knob("phases", [], Allowed(
+        "a list of phases, such as [{freeze: last_only, epochs: 1}, {freeze: none}]",
+        lambda value: isinstance(value, list)),
+        "one after another, as in [{freeze: last_only, epochs: 1}, {epochs: 2}]", training=False),
+    Knob("epochs", 3, whole(0),
+         "0: pretrained weights (of ImageNet on its 1000 classes) or a checkpoint are tested as "
+         "they are", phase=True),
+    Knob("batch_size", 64, whole(2), "a step, unless accumulate is above 1", unit="images"),
+    Knob("accumulate", 1, whole(1),
+         "a step: the gradient is that of one batch of all of them", unit="batches"),
+    Knob("optimizer", "adam", choice("sgd", "adam", "adamw"), "sgd | adam | adamw"),
+    Knob("lr", 0.001, POSITIVE, "learning rate", phase=True),
+    Knob("lr_scale", {}, Allowed("{part: multiplier above 0}", _fits_scales),
+         "{part: multiplier of lr}: discriminative learning rates", phase=True),
+    Knob("lr_decay", 1.0, FRACTION,
+         "another way to them: multiplier a part, counted from the head back, where lr_scale says "
+         "nothing", phase=True),
+    Knob("momentum", 0.9, BELOW_ONE, "of sgd", read_with={"optimizer": frozenset({"sgd"})}),
+    Knob("weight_decay", 0.0, NOT_NEGATIVE, "decoupled with adamw", phase=True),
+    Knob("decay_biases_and_norms", True, SWITCH,
+         "false: weight decay spares biases and normalisation"),
+    Knob("schedule", "cosine", choice(*_plugins("schedule")),
+         "constant | cosine (to 0) | exponential, stepped once an epoch", phase=True),
+    Knob("warmup_epochs", 0, whole(0),
+         "first epochs in which the learning rate rises from 0, step by step", phase=True),
+    Knob("label_smoothing", 0.0, BELOW_ONE, "0 up to but not including 1"),
+    Knob("clip_norm", 0.0, NOT_NEGATIVE, "largest norm of the gradient; 0: not clipped"),
+    Knob("ema", 0.0, BELOW_ONE,
+         "decay a step of an average of the weights, which is what is tested; 0: off"),
+    Knob("select", "last", choice("last", "best"),
+         "last | best: the epoch whose weights are kept; best: highest accuracy on validation, at "
+         "equal accuracy lowest cross-entropy"),
+    Knob("patience", 0, whole(0),
+         "without a better validation score (as for best) that end a phase; 0: off",
+         unit="epochs"),
+    Knob("mixup", 0.0, NOT_NEGATIVE,
+         "alpha of Beta(alpha, alpha), the weights of two mixed images; 0: off"),
+    Knob("cutmix", 0.0, NOT_NEGATIVE,
+         "the same for the area of a box pasted from another; 0: off"),
 )
 
 
-def check(where: str, knob: Knob, value: Any) -> None:
-    """Raise UserError unless a value is allowed for a knob; `where` names file and key."""
-    if knob.fits(value):
-        return
-    if knob.number and isinstance(value, str):
-        number = as_number(value)
-        if knob.fits(number):
-            text = repr(number)  # YAML wants a dot in a number with an exponent
-            text = text.replace("e", ".0e") if "e" in text and "." not in text else text
-            raise UserError(f"{where}: {value!r} is text to YAML, not a number; write {text}")
-    choices = knob.allowed.split(", ")
-    raise UserError(f"{where}: {value!r} is not allowed{nearest(value, choices)}; "
-                    f"allowed: {knob.allowed}")
+def _own(folder: str, name: str) -> tuple[str, ...]:
+    return tuple(knob if isinstance(knob, str) else knob.name
+                 for knob in plugins.own_knobs(folder, name))
 
 
-def as_number(text: str) -> int | float | None:
-    """The number that a text spells in Python, or None."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return None
+# {knob that chooses a plugin: {plugin: names of its own knobs}}
+OWN = {knob: {name: _own(folder, name) for name in plugins.names(folder)}
+       for knob, folder in CHOSEN_BY.items()}
+
+
+def _declared(folder: str) -> Iterator[Knob]:
+    for name in plugins.names(folder):
+        yield from (knob for knob in plugins.own_knobs(folder, name) if isinstance(knob, Knob))
+
+
+def _all() -> dict[str, Knob]:
+    found: dict[str, Knob] = {}
+
+    def add(knob: Knob) -> None:
+        if knob.name in found:
+            raise ValueError(f"the knob {knob.name} is declared twice")
+        found[knob.name] = knob
+
+    for knob in _GENERAL:
+        add(knob)
+        if knob.name in CHOSEN_BY:
+            for own in _declared(CHOSEN_BY[knob.name]):
+                readers = frozenset(name for name, names in OWN[knob.name].items()
+                                    if own.name in names)
+                add(replace(own, phase=knob.phase,
+                            read_with={knob.name: readers, **own.read_with}))
+        if knob.name == _AUGMENTATIONS_FOLLOW:
+            for switch in _declared(AUGMENTATIONS_FOLDER):
+                add(switch)
+    for plugin_names in OWN.values():
+        for name, own_names in plugin_names.items():
+            for each in own_names:
+                if each not in found:
+                    raise ValueError(f"{name}: {each} in its KNOBS is declared nowhere")
+    return found
+
+
+KNOBS: dict[str, Knob] = _all()
+AUGMENTATIONS: tuple[str, ...] = tuple(knob.name for knob in _declared(AUGMENTATIONS_FOLDER))
+# What an entry of `phases` may set; what it does not set it takes from the run.
+PHASE_KNOBS: tuple[str, ...] = tuple(name for name, knob in KNOBS.items() if knob.phase)
+_OWN_NAMES = frozenset(knob.name for folder in CHOSEN_BY.values() for knob in _declared(folder))
+# What training reads besides the phases and the augmentations, but for knobs of plugins.
+TRAINING_KNOBS: tuple[str, ...] = tuple(
+    name for name, knob in KNOBS.items()
+    if knob.training and not knob.phase and name not in AUGMENTATIONS and name not in _OWN_NAMES)
+
+
+def defaults() -> dict[str, Any]:
+    """{knob: what it is where params.yaml does not set it}."""
+    return {name: knob.default for name, knob in KNOBS.items()}

@@ -6,12 +6,10 @@
     location.py   where it lies
 """
 
-from unfreeze.data.own._old import Facts, facts_of, place  # until config.py goes
 from unfreeze.data.own.location import download_path, path_of
 from unfreeze.data.own.naming import SUFFIXES, folder_name, is_own, is_url, url_file
 from unfreeze.data.own.scanning import changed, settled
 from unfreeze.data.own.tracked import check_tracked
 
-__all__ = ["Facts", "facts_of", "place", "SUFFIXES", "changed", "check_tracked", "download_path",
-           "folder_name",
-           "is_own", "is_url", "path_of", "settled", "url_file"]
+__all__ = ["SUFFIXES", "changed", "check_tracked", "download_path", "folder_name", "is_own",
+           "is_url", "path_of", "settled", "url_file"]

@@ -2,8 +2,7 @@
 
 from unfreeze.params.knob import FRACTION, Knob
 
-KNOBS = (Knob("gamma", 0.9, FRACTION, "of the exponential schedule: multiplier an epoch",
-              phase=True),)
+KNOBS = (Knob("gamma", 0.9, FRACTION, "of the exponential schedule: multiplier an epoch"),)
 
 
 def multiplier(epoch: int, epochs: int, knobs) -> float:

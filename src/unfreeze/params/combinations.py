@@ -1,0 +1,147 @@
+"""What cannot go together although each knob by itself is allowed, whoever set which."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unfreeze.data import own as own_data
+from unfreeze.data import subsets
+from unfreeze.errors import Fault
+from unfreeze.models import heads
+from unfreeze.params.facts import Facts, is_checkpoint
+from unfreeze.params.faults import about
+from unfreeze.params.knobs import KNOBS, PHASE_KNOBS
+
+Knobs = Mapping[str, Any]
+
+
+def check_weights_known(knobs: Knobs, facts: Facts) -> None:
+    """What `weights` as a value stands for must be known."""
+    for key in ("normalize", "image_size", "resize"):
+        if knobs[key] == "weights" and facts.images is None:
+            raise Fault(key, f"weights: there are no official weights of {knobs['model']} to take "
+                             "it from; set it without them")
+
+
+def check(knobs: Knobs, facts: Facts) -> None:
+    """Check what depends on several knobs, or on facts.
+
+    Args:
+        knobs: of a run, image_size as a number.
+
+    Raises:
+        Fault: the first thing that does not go together.
+    """
+    _check_sizes(knobs, facts)
+    _check_subset(knobs, facts)
+    _check_tuning(knobs, facts)
+    _check_validation(knobs)
+    if not knobs["epochs"]:
+        _check_as_it_is(knobs, facts)
+
+
+def _check_sizes(knobs: Knobs, facts: Facts) -> None:
+    size, model, stem = knobs["image_size"], knobs["model"], knobs["stem"]
+    if stem not in facts.model.strides:
+        raise Fault("stem", f"{stem} is not made for {model}; allowed: "
+                            f"{', '.join(facts.model.strides)}")
+    smallest = facts.model.strides[stem]
+    if size < smallest:
+        raise Fault("image_size", f"{size} is too small for {model} with stem: {stem}; allowed: "
+                                  f"{smallest} or more")
+    if knobs["crop_padding"] > size:
+        raise Fault("crop_padding", f"{knobs['crop_padding']} is more than image_size: {size}; "
+                                    f"allowed: 0 to {size}")
+    if size % facts.model.multiple:
+        raise Fault("image_size", f"{size} does not fit {model}, which cuts images into squares; "
+                                  f"allowed: multiples of {facts.model.multiple}")
+    resize = facts.images.resize if knobs["resize"] == "weights" else knobs["resize"]
+    if resize != "square" and resize < size:
+        raise Fault("resize", f"{resize} is smaller than image_size: {size}, which is cropped from "
+                              f"it; allowed: {size} or more, or square")
+
+
+def _check_subset(knobs: Knobs, facts: Facts) -> None:
+    dataset = facts.dataset
+    if dataset.classes is None:
+        return
+    if knobs["per_class"]:
+        with about("per_class"):
+            subsets.check_per_class(dataset.smallest, knobs["per_class"])
+    else:
+        with about("fraction"):
+            subsets.check(dataset.train, dataset.classes, knobs["fraction"], knobs["validation"])
+    with about("test_fraction"):
+        subsets.check(dataset.test, dataset.classes, knobs["test_fraction"], 0)
+
+
+def _check_tuning(knobs: Knobs, facts: Facts) -> None:
+    if knobs["tune"] == "tinytl" and not facts.model.residual_blocks:
+        raise Fault("tune", f"tinytl has no place in {knobs['model']}: its branches sit beside "
+                            "residual blocks with BatchNorm; choose bias or lora")
+
+
+def _check_validation(knobs: Knobs) -> None:
+    validation, per_class = knobs["validation"], knobs["per_class"]
+    held_out = subsets.number_held_out(per_class, validation)
+    for key, off in (("select", "last"), ("patience", 0)):
+        if knobs[key] == off:
+            continue
+        looks = f"{knobs[key]} looks at validation images, and validation: "
+        if not validation:
+            raise Fault(key, f"{looks}0 leaves none; set {key}: {off}, or validation: 0.1")
+        if per_class and not held_out:
+            raise Fault(key, f"{looks}{validation} leaves none of per_class: {per_class}; set "
+                             f"{key}: {off}, or a larger validation")
+    if per_class and held_out == per_class:
+        raise Fault("validation", f"{validation} leaves none of per_class: {per_class} to train "
+                                  "on; choose a smaller one")
+
+
+def _check_as_it_is(knobs: Knobs, facts: Facts) -> None:
+    """A model that is not trained must be whole: `epochs: 0`."""
+    start, classes = "0 tests a model as it is", facts.dataset.classes
+    if knobs["init"] == "scratch":
+        raise Fault("epochs", f"{start}, and init: scratch has nothing to test; allowed: 1 or more")
+    if knobs["phases"]:
+        raise Fault("epochs", f"{start}, without phases; set phases: [], or epochs: 1 or more")
+    if knobs["head"] != "replace":
+        raise Fault("epochs", f"{start}, and head: {knobs['head']} starts anew; set head: replace, "
+                              "which then keeps the model's own")
+    if not is_checkpoint(knobs["init"]) and classes not in (None, heads.IMAGENET_CLASSES):
+        raise Fault("epochs", f"{start}, and that of init: {knobs['init']} is for the "
+                              f"{heads.IMAGENET_CLASSES} classes of ImageNet, not for the "
+                              f"{classes} of {knobs['dataset']}; allowed: 1 or more, or a "
+                              "checkpoint of your own")
+    if not is_checkpoint(knobs["init"]) and facts.model.fresh.get(knobs["stem"]):
+        raise Fault("epochs", f"{start}, and stem: {knobs['stem']} starts anew; set stem: original")
+
+
+def check_effects(knobs: Knobs, changes: Knobs, methods: set[str]) -> None:
+    """A run's own knob that nothing reads is a mistake.
+
+    Args:
+        knobs: of a run. changes: of these, what it sets itself.
+        methods: those by which its blocks train.
+
+    Raises:
+        Fault: the first such knob.
+    """
+    phases: Sequence[Knobs] = knobs["phases"]
+    for key in changes:
+        for other, needed in KNOBS[key].read_with.items():
+            setters = (phases or [{}]) if KNOBS[key].phase else [{}]
+            if not any(phase.get(other, knobs[other]) in needed for phase in setters):
+                raise Fault(key, f"has no effect with {other}: {knobs[other]}; leave it out, or "
+                                 f"set {other}: {' or '.join(map(str, sorted(needed)))}")
+    if changes.get("l2_sp") and knobs["init"] == "scratch":
+        raise Fault("l2_sp", f"{knobs['l2_sp']} pulls towards pretrained weights, and init: "
+                             "scratch has none; leave it out")
+    if "tune" in changes and knobs["tune"] not in methods:
+        raise Fault("tune", "has no effect, because nothing trains but what starts anew, which is "
+                            "tuned in full; leave it out, or freeze less")
+    for key in PHASE_KNOBS:
+        if key in changes and phases and all(key in phase for phase in phases):
+            raise Fault(key, f"has no effect, because every phase sets {key}; leave it out")
+    if changes.get("skip_broken") and not own_data.is_own(knobs["dataset"]):
+        raise Fault("skip_broken", f"has no effect with dataset: {knobs['dataset']}, whose files "
+                                   "are verified; leave it out")

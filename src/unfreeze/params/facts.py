@@ -1,0 +1,117 @@
+"""What is known of a run's model, dataset and weights before anything is fetched. No torch, unless
+the model is none of models/families."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unfreeze import files, models
+from unfreeze.data import facts as data_facts
+from unfreeze.data import own as own_data
+from unfreeze.errors import Fault, nearest
+from unfreeze.models.facts import Model, Weights
+from unfreeze.models.own import SUFFIXES
+from unfreeze.params.faults import about
+from unfreeze.params.plan import Checkpoint, ImageSource, OfficialWeights
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run's inputs.
+
+    Attributes:
+        dataset: of the images.
+        weights: the official ones that the run starts from; None for others and for none.
+        images: those official weights whose images `weights` means as a value of normalize,
+            image_size or resize; None where the model has none.
+    """
+
+    model: Model
+    dataset: data_facts.Facts
+    weights: Weights | None
+    images: Weights | None
+
+
+class Datasets:
+    """Facts of datasets, each looked up once: one's own images may have to be read.
+
+    Args:
+        read: False for runs that are not run, whose images need not be there.
+    """
+
+    def __init__(self, read: bool = True) -> None:
+        self._read = read
+        self._known: dict[tuple[str, bool], data_facts.Facts] = {}
+
+    def facts_of(self, dataset: str, skip_broken: bool) -> data_facts.Facts:
+        if not self._read:
+            return data_facts.unread(dataset)
+        key = dataset, skip_broken and own_data.is_own(dataset)
+        if key not in self._known:
+            self._known[key] = data_facts.facts_of(*key)
+        return self._known[key]
+
+    def sources(self) -> dict[str, ImageSource]:
+        """{name of its folder: source} of all that were asked for, sorted. The same images may be
+        named in two ways: the last one stands."""
+        return {facts.name: facts.source
+                for facts in sorted(self._known.values(), key=lambda facts: facts.name)}
+
+
+def look_up(knobs: Mapping[str, Any], datasets: Datasets) -> Facts:
+    """The facts of a run.
+
+    Raises:
+        Fault: there is no such model, dataset or weights.
+    """
+    with about("model"):
+        model = models.facts_of(knobs["model"])
+    dataset = datasets.facts_of(knobs["dataset"], knobs["skip_broken"])
+    weights = _official(knobs, model)
+    return Facts(model, dataset, weights, weights or next(iter(model.weights.values()), None))
+
+
+def is_checkpoint(init: str) -> bool:
+    """Whether `init` is meant as the path of a checkpoint."""
+    return "/" in init or init.endswith(SUFFIXES)
+
+
+def _official(knobs: Mapping[str, Any], model: Model) -> Weights | None:
+    init, name = knobs["init"], knobs["model"]
+    if init == "scratch" or is_checkpoint(init):
+        return None
+    if init == "pretrained" and model.weights:
+        return next(iter(model.weights.values()))
+    if init in model.weights:
+        return model.weights[init]
+    if init == "pretrained":
+        raise Fault("init", f"there are no pretrained weights of {name}; set init: scratch, and "
+                            "normalize: dataset")
+    allowed = ["pretrained", "scratch", *model.weights]
+    raise Fault("init", f"{init!r} is not allowed{nearest(init, allowed)}; allowed: "
+                        f"{', '.join(allowed)}, or the path of a checkpoint "
+                        f"({', '.join(SUFFIXES)})")
+
+
+def weights_source(knobs: Mapping[str, Any],
+                   facts: Facts) -> tuple[str, Checkpoint | OfficialWeights | None]:
+    """Name of the weights that a settled run starts from, and where they come from; "" and None
+    from scratch. A checkpoint is read.
+
+    Raises:
+        Fault: there is no such checkpoint.
+    """
+    if facts.weights:
+        key = next(key for key, weights in facts.model.weights.items() if weights == facts.weights)
+        return facts.weights.name, OfficialWeights(knobs["model"], key)
+    if knobs["init"] == "scratch":
+        return "", None
+    path = Path(knobs["init"])
+    if path.suffix not in SUFFIXES or not path.is_file() or not os.access(path, os.R_OK):
+        raise Fault("init", f"{knobs['init']!r} is no file that can be read here; allowed: an "
+                            f"existing {', '.join(SUFFIXES)} file")
+    digest = files.file_digest(path)
+    name = f"own-{knobs['model']}-{knobs['stem']}-{digest[:12]}"
+    return name, Checkpoint(knobs["model"], knobs["stem"], knobs["image_size"], str(path), digest)

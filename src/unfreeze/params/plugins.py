@@ -1,0 +1,44 @@
+"""The knobs that plugins declare, read from their files without importing them: plan must answer
+at once, and most plugins import torch."""
+
+import ast
+import functools
+from pathlib import Path
+
+from unfreeze.params.knob import Knob
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_KNOB = "unfreeze.params.knob"
+
+
+def names(folder: str) -> tuple[str, ...]:
+    """Plugins of a folder of this package, such as tuning/methods, sorted."""
+    return tuple(sorted(path.stem for path in (_PACKAGE / folder).glob("*.py")
+                        if path.stem != "__init__"))
+
+
+@functools.cache
+def own_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
+    """The KNOBS of a plugin, each a declaration, or the name of one that another file declares;
+    () where it has none.
+
+    Raises:
+        ValueError: its KNOBS need more than what unfreeze.params.knob offers.
+    """
+    path = _PACKAGE / folder / f"{name}.py"
+    imports, declaration = [], []
+    for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
+        if isinstance(node, ast.ImportFrom) and node.module == _KNOB:
+            imports.append(node)
+        elif isinstance(node, ast.Assign) and any(
+                isinstance(target, ast.Name) and target.id == "KNOBS" for target in node.targets):
+            declaration.append(node)
+    if not declaration:
+        return ()
+    content: dict = {}
+    try:
+        exec(compile(ast.Module([*imports, *declaration], []), str(path), "exec"), content)
+    except NameError as error:
+        raise ValueError(f"{path}: KNOBS may use only what is imported from {_KNOB} by `from ... "
+                         f"import` ({error})") from None
+    return tuple(content["KNOBS"])

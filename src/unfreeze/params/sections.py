@@ -1,0 +1,201 @@
+"""What params.yaml holds besides knobs: runs, what is not run, pairs, claims, a budget."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unfreeze.errors import Fault, UserError, nearest
+from unfreeze.judging import claims
+from unfreeze.judging.costs import COSTS
+from unfreeze.params.check import check
+from unfreeze.params.knob import NOT_NEGATIVE, PERCENT, POSITIVE, is_names
+from unfreeze.params.plan import Claim, Run
+from unfreeze.scoring.scores import SCORES
+
+_WHAT = {
+    "runs": "a mapping of run names to overrides",
+    "not_run": "a mapping of run names to what runs have and why they are not run, such as {large: "
+               "{why: needs a GPU, model: vit_b_16}}, or left out",
+    "compare": "a mapping of names to pairs of runs, such as {tuned_and_scratch: [base, scratch]}, "
+               "or {}",
+    "claims": "a list of claims about runs, such as [base > scratch], or []",
+    "budget": "a mapping of costs to the most that is allowed, such as {seconds: 60, stored_bytes: "
+              "1.0e+6}, or {}",
+}
+NAMES = ("runs", "compare", "claims", "budget", "not_run")
+TEXTS = ("compare", "claims")  # in which what looks like a number is text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as written.
+
+    Attributes:
+        knobs: what it sets itself; not checked yet.
+        reported: what others reported of it; None for nothing.
+        why: it is not run; "" for one that is.
+    """
+
+    knobs: Any
+    reported: Any = None
+    why: str = ""
+
+
+def read_runs(params: Mapping[str, Any]) -> dict[str, Entry]:
+    """{run: as written}."""
+    if "runs" not in params:
+        raise Fault("runs", f"is missing; add it: {_WHAT['runs']}, such as {{base: {{}}}}")
+    given = params["runs"]
+    if not isinstance(given, dict) or not given:
+        raise Fault("runs", "must be a mapping with at least one run, such as `base: {}`")
+    for run in given:
+        _check_name("runs", run, "a run")
+    return {run: _entry(knobs) for run, knobs in given.items()}
+
+
+def read_not_run(params: Mapping[str, Any], runs: Collection[str]) -> dict[str, Entry]:
+    """{run that is not run: as written}."""
+    given = params.get("not_run")
+    if given is None:
+        return {}
+    _check_mapping("not_run", given)
+    entries = {}
+    for run, knobs in given.items():
+        where = f"not_run.{run}"
+        if run in runs:
+            raise Fault(where, "is under runs too; leave it out of one of them")
+        if not isinstance(knobs, dict) or "why" not in knobs:
+            raise Fault(where, "says no `why`; add it, as in {why: needs a GPU}")
+        why = knobs["why"]
+        if not isinstance(why, str) or not why.strip():
+            raise Fault(f"{where}.why", f"{why!r} is not allowed; it must be a text")
+        _check_name("not_run", run, "a run")
+        entries[run] = _entry({key: value for key, value in knobs.items() if key != "why"},
+                              " ".join(why.split()))
+    return entries
+
+
+def _entry(knobs: Any, why: str = "") -> Entry:
+    knobs = {} if knobs is None else knobs
+    if not isinstance(knobs, dict) or "reported" not in knobs:
+        return Entry(knobs, why=why)
+    reported = knobs["reported"]  # no knob: it changes nothing of the run
+    return Entry({key: value for key, value in knobs.items() if key != "reported"},
+                 reported if isinstance(reported, dict) else {"accuracy": reported}, why)
+
+
+def check_reported(where: str, reported: Mapping, run: Run) -> dict[str, float]:
+    """{metric: number that somebody reported} of a run.
+
+    Args:
+        where: it stands, such as runs.base.
+    """
+    where = f"{where}.reported"
+    for name, number in reported.items():
+        if name not in SCORES:
+            raise Fault(where, f"{name!r} is no metric{nearest(name, SCORES)}; allowed: "
+                               f"{', '.join(SCORES)}")
+        problem = _always_right(name, "this run", run)
+        if problem:
+            raise Fault(where, problem)
+        check(f"{where}.{name}", PERCENT if SCORES[name].unit == "%" else NOT_NEGATIVE, number)
+    return dict(reported)
+
+
+def read_pairs(params: Mapping[str, Any], runs: Mapping[str, Run],
+               absent: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """{pair: its two runs}, of one model and with a seed in common.
+
+    Args:
+        absent: those that are not run.
+    """
+    given = params.get("compare", {})
+    _check_mapping("compare", given)
+    for name, pair in given.items():
+        _check_name("compare", name, "a pair")
+        where = f"compare.{name}"
+        if not is_names(pair) or len(pair) != 2 or pair[0] == pair[1]:
+            raise Fault(where, f"{pair!r} is not allowed; it must be a list of two runs")
+        for run in pair:
+            if run in absent:
+                raise Fault(where, f"{run} is under not_run, so there is no model of it; leave the "
+                                   "pair out")
+            if run not in runs:
+                raise Fault(where, f"{run!r} is no run{nearest(run, runs)}; allowed: "
+                                   f"{', '.join(runs)}")
+        first, second = (runs[run].knobs for run in pair)
+        if first["model"] != second["model"]:
+            raise Fault(where, f"{pair[0]} is a {first['model']} and {pair[1]} a "
+                               f"{second['model']}; only runs of one model can be compared layer "
+                               "by layer")
+        if not set(first["seeds"]) & set(second["seeds"]):
+            raise Fault(where, f"{pair[0]} and {pair[1]} have no seed in common ({first['seeds']} "
+                               f"and {second['seeds']}); give them one")
+    return {name: tuple(pair) for name, pair in given.items()}
+
+
+def read_claims(params: Mapping[str, Any], runs: Mapping[str, Run]) -> tuple[Claim, ...]:
+    """The claims, each readable by judging.claims and made once.
+
+    Args:
+        runs: those that they may name.
+    """
+    given = params.get("claims", [])
+    if not isinstance(given, list):
+        raise Fault("claims", f"{given!r} is not allowed; it must be {_WHAT['claims']}")
+    read: dict[str, Claim] = {}
+    for number, entry in enumerate(given, start=1):
+        where = f"claims {number}"
+        content = entry if isinstance(entry, dict) else {"claim": entry}
+        if (not all(isinstance(text, str) for text in content.values())
+                or not {"claim"} <= content.keys() <= {"claim", "note"}):
+            raise Fault(where, f"{entry!r} is not allowed; it must be a text such as base > "
+                               "scratch, or {claim: text, note: text}, in quotes within the braces")
+        text, note = (" ".join(content.get(key, "").split()) for key in ("claim", "note"))
+        try:
+            claim = claims.parse(text, list(runs))
+        except UserError as error:
+            raise Fault(where, str(error)) from None
+        if text in read:
+            raise Fault(where, f"{text!r} is there already; leave one of them out")
+        for run in claim.runs:
+            problem = _always_right(claim.quantity, run, runs[run])
+            if problem:
+                raise Fault(where, f"{text!r}: {problem}")
+        read[text] = Claim(text, note)
+    return tuple(read.values())
+
+
+def read_budget(params: Mapping[str, Any]) -> dict[str, float]:
+    """{cost: the most that is allowed}."""
+    given = params.get("budget", {})
+    _check_mapping("budget", given)
+    for cost, most in given.items():
+        if cost not in COSTS:
+            raise Fault("budget", f"{cost!r} is no cost{nearest(cost, COSTS)}; allowed: "
+                                  f"{', '.join(COSTS)}")
+        check(f"budget.{cost}", POSITIVE, most)
+    return given
+
+
+def _check_mapping(section: str, given: Any) -> None:
+    if not isinstance(given, dict):
+        raise Fault(section, f"{given!r} is not allowed; it must be {_WHAT[section]}")
+
+
+def _check_name(section: str, name: Any, what: str) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise Fault(section, f"{name!r} is no name for {what}; allowed are letters, digits, - and "
+                             "_ (in quotes if it is a number, or a word such as yes or no)")
+
+
+def _always_right(quantity: str, name: str, run: Run) -> str:
+    """What is wrong with a number of a run; a dataset of five classes has no top-5 accuracy but
+    100."""
+    score = SCORES.get(quantity)
+    if score is None or run.classes is None or run.classes >= score.least_classes:
+        return ""
+    return (f"{quantity} is always {score.bounds[1]} for {name}, whose dataset "
+            f"{run.knobs['dataset']} has {run.classes} classes; allowed for more than "
+            f"{score.least_classes - 1}; use accuracy")

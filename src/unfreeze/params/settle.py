@@ -1,0 +1,265 @@
+"""From params.yaml to the plan: every knob of every run settled, and all that can be known before a
+byte is downloaded checked. It goes one way: read, check each knob by its declaration, look up the
+facts of model, dataset and weights, check what depends on several, derive, plan. No torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unfreeze.data import subsets
+from unfreeze.data.reading import decoded
+from unfreeze.data.reading.augmentations import is_on
+from unfreeze.errors import Fault, UserError, nearest
+from unfreeze.params import combinations, sections
+from unfreeze.params.check import check, check_size, numbers
+from unfreeze.params.facts import Datasets, Facts, look_up, weights_source
+from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run
+from unfreeze.params.knobs import (
+    AUGMENTATIONS,
+    KNOBS,
+    OWN,
+    PHASE_KNOBS,
+    TRAINING_KNOBS,
+    defaults,
+)
+from unfreeze.params.plan import (
+    Checkpoint,
+    Decoded,
+    NotRun,
+    OfficialWeights,
+    Plan,
+    Preprocessing,
+    Run,
+    Subset,
+)
+from unfreeze.plain import to_plain
+from unfreeze.recipe import Phase
+from unfreeze.tuning import rules
+
+SPLITS = ("train", "test")
+
+
+def resolve(params: Any, file: str = "params.yaml") -> Plan:
+    """Settle every run.
+
+    Args:
+        params: the content of params.yaml; what it does not set has its default, and only `runs`
+            must be there.
+        file: its name, for messages; checkpoints and images are looked up from the working folder.
+
+    Raises:
+        UserError: the first thing that is wrong: file, key, value, what is allowed.
+    """
+    try:
+        check_size(params)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    if not isinstance(params, dict):
+        raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
+    with in_file(file):
+        return _plan({key: value if key in sections.TEXTS else numbers(value)
+                      for key, value in params.items()})
+
+
+def _plan(params: dict) -> Plan:
+    known = [*KNOBS, *sections.NAMES]
+    for key in params:
+        if key not in known:
+            raise Fault(key, f"unknown knob{nearest(key, known)}; allowed: {', '.join(known)}")
+    common = defaults() | {key: value for key, value in params.items() if key in KNOBS}
+    for key, value in common.items():
+        check(key, KNOBS[key].allowed, value)
+    entries = sections.read_runs(params)
+    absent = sections.read_not_run(params, entries)
+
+    datasets, sources = Datasets(), {}
+    runs, reported = {}, {}
+    for name, entry in entries.items():
+        runs[name], source = _settle("runs", name, common, entry.knobs, datasets)
+        if source:
+            sources[runs[name].weights] = source
+        if entry.reported is not None:
+            reported[name] = sections.check_reported(f"runs.{name}", entry.reported, runs[name])
+    named = dict(runs)
+    unread = Datasets(read=False)
+    for name, entry in absent.items():
+        named[name], _ = _settle("not_run", name, common, entry.knobs, unread, is_run=False)
+        if entry.reported is not None:
+            reported[name] = sections.check_reported(f"not_run.{name}", entry.reported, named[name])
+    return Plan(
+        runs=runs,
+        datasets=datasets.sources(),
+        decoded=_decoded(runs),
+        weights=sources,
+        subsets={file: _subset(run, seed) for run in runs.values()
+                 for seed, file in run.subsets.items()},
+        claims=sections.read_claims(params, named),
+        budget=sections.read_budget(params),
+        reported=reported,
+        not_run={name: NotRun(entry.why, entry.knobs) for name, entry in absent.items()},
+        compare=sections.read_pairs(params, runs, absent),
+    )
+
+
+def _settle(section: str, name: str, common: Mapping[str, Any], changes: Any, datasets: Datasets,
+            is_run: bool = True) -> tuple[Run, Checkpoint | OfficialWeights | None]:
+    """A run of a section settled, and where its weights come from.
+
+    Args:
+        common: {knob: value} for all runs. changes: what the run sets itself, as written.
+        is_run: False for one whose checkpoint and images need not be there.
+    """
+    where = f"{section}.{name}"
+    if not isinstance(changes, dict):
+        raise Fault(where, f"{changes!r} is not allowed; it must be a mapping of knobs to values, "
+                           "{} for none")
+    with in_run(where, changes):
+        for key, value in changes.items():
+            if key not in KNOBS:
+                known = [*KNOBS, "reported", *["why"] * (not is_run)]
+                raise Fault(key, f"unknown knob{nearest(key, known)}; allowed: {', '.join(known)}")
+            check(key, KNOBS[key].allowed, value)
+        knobs = {**common, **changes}
+        facts = look_up(knobs, datasets)
+        combinations.check_weights_known(knobs, facts)
+        if knobs["image_size"] == "weights":
+            knobs["image_size"] = facts.images.crop
+        combinations.check(knobs, facts)
+        weights, source = weights_source(knobs, facts) if is_run else ("", None)
+        phases = _phases(knobs)
+        tables = _tables(knobs, phases, facts)
+        combinations.check_effects(knobs, changes, rules.methods_used(tables))
+    return _run(knobs, changes, facts, phases, tables, weights), source
+
+
+def _phases(knobs: Mapping[str, Any]) -> tuple[Phase, ...]:
+    """The phases with all that a phase may set, as written; one where none is named."""
+    settled = []
+    for number, phase in enumerate(knobs["phases"] or [{}], start=1):
+        if not isinstance(phase, dict):
+            raise PhaseFault(number, "", f"{phase!r} is not allowed; it must be a mapping of knobs "
+                                         f"to values; allowed knobs: {', '.join(PHASE_KNOBS)}")
+        with in_phase(number, phase):
+            _check_phase(number, phase, knobs)
+        settled.append(Phase({key: phase.get(key, knobs[key]) for key in PHASE_KNOBS}))
+    return tuple(settled)
+
+
+def _check_phase(number: int, phase: Mapping[str, Any], knobs: Mapping[str, Any]) -> None:
+    for key, value in phase.items():
+        if key not in PHASE_KNOBS:
+            raise Fault(key, f"no knob of a phase{nearest(key, PHASE_KNOBS)}; allowed: "
+                             f"{', '.join(PHASE_KNOBS)}")
+        check(key, KNOBS[key].allowed, value)
+        for other, needed in KNOBS[key].read_with.items():
+            chosen = phase.get(other, knobs[other])
+            if chosen not in needed:
+                raise Fault(key, f"has no effect with {other}: {chosen}; leave it out, or set "
+                                 f"{other}: {' or '.join(map(str, sorted(needed)))}")
+    epochs, warmup = (phase.get(key, knobs[key]) for key in ("epochs", "warmup_epochs"))
+    if knobs["phases"] and not epochs:
+        raise PhaseFault(number, "epochs", "0 is not allowed in a phase; leave the phase out")
+    if warmup >= epochs > 0 and warmup:
+        problem = f"{warmup} leaves none of epochs: {epochs}; allowed: less than epochs"
+        raise (PhaseFault(number, "warmup_epochs", problem) if "epochs" in phase else
+               Fault("warmup_epochs", problem))
+
+
+def _tables(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
+            facts: Facts) -> list[list[rules.Row]]:
+    """The table of each phase, which training makes again from the same words."""
+    tables = []
+    for number, (phase, own) in enumerate(
+            zip(phases, knobs["phases"] or [{}], strict=True), start=1):
+        with in_phase(number, own):
+            tables.append(rules.phase_table(
+                facts.model, knobs, phase.knobs, knobs["init"] == "scratch"))
+    return tables
+
+
+def _run(knobs: Mapping[str, Any], changes: Mapping[str, Any], facts: Facts,
+         phases: tuple[Phase, ...], tables: list[list[rules.Row]], weights: str) -> Run:
+    trains = any(phase.trains for phase in phases)
+    used = rules.methods_used(tables)
+    tune = knobs["tune"] if knobs["tune"] in used else KNOBS["tune"].default
+    preprocessing = _preprocessing(knobs, facts)
+    settled = {**knobs, "dataset": facts.dataset.name}
+    return Run(
+        knobs={key: settled[key] for key in KNOBS},
+        changes=changes,
+        training_knobs=_training_knobs(knobs | {"tune": tune}, phases, tables),
+        augmentations={key: knobs[key] for key in AUGMENTATIONS if trains and is_on(knobs[key])},
+        phases=tuple(map(_read_by_training, phases)),
+        preprocessing=preprocessing,
+        classes=facts.dataset.classes,
+        decoded=decoded.folder_name(
+            facts.dataset.name, preprocessing.image_size, preprocessing.resize,
+            preprocessing.interpolation) if facts.dataset.source.kind == "photos" else "",
+        weights=weights,
+        subsets={seed: subsets.file_name(**to_plain(_draw(settled, seed)))
+                 for seed in knobs["seeds"]},
+    )
+
+
+def _training_knobs(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
+                    tables: list[list[rules.Row]]) -> dict[str, Any]:
+    """What training reads besides the phases, so that what has no effect changes no recipe."""
+    without_effect = {
+        key for key in TRAINING_KNOBS
+        if any(knobs[other] not in needed for other, needed in KNOBS[key].read_with.items())}
+    if knobs["init"] == "scratch":
+        without_effect.add("l2_sp")  # nothing to pull to
+    if all(row.tune == "full" for table in tables for row in table):
+        without_effect.add("frozen_batchnorm")
+    if not any(phase.knobs["weight_decay"] for phase in phases):
+        without_effect.add("decay_biases_and_norms")
+    general = {key: KNOBS[key].default if key in without_effect else knobs[key]
+               for key in TRAINING_KNOBS}
+    return general | {key: knobs[key] for chooser in ("head", "tune")
+                      for key in OWN[chooser][knobs[chooser]]}
+
+
+def _read_by_training(phase: Phase) -> Phase:
+    """The phase without other schedules' own knobs; where nothing trains, with defaults only."""
+    knobs = phase.knobs
+    if not phase.trains:
+        knobs = {key: KNOBS[key].default for key in PHASE_KNOBS} | {"epochs": 0}
+    foreign = {key for names in OWN["schedule"].values() for key in names} - {
+        *OWN["schedule"][knobs["schedule"]]}
+    return Phase({key: value for key, value in knobs.items() if key not in foreign})
+
+
+def _preprocessing(knobs: Mapping[str, Any], facts: Facts) -> Preprocessing:
+    as_weights = knobs["resize"] == "weights"
+    source = facts.images if knobs["normalize"] == "weights" else facts.dataset
+    return Preprocessing(
+        image_size=knobs["image_size"],
+        resize=facts.images.resize if as_weights else knobs["resize"],
+        interpolation=facts.images.interpolation if as_weights else "bilinear",
+        mean=source.mean and tuple(source.mean),
+        std=source.std and tuple(source.std))
+
+
+def _subset(run: Run, seed: int) -> Subset:
+    return _draw(run.knobs, seed)
+
+
+def _draw(knobs: Mapping[str, Any], seed: int) -> Subset:
+    few = knobs["per_class"] > 0
+    return Subset(knobs["dataset"], seed, 1.0 if few else float(knobs["fraction"]),
+                  knobs["per_class"], float(knobs["validation"]), float(knobs["test_fraction"]))
+
+
+def _decoded(runs: Mapping[str, Run]) -> dict[str, Decoded]:
+    """What is decoded, sorted by name. What is tested as it is needs no training images, and there
+    may be very many."""
+    wanted: dict[str, Decoded] = {}
+    for run in runs.values():
+        if run.decoded:
+            whole = run.trains or run.preprocessing.mean is None
+            if whole or run.decoded not in wanted:
+                made = run.preprocessing
+                wanted[run.decoded] = Decoded(
+                    run.knobs["dataset"], made.image_size, made.resize, made.interpolation,
+                    SPLITS if whole else ("test",))
+    return dict(sorted(wanted.items()))
