@@ -17,7 +17,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    conv_flop_count,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 from unfreeze.training import loop
 
@@ -94,8 +99,14 @@ def run_step(model: nn.Module, images: torch.Tensor, classes: int, backward: boo
         kept.add(handle)
         return handle
 
+    aten = torch.ops.aten
     flops = FlopCounterMode(display=False, custom_mapping={
-        torch.ops.aten.convolution_backward: _convolution_backward_flops})
+        aten.convolution_backward: _convolution_backward_flops,
+        # PyTorch 2.11 does not count attention as a CPU computes it; later ones do, with this sum.
+        aten._scaled_dot_product_flash_attention_for_cpu:
+            lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward:
+            lambda *shapes, **_: sdpa_backward_flop_count(*shapes[:4])})
     with flops:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda handle: handle.tensor):
             logits = model(images)
