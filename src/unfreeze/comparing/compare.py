@@ -1,7 +1,4 @@
-"""Two runs of one model side by side: their tensors, and what their parts put out.
-
-What depends on it: the stage compare.
-"""
+"""Two runs of one model side by side: their tensors, and what their parts put out."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unfreeze import environment, files, places
+from unfreeze import environment, files, places, recipe
 from unfreeze.comparing import similarity
-from unfreeze.data.reading import maps
-from unfreeze.data.reading.batches import Images
+from unfreeze.data.reading.images import Images
+from unfreeze.data.reading.splits import open_pinned
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
-from unfreeze.training import replicate, saved
+from unfreeze.recipe import Recipe
+from unfreeze.training import assemble, saved, setting
 from unfreeze.training.devices import Device
 from unfreeze.tuning import groups
 from unfreeze.tuning.methods import tinytl
+from unfreeze.tuning.rules import Row
 
 IMAGES = 500
 BATCH_SIZE = 100
@@ -35,12 +34,16 @@ class Trained:
     """
 
     model: torch.nn.Module
-    parts: list[dict]
+    parts: list[Row]
 
 
-def load(run: str, recipe: dict, seed: int, root: Path) -> Trained:
-    """The model that a run left behind."""
-    model, tables = saved.load(run, seed, root), [phase["parts"] for phase in recipe["phases"]]
+def load(run: str, pinned: Recipe, seed: int, root: Path) -> Trained:
+    """The model that a run left behind.
+
+    Args:
+        run: its name. pinned: its recipe. root: the study's folder.
+    """
+    model, tables = saved.load(run, seed, root), assemble.tables(pinned)
     groups.merge(model, tables)
     return Trained(model, tables[0])
 
@@ -58,22 +61,21 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
     Raises:
         UserError: the runs share no seed, or something is missing or damaged.
     """
-    recipes = {run: files.read_yaml(root / places.RECIPES / f"{run}.yaml")
-               for run in (first, second)}
-    seeds = [seed for seed in recipes[first]["seeds"] if seed in recipes[second]["seeds"]]
+    recipes = {run: recipe.read(root / places.RECIPES / f"{run}.yaml") for run in (first, second)}
+    seeds = [seed for seed in recipes[first].seeds if seed in recipes[second].seeds]
     if not seeds:
-        own = " and ".join(str(list(recipe["seeds"])) for recipe in recipes.values())
-        raise UserError(f"compare: {first} and {second} have no seed in common ({own}); give them "
-                        "one in params.yaml")
+        theirs = " and ".join(str(list(pinned.seeds)) for pinned in recipes.values())
+        raise UserError(f"compare: {first} and {second} have no seed in common ({theirs}); give "
+                        "them one in params.yaml")
     rows = []
     for seed in seeds:
         tensors, outputs, distances = {}, {}, []
-        for run, recipe in recipes.items():
-            trained = load(run, recipe, seed, root)
+        for run, pinned in recipes.items():
+            trained = load(run, pinned, seed, root)
             tensors[run] = parameters(trained)
             distances += similarity.distance_rows(
                 seed, run, files.read_csv(root / places.RUNS / run / "movement.csv"))
-            images = _images(recipes[first], recipe, seed, device, root)
+            images = _images(recipes[first], pinned, seed, device, root)
             outputs[run] = activations(trained, images, device)
         rows += similarity.cosine_rows(seed, tensors[first], tensors[second])
         rows += similarity.cka_rows(seed, outputs[first], outputs[second])
@@ -83,20 +85,20 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
 
 def parameters(trained: Trained) -> similarity.Tensors:
     """{part: {name: array}}, stem to head, without what TinyTL added."""
-    tensors: similarity.Tensors = {row["part"]: {} for row in trained.parts}
+    tensors: similarity.Tensors = {row.part: {} for row in trained.parts}
     added = [name for name, module in trained.model.named_modules()
              if isinstance(module, tinytl.LiteResidual)]
     for name, row in groups.assign(trained.model, trained.parts).items():
         if not is_within(name, added):
-            tensors[row["part"]][name] = trained.model.get_parameter(name).detach().numpy()
+            tensors[row.part][name] = trained.model.get_parameter(name).detach().numpy()
     return tensors
 
 
 @torch.inference_mode()
 def activations(trained: Trained, images: Images, device: Device) -> dict[str, np.ndarray]:
     """{part: (N, D)}: what the last module of each part puts out, averaged over space or tokens."""
-    found = dict(trained.model.named_modules())
-    last = {row["part"]: found[row["module"]] for row in trained.parts if row["module"] in found}
+    modules = dict(trained.model.named_modules())
+    last = {row.part: modules[row.module] for row in trained.parts if row.module in modules}
     outputs: dict[str, list[np.ndarray]] = {part: [] for part in last}
 
     def keep(part: str, module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
@@ -122,12 +124,11 @@ def _pooled(output: torch.Tensor) -> torch.Tensor:
     return output.mean(1) if output.ndim == 3 else output
 
 
-def _images(chooser: dict, recipe: dict, seed: int, device: Device, root: Path) -> Images:
-    """The first IMAGES test images of one recipe's subset, prepared as another recipe says."""
-    indices = replicate.indices(chooser, seed, root / places.SUBSETS)["test"][:IMAGES]
-    same = recipe["dataset"]["digest"] == chooser["dataset"]["digest"]
-    stored = maps.open_dataset((recipe if same else chooser)["dataset"], root / places.DATA,
-                               root / places.DECODED)
-    return Images(*stored["test"], indices, recipe["knobs"]["image_size"],
-                  **recipe["normalization"], **recipe["transform"], device=device.torch,
-                  limit=environment.resized_limit(device.memory))
+def _images(chooser: Recipe, prepared: Recipe, seed: int, device: Device, root: Path) -> Images:
+    """The first IMAGES test images of the subset of `chooser`, as `prepared` preprocesses them."""
+    indices = setting.indices(chooser, seed, root / places.SUBSETS)["test"][:IMAGES]
+    same = prepared.dataset.digest == chooser.dataset.digest
+    stored = open_pinned((prepared if same else chooser).dataset, root / places.DATA,
+                         root / places.DECODED)
+    return Images(*stored["test"], indices, prepared.preprocessing, device.torch,
+                  environment.resized_limit(device.memory))

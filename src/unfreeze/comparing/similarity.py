@@ -1,7 +1,7 @@
 """How alike two trained models are. NumPy in float64; no model, no torch.
 
 A model's tensors come as {part: {tensor's name: array}}, stem to head, and its activations as
-{part: (N, D)}. What depends on it: training/compare.py.
+{part: (N, D)}.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def linear_cka(one: np.ndarray, other: np.ndarray) -> float | None:
         0 (unrelated) to 1 (equal up to rotation, shift and scale); None where all images have the
         same activations.
     """
-    one, other = (each - each.mean(axis=0) for each in
+    one, other = (activations - activations.mean(axis=0) for activations in
                   (one.astype(np.float64), other.astype(np.float64)))
     return _ratio(_squares(other.T @ one),
                   np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other))

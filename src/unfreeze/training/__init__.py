@@ -1,4 +1,4 @@
 """The training engine: from a recipe to trained weights, predictions, a history and costs.
 
-What depends on this folder: the stage train and benchmarks/. Importing it imports torch.
+Importing it imports torch.
 """

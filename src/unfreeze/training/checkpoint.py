@@ -13,7 +13,7 @@ import torch
 
 from unfreeze import environment, files
 from unfreeze.training.devices import Device
-from unfreeze.training.together import processes
+from unfreeze.training.together import reduce
 
 _WRITING = 600  # seconds within which a file that is being written changes
 
@@ -25,8 +25,8 @@ class Scratch:
     def __init__(self, digest: str, device: Device) -> None:
         folder = environment.scratch() / "replicates"
         kind = f"{device.torch.type}-{device.precision}"
-        if processes.count() > 1:
-            kind += f"-{processes.count()}"
+        if reduce.count() > 1:
+            kind += f"-{reduce.count()}"
         if environment.compiled() != "off":
             kind += f"-compiled-{environment.compiled()}"
         self._epoch = folder / f"{digest}-{kind}.epoch.pt"
@@ -39,11 +39,11 @@ class Scratch:
         return _load(self._done)
 
     def save_epoch(self, content: dict) -> None:
-        if processes.rank() == 0:
+        if reduce.rank() == 0:
             _save(self._epoch, content)
 
     def save_done(self, content: dict) -> None:
-        if processes.rank() == 0:
+        if reduce.rank() == 0:
             _save(self._done, content)
             self._epoch.unlink(missing_ok=True)
 
@@ -70,13 +70,13 @@ def make_room(folder: Path, limit: int) -> None:
     """Delete the oldest files until the rest is at most `limit` bytes; what a killed process left
     half written counts too, and what a living one is writing stays. Another process may do the
     same at the same time."""
-    found = []
+    written = []
     for file in folder.glob("*"):
         with suppress(FileNotFoundError):
             status = file.stat()
-            found.append((status.st_mtime, status.st_size, file))
+            written.append((status.st_mtime, status.st_size, file))
     total, now = 0, time.time()
-    for written, size, file in sorted(found, reverse=True):
+    for when, size, file in sorted(written, reverse=True):
         total += size
-        if total > limit and not (file.suffix == ".part" and now - written < _WRITING):
+        if total > limit and not (file.suffix == ".part" and now - when < _WRITING):
             file.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ Compiling takes a minute or two for each shape of a batch, so only whole batches
 compiled model, and the rest of an epoch through the model as it is. Whether it is worth that is
 decided from the operations that lie ahead, and not from a clock: the last bits of a result depend
 on it, and the same recipe on the same machine must give the same bits.
-What depends on it: replicate.py.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from torch import nn
 from unfreeze import environment
 from unfreeze.errors import UserError
 from unfreeze.training.devices import Device
-from unfreeze.training.together import processes
+from unfreeze.training.together import reduce
 
 # Operations of a phase from which compiling saves more than it costs. On processors: measured on
 # two cores of a Zen 3 (benchmarks/compiled.py: 40 to 95 s, won back after 2e13 operations or more,
@@ -64,7 +63,7 @@ def clear_errors() -> Iterator[None]:
 
 def refusal(operations: float, device: Device) -> str | None:
     """Why a phase of so many operations is not compiled; None: it is."""
-    if processes.count() > 1:
+    if reduce.count() > 1:
         return "several processes train the run"
     if environment.compiled() == "on" or operations >= _PAYS[device.torch.type]:
         return None

@@ -4,12 +4,11 @@ A property of the model and the knobs, not of the machine: the step is run on fa
 have shapes and storages but no numbers, so it takes no memory to speak of, and seconds. Unlike
 tensors on the meta device they pass for tensors on the CPU, so an operator with several
 implementations (attention) chooses the one that trains.
-What depends on it: the stage train and benchmarks/memory.py.
 """
 
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +23,7 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
+from unfreeze.recipe import Phase, Recipe
 from unfreeze.training import loop
 
 
@@ -178,15 +178,14 @@ def _convolution_backward_flops(grad_out_shape, x_shape, w_shape, _bias, _stride
     return forward * sum(output_mask[:2])
 
 
-def of_phase(model: nn.Module, recipe: dict) -> dict[str, int]:
+def of_phase(model: nn.Module, recipe: Recipe) -> dict[str, int]:
     """`count` of a model whose parts are frozen as in a phase of a recipe."""
-    knobs = recipe["knobs"]
-    policy = knobs.get("frozen_batchnorm", "eval")
-    return count(model, knobs["image_size"], knobs["batch_size"], len(recipe["classes"]),
-                 lambda fake: loop.set_training_mode(fake, policy))
+    knobs = recipe.knobs
+    return count(model, recipe.preprocessing.image_size, knobs["batch_size"], len(recipe.classes),
+                 lambda fake: loop.set_training_mode(fake, knobs["frozen_batchnorm"]))
 
 
-def of_phases(counts: list[dict[str, int]], phases: list[dict]) -> dict[str, int]:
+def of_phases(counts: Sequence[dict[str, int]], phases: Sequence[Phase]) -> dict[str, int]:
     """The cost of a run: memory and trained parameters of the phase that needs most, operations of
     the backward pass as the mean over all planned epochs.
 
@@ -194,7 +193,7 @@ def of_phases(counts: list[dict[str, int]], phases: list[dict]) -> dict[str, int
         counts: of `count`, one for each phase.
         phases: of a recipe.
     """
-    epochs = [phase["epochs"] for phase in phases]
+    epochs = [phase.knobs["epochs"] for phase in phases]
     total = sum(e * c["flops_backward"] for e, c in zip(epochs, counts, strict=True))
     return {key: max(count[key] for count in counts) for key in counts[0]} | {
         "flops_backward": round(total / max(1, sum(epochs)))}

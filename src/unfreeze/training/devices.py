@@ -10,7 +10,7 @@ import torch
 
 from unfreeze import environment
 from unfreeze.errors import UserError
-from unfreeze.training.together import processes
+from unfreeze.training.together import launch, reduce
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def pick() -> Device:
             or more processes than there are GPUs.
     """
     device = wanted()
-    if device.type == "cuda" and processes.count() > 1:
+    if device.type == "cuda" and reduce.count() > 1:
         if device.index is not None:
             raise UserError(f"UNFREEZE_DEVICE={device}: is one GPU, and each of "
-                            f"{processes.count()} processes needs its own; set it to cuda")
-        device = torch.device("cuda", processes.device_index(torch.cuda.device_count()))
+                            f"{reduce.count()} processes needs its own; set it to cuda")
+        device = torch.device("cuda", launch.device_index(torch.cuda.device_count()))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"UNFREEZE_DEVICE={device}: there are {torch.cuda.device_count()} CUDA "
                         "devices here; unset it, or name one that exists")
@@ -140,4 +140,4 @@ def _name(device: torch.device) -> str:
 
 
 def _times() -> str:
-    return f"{processes.count()} processes on " if processes.count() > 1 else ""
+    return f"{reduce.count()} processes on " if reduce.count() > 1 else ""

@@ -1,42 +1,38 @@
 """The training loop: one epoch, one screen."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from unfreeze.recipe import Knobs
 from unfreeze.training import randomness
 from unfreeze.training.devices import Device, memory_is_full
-from unfreeze.training.pieces import Pieces
-from unfreeze.training.together import processes
+from unfreeze.training.memory import MicroBatches
+from unfreeze.training.together import reduce
 
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+# (B, 3, S, S) images, or a tuple of what leading layers put out for them, and (B,) int64 labels.
+Images = torch.Tensor | tuple[torch.Tensor, ...]
+Batches = Iterable[tuple[Images, torch.Tensor]]
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def make_optimizer(groups: list[dict], knobs: dict) -> torch.optim.Optimizer:
-    """The optimizer of a run over its parameter groups."""
-    own = {"momentum": knobs["momentum"]} if knobs["optimizer"] == "sgd" else {}
-    return OPTIMIZERS[knobs["optimizer"]](groups, fused=True, **own)
+def make_optimizer(groups: list[dict], knobs: Knobs) -> torch.optim.Optimizer:
+    """The optimizer of a run over its parameter groups: torch's, by the knobs `optimizer` and, of
+    sgd, `momentum`."""
+    momentum = {"momentum": knobs["momentum"]} if knobs["optimizer"] == "sgd" else {}
+    return OPTIMIZERS[knobs["optimizer"]](groups, fused=True, **momentum)
 
 
-def schedule(phase: dict, epoch: int) -> float:
-    """Multiplier of every learning rate in an epoch (from 0) of a phase, as torch's schedulers step
-    once an epoch: constant; cosine to 0 over the epochs; exponential, gamma to the power of the
-    epoch. Epochs of warm-up do not count."""
-    epoch, epochs = epoch - phase["warmup_epochs"], phase["epochs"] - phase["warmup_epochs"]
-    if epoch < 0 or phase["schedule"] == "constant":
-        return 1.0
-    if phase["schedule"] == "cosine":
-        return (1 + math.cos(math.pi * epoch / epochs)) / 2
-    return phase["gamma"] ** epoch
+def warmup(warmup_epochs: int, epoch: int, step: int, steps: int) -> float:
+    """Multiplier of every learning rate that rises linearly, step by step, to 1 at the end of the
+    epochs of warm-up.
 
-
-def warmup(phase: dict, epoch: int, step: int, steps: int) -> float:
-    """Multiplier that rises linearly, step by step, to 1 at the end of the epochs of warm-up."""
-    return min(1.0, (epoch * steps + step + 1) / max(1, phase["warmup_epochs"] * steps))
+    Args:
+        epoch: in the phase, from 0. step: in the epoch, from 0. steps: of an epoch.
+    """
+    return min(1.0, (epoch * steps + step + 1) / max(1, warmup_epochs * steps))
 
 
 def set_training_mode(model: torch.nn.Module, frozen_batchnorm: str) -> None:
@@ -75,25 +71,26 @@ class Step:
 
 def train_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batches: Batches,
                 device: Device, step: Step, progress: Callable[[], None],
-                pieces: Pieces | None = None) -> tuple[float, float]:
+                micro_batches: MicroBatches | None = None) -> tuple[float, float]:
     """Train on every batch once.
 
     Args:
-        pieces: how batches are divided; None: not before memory is full.
+        micro_batches: how batches are divided; None: not before memory is full.
 
     Returns:
         Mean loss and accuracy (0..1) over the images, as they were when each was trained on; the
         accuracy counts the label that an image had before it was mixed with another.
     """
-    pieces = pieces or Pieces(model)
+    micro_batches = micro_batches or MicroBatches(model)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     sums = torch.zeros(2, device=device.torch, dtype=torch.float64)  # of the loss, of those right
     count = 0
     for number, group in enumerate(_groups(batches, step.accumulate)):
         step.rate(number)
         group = [(*step.mix(images, labels), labels) for images, labels in group]
-        sums += _gradients(model, group, device, step.label_smoothing, pieces, parameters)
-        processes.total_gradients(parameters)
+        sums += _gradients(model, group, device, step.label_smoothing, micro_batches,
+                           parameters)
+        reduce.total_gradients(parameters)
         step.pull()
         if step.clip_norm:
             torch.nn.utils.clip_grad_norm_(parameters, step.clip_norm)
@@ -103,21 +100,21 @@ def train_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batche
         for _, _, labels in group:
             count += len(labels)
             progress()
-    loss, accuracy = (processes.total(sums) / count).tolist()
+    loss, accuracy = (reduce.total(sums) / count).tolist()
     return loss, accuracy
 
 
 def _gradients(model: torch.nn.Module, group: list[tuple], device: Device, label_smoothing: float,
-               pieces: Pieces, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
+               micro_batches: MicroBatches, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
     """Put into the parameters the gradients of the batches of a step; where memory is full, in
-    smaller pieces. The sums over their images of the loss and of those that are right."""
+    smaller micro-batches. The sums over their images of the loss and of those that are right."""
     while True:
         before = randomness.state(device.torch)
         try:
-            return _passes(model, group, device, label_smoothing, pieces)
+            return _passes(model, group, device, label_smoothing, micro_batches)
         except RuntimeError as error:
             largest = max(len(labels) for *_, labels in group)
-            if not (memory_is_full(error) and pieces.halve(largest)):
+            if not (memory_is_full(error) and micro_batches.halve(largest)):
                 raise
         # Out here nothing holds on to the tensors of the failed pass any more.
         for parameter in parameters:
@@ -127,12 +124,12 @@ def _gradients(model: torch.nn.Module, group: list[tuple], device: Device, label
 
 
 def _passes(model: torch.nn.Module, group: list[tuple], device: Device, label_smoothing: float,
-            pieces: Pieces) -> torch.Tensor:
+            micro_batches: MicroBatches) -> torch.Tensor:
     """Both passes over the batches of a step."""
     sums = torch.zeros(2, device=device.torch, dtype=torch.float64)
     size = sum(len(labels) for *_, labels in group)
     for images, targets, labels in group:
-        for rows, share in pieces.of(len(labels)):
+        for rows, share in micro_batches.of(len(labels)):
             with device.autocast():
                 logits = model(_part(images, rows))
             logits, weight = logits.float(), share * (rows.stop - rows.start)
@@ -143,9 +140,9 @@ def _passes(model: torch.nn.Module, group: list[tuple], device: Device, label_sm
     return sums
 
 
-def _part(images: torch.Tensor | tuple[torch.Tensor, ...], rows: slice):
+def _part(images: Images, rows: slice) -> Images:
     if isinstance(images, tuple):  # what leading layers put out
-        return tuple(_part(each, rows) for each in images)
+        return tuple(_part(output, rows) for output in images)
     return images if rows.stop - rows.start == len(images) else images[rows]
 
 
@@ -166,17 +163,17 @@ def predict(model: torch.nn.Module, batches: Batches, device: Device) -> torch.T
     model.eval()
     logits = []
     for images, labels in batches:
-        rows, copies = processes.rows(len(labels))
+        rows, copies = reduce.rows(len(labels))
         with device.autocast():
-            own = _forward(model, _part(images, rows), rows.stop - rows.start, device) / copies
-        logits.append(own.new_zeros(len(labels), own.shape[1]))
-        logits[-1][rows] = own
-    return processes.total(torch.cat(logits)).cpu()
+            part = _forward(model, _part(images, rows), rows.stop - rows.start, device) / copies
+        logits.append(part.new_zeros(len(labels), part.shape[1]))
+        logits[-1][rows] = part
+    return reduce.total(torch.cat(logits)).cpu()
 
 
-def _forward(model: torch.nn.Module, images: torch.Tensor | tuple[torch.Tensor, ...], count: int,
+def _forward(model: torch.nn.Module, images: Images, count: int,
              device: Device) -> torch.Tensor:
-    """(count, classes) float32 logits; where memory is full, in smaller pieces."""
+    """(count, classes) float32 logits; where memory is full, in smaller micro-batches."""
     try:
         return model(images).float()
     except RuntimeError as error:

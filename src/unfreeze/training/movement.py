@@ -1,21 +1,20 @@
-"""How far training has moved what was pretrained, part by part.
-
-What depends on it: replicate.py and, through runs/RUN/movement.csv, the stage compare.
-"""
+"""How far training has moved what was pretrained, part by part."""
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from unfreeze.tuning import groups
+from unfreeze.tuning.rules import Row
 
 HEADER = ("seed", "part", "parameters", "distance", "relative_distance")
 DECIMALS = 6
 
 
-def rows(model: torch.nn.Module, initial: dict[str, torch.Tensor],
-         phases: list[dict]) -> list[tuple]:
+def rows(model: torch.nn.Module, initial: Mapping[str, torch.Tensor],
+         tables: Sequence[list[Row]]) -> list[tuple]:
     """A row for each part with pretrained parameters, stem to head: the fields of HEADER but the
     seed.
 
@@ -23,28 +22,27 @@ def rows(model: torch.nn.Module, initial: dict[str, torch.Tensor],
         model: trained. It is left as it is.
         initial: {name: tensor} as pretrained. Parameters that are not in it do not count: they
             started anew, or a method added them.
-        phases: of the recipe.
+        tables: of the parts in each phase, as of `rules.phase_table`.
 
     Returns:
         (part, number of parameters, how far they have moved, that divided by the norm of where
         they were); see `distance`.
     """
-    tables = [phase["parts"] for phase in phases]
     plain = copy.deepcopy(model).cpu()
     groups.merge(plain, tables)
     # While the method sat on a weight, torch may have kept it under another name.
     before = {name.replace(".parametrizations", "").removesuffix(".original"): tensor
               for name, tensor in initial.items()}
     now = dict(plain.named_parameters())
-    names: dict[str, list[str]] = {row["part"]: [] for row in tables[0]}
+    names: dict[str, list[str]] = {row.part: [] for row in tables[0]}
     for name, row in groups.assign(plain, tables[0]).items():
         if name in before:
-            names[row["part"]].append(name)
+            names[row.part].append(name)
     return [
-        (part, sum(now[name].numel() for name in own),
-         *distance([now[name].detach().numpy() for name in own],
-                   [before[name].cpu().numpy() for name in own]))
-        for part, own in names.items() if own
+        (part, sum(now[name].numel() for name in of_part),
+         *distance([now[name].detach().numpy() for name in of_part],
+                   [before[name].cpu().numpy() for name in of_part]))
+        for part, of_part in names.items() if of_part
     ]
 
 
@@ -58,4 +56,4 @@ def distance(now: list[np.ndarray], before: list[np.ndarray]) -> tuple[float, fl
 
 
 def _norm(tensors: list[np.ndarray]) -> float:
-    return float(np.sqrt(sum(np.sum(np.square(each, dtype=np.float64)) for each in tensors)))
+    return float(np.sqrt(sum(np.sum(np.square(tensor, dtype=np.float64)) for tensor in tensors)))

@@ -22,8 +22,8 @@ def generator(*key: object) -> torch.Generator:
 
 def state(device: torch.device) -> tuple[torch.Tensor, ...]:
     """Of torch's own generators, which layers draw from: the CPU's, and a GPU's."""
-    own = (torch.get_rng_state(),)
-    return (*own, torch.cuda.get_rng_state(device)) if device.type == "cuda" else own
+    of_cpu = (torch.get_rng_state(),)
+    return (*of_cpu, torch.cuda.get_rng_state(device)) if device.type == "cuda" else of_cpu
 
 
 def restore(state: tuple[torch.Tensor, ...], device: torch.device) -> None:

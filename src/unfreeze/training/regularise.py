@@ -1,6 +1,6 @@
 """What acts on weights besides the gradient: an average over steps, a pull to where they began."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -34,12 +34,12 @@ class Average:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model holds the average inside, and its own tensors again afterwards."""
-        own = {name: tensor.clone() for name, tensor in self._floats().items()}
+        last = {name: tensor.clone() for name, tensor in self._floats().items()}
         self._copy(self._tensors)
         try:
             yield
         finally:
-            self._copy(own)
+            self._copy(last)
 
     def _copy(self, tensors: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():
@@ -64,7 +64,7 @@ class Anchor:
         strength: 0 turns it off.
     """
 
-    def __init__(self, model: torch.nn.Module, initial: dict[str, torch.Tensor],
+    def __init__(self, model: torch.nn.Module, initial: Mapping[str, torch.Tensor],
                  strength: float) -> None:
         self.strength = strength
         self.names = [name for name, parameter in model.named_parameters()

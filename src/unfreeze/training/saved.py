@@ -1,25 +1,27 @@
 """Trained models on disk: only what training changed, and the whole model back from it.
 
-runs/RUN/model.safetensors holds, for each seed, the tensors that differ from the pretrained
+_made/runs/RUN/model.safetensors holds, for each seed, the tensors that differ from the pretrained
 weights, under the name SEED/TENSOR; the recipe says which weights those are.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from unfreeze import files, places
+from unfreeze import places
+from unfreeze import recipe as recipes
 from unfreeze.errors import UserError
 from unfreeze.training.assemble import assemble
 
 
 def changed(state: dict[str, torch.Tensor],
-            initial: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            initial: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of a state dict that are not bit for bit those of the initial one, on the CPU."""
-    ours = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    return {name: tensor for name, tensor in ours.items()
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    return {name: tensor for name, tensor in on_cpu.items()
             if name not in initial or not _same_bits(tensor, initial[name])}
 
 
@@ -41,25 +43,25 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
     Args:
         run: a run of the project at `root`, reproduced or restored (`dvc checkout`).
         seed: which replicate; the first when None.
-        root: where recipes/, runs/ and weights/ lie.
+        root: the study's folder.
 
     Raises:
         UserError: something is missing, damaged or does not fit.
     """
-    recipe = files.read_yaml(root / places.RECIPES / f"{run}.yaml")
-    seed = next(iter(recipe["seeds"])) if seed is None else seed
-    if seed not in recipe["seeds"]:
-        raise UserError(f"recipes/{run}.yaml: no seed {seed}; there are "
-                        f"{', '.join(map(str, recipe['seeds']))}")
+    recipe = recipes.read(root / places.RECIPES / f"{run}.yaml")
+    seed = next(iter(recipe.seeds)) if seed is None else seed
+    if seed not in recipe.seeds:
+        raise UserError(f"{places.RECIPES}/{run}.yaml: no seed {seed}; there are "
+                        f"{', '.join(map(str, recipe.seeds))}")
     path = root / places.RUNS / run / "model.safetensors"
     try:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: missing or damaged ({error}); run `dvc repro`") from None
-    own = {name.partition("/")[2]: tensor for name, tensor in stored.items()
-           if name.startswith(f"{seed}/")}
+    trained = {name.partition("/")[2]: tensor for name, tensor in stored.items()
+               if name.startswith(f"{seed}/")}
     model, initial = assemble(recipe, seed, root / places.WEIGHTS)
-    tensors = initial | own
+    tensors = initial | trained
     state = model.state_dict()
     for name, tensor in state.items():
         if name not in tensors or tensors[name].shape != tensor.shape:

@@ -1,23 +1,22 @@
-"""From the table of parts to what trains, and to parameter groups of an optimizer.
+"""From the table of parts to what trains, and to parameter groups of an optimizer."""
 
-What depends on it: training/.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from unfreeze.errors import UserError
-from unfreeze.models.facts import is_within
+from unfreeze.models.facts import Model, is_within
+from unfreeze.recipe import Knobs
 from unfreeze.tuning import methods
 from unfreeze.tuning.methods import norm
+from unfreeze.tuning.rules import Row
 
 
-def assign(model, rows: list[dict]) -> dict[str, dict]:
+def assign(model, rows: Sequence[Row]) -> dict[str, Row]:
     """Which row each parameter belongs to.
 
     Args:
         model: torch.nn.Module.
-        rows: of `rules.part_table`.
+        rows: a table, as of `rules.phase_table`.
 
     Returns:
         {parameter's name: row}.
@@ -28,47 +27,56 @@ def assign(model, rows: list[dict]) -> dict[str, dict]:
     """
     assigned = {}
     for name, _ in model.named_parameters():
-        matching = [row for row in rows if is_within(name, [row["module"]])]
+        matching = [row for row in rows if is_within(name, [row.module])]
         if len(matching) != 1:
             raise ValueError(f"parameter {name} lies in {len(matching)} modules of PARTS, not one")
         assigned[name] = matching[0]
-    unused = {row["module"] for row in rows} - {row["module"] for row in assigned.values()}
+    unused = {row.module for row in rows} - {row.module for row in assigned.values()}
     if unused:
         raise ValueError(f"modules of PARTS without a parameter: {', '.join(sorted(unused))}")
     return assigned
 
 
-def insert(model, phases: list[list[dict]], facts, knobs: dict) -> None:
+def insert(model, tables: Sequence[Sequence[Row]], facts: Model, knobs: Knobs,
+           image_size: int) -> None:
     """Add what the methods need to every block that trains in some phase.
 
     Args:
         model: torch.nn.Module, changed in place; new parameters from torch's global seed.
-        phases: the rows of each phase.
-        facts: models.facts.Model.
-        knobs: of the run.
+        tables: the rows of each phase.
+        facts: of the model.
+        knobs: of the run, with the methods' own.
+        image_size: side in pixels of what the model sees.
+
+    Raises:
+        UserError: a method has no place in the model.
     """
-    for name, modules in _blocks(chain(*phases)).items():
-        methods.method(name).insert(model, modules, facts, knobs)
+    for name, modules in _blocks(chain(*tables)).items():
+        methods.method(name).insert(model, modules, facts, knobs, image_size)
 
 
-def merge(model, phases: list[list[dict]]) -> None:
+def merge(model, tables: Sequence[Sequence[Row]]) -> None:
     """Let every weight hold what methods add to it, in place: the parameters of the plain model are
-    then what its layers compute with. Branches that are no part of a weight stay."""
-    for name in _blocks(chain(*phases)):
+    then what its layers compute with. Branches that are no part of a weight stay.
+
+    Args:
+        tables: the rows of each phase.
+    """
+    for name in _blocks(chain(*tables)):
         if merge := getattr(methods.method(name), "merge", None):
             merge(model)
 
 
-def _blocks(rows: Iterable[dict]) -> dict[str, list[str]]:
+def _blocks(rows: Iterable[Row]) -> dict[str, list[str]]:
     """{method: the blocks that it tunes}."""
     blocks: dict[str, dict[str, None]] = {}
     for row in rows:
-        if row["tune"] != "frozen":
-            blocks.setdefault(row["tune"], {})[row["module"]] = None
+        if row.tune != "frozen":
+            blocks.setdefault(row.tune, {})[row.module] = None
     return {name: list(modules) for name, modules in blocks.items()}
 
 
-def freeze(model, rows: list[dict]) -> None:
+def freeze(model, rows: Sequence[Row]) -> None:
     """Set requires_grad of every parameter by its row and the row's method.
 
     Raises:
@@ -77,23 +85,23 @@ def freeze(model, rows: list[dict]) -> None:
     assign(model, rows)
     wanted: set[str] = set()
     for name, modules in _blocks(rows).items():
-        found = methods.method(name).trained(model, modules)
-        if not found:
+        trained = methods.method(name).trained(model, modules)
+        if not trained:
             raise UserError(f"tune: {name} finds nothing to train in {span(modules)}; use another "
                             "method, or freeze: last_only to train the head alone")
-        wanted.update(found)
+        wanted.update(trained)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in wanted)
 
 
-def parameter_groups(model, rows: list[dict], lr: float, weight_decay: float,
+def parameter_groups(model, rows: Sequence[Row], lr: float, weight_decay: float,
                      decay_biases_and_norms: bool = True,
                      undecayed: Iterable[str] = ()) -> list[dict]:
     """One group for each learning rate and weight decay among the trainable parameters, for a
     torch optimizer.
 
     Args:
-        rows: of `rules.part_table`; `freeze` has been called with them.
+        rows: the table of the phase; `freeze` has been called with it.
         lr: of a row with lr_scale 1.
         weight_decay: of all that is trained, or of weights only.
         decay_biases_and_norms: False spares biases and the parameters of normalisation layers.
@@ -103,26 +111,26 @@ def parameter_groups(model, rows: list[dict], lr: float, weight_decay: float,
         Groups that carry `base_lr`, what a schedule multiplies.
     """
     assigned = assign(model, rows)
-    modules = [row["module"] for row in rows]
+    modules = [row.module for row in rows]
     spared = set(undecayed)
     if not decay_biases_and_norms:
-        spared |= {name for name, owner, own in methods.parameters(model, modules)
-                   if own.endswith("bias") or isinstance(owner, norm.NORMS)}
-    found: dict[tuple, list] = {}
+        spared |= {name for name, owner, local in methods.parameters(model, modules)
+                   if local.endswith("bias") or isinstance(owner, norm.NORMS)}
+    by_rate_and_decay: dict[tuple[float, float], list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (assigned[name]["lr_scale"], 0.0 if name in spared else weight_decay)
-            found.setdefault(key, []).append(parameter)
+            key = (assigned[name].lr_scale, 0.0 if name in spared else weight_decay)
+            by_rate_and_decay.setdefault(key, []).append(parameter)
     return [
         {"params": parameters, "lr": lr * scale, "base_lr": lr * scale, "weight_decay": decay}
-        for (scale, decay), parameters in found.items()
+        for (scale, decay), parameters in by_rate_and_decay.items()
     ]
 
 
 HEADER = ("part", "modules", "tune", "lr", "weight_decay", "parameters", "trained")
 
 
-def table(model, rows: list[dict], lr: float, weight_decay: float) -> list[tuple]:
+def table(model, rows: Sequence[Row], lr: float, weight_decay: float) -> list[tuple]:
     """What a person wants to see: a line for each part, more where its blocks differ.
 
     Returns:
@@ -130,14 +138,14 @@ def table(model, rows: list[dict], lr: float, weight_decay: float) -> list[tuple
         trains; `parameters` counts all, `trained` those that train.
     """
     assigned = assign(model, rows)
-    counts = {row["module"]: [0, 0] for row in rows}
+    counts = {row.module: [0, 0] for row in rows}
     for name, parameter in model.named_parameters():
-        count = counts[assigned[name]["module"]]
+        count = counts[assigned[name].module]
         count[0] += parameter.numel()
         count[1] += parameter.numel() * parameter.requires_grad
     lines: dict[tuple, list[str]] = {}
     for row in rows:
-        lines.setdefault((row["part"], row["tune"], row["lr_scale"]), []).append(row["module"])
+        lines.setdefault((row.part, row.tune, row.lr_scale), []).append(row.module)
     return [
         (part, span(modules), tune, lr * scale, weight_decay if tune != "frozen" else 0.0,
          *(sum(counts[module][which] for module in modules) for which in (0, 1)))

@@ -6,7 +6,6 @@ that it reads is fixed, it is the same in every epoch (nothing in it trains, it 
 number, it normalises by no statistics of the batch), so whatever is fixed can be computed once for
 each image. Nothing here knows of layers or models: what is frozen is found from where gradients
 go, by running the graph on a few images.
-What depends on it: prefix_cache.py.
 """
 
 import operator
@@ -47,7 +46,7 @@ class Cut:
 
 class _Tracer(fx.Tracer):
     """Looks into the layers of torchvision's models, and not into layers of our own, such as have
-    hooks, or such as pieces.py may change, which run as they are."""
+    hooks, or such as memory.py may change, which run as they are."""
 
     proxy_buffer_attributes = True
 
@@ -88,14 +87,15 @@ def cut(model: nn.Module, images: torch.Tensor, changing: Collection[nn.Module] 
     outputs = tuple(fixed[node] for node in frontier)
     if any(output.dim() == 0 or len(output) != len(images) for output in outputs):
         raise NoCut("what its frozen layers put out is not one tensor an image")
-    rest, own = _rest(model, graph, fixed, frontier), flops.get_total_flops() // len(images)
-    return Cut(_prefix(model, graph, frontier), rest, outputs, own, own + _flops(rest, outputs))
+    rest, of_prefix = _rest(model, graph, fixed, frontier), flops.get_total_flops() // len(images)
+    return Cut(_prefix(model, graph, frontier), rest, outputs, of_prefix,
+               of_prefix + _flops(rest, outputs))
 
 
 def _trace(model: nn.Module, images: torch.Tensor) -> fx.Graph:
     """What code of a model's own makes while it is traced (random numbers, new tensors) would be
     made once and for all, so it makes nothing."""
-    own = {module: dict(vars(module)) for module in model.modules()}
+    attributes = {module: dict(vars(module)) for module in model.modules()}
     devices = [images.device] if images.is_cuda else []
     with torch.random.fork_rng(devices=devices):
         before = _random_states(images)
@@ -106,8 +106,8 @@ def _trace(model: nn.Module, images: torch.Tensor) -> fx.Graph:
         finally:
             made = any(vars(module).keys() != was.keys()
                        or any(vars(module)[name] is not value for name, value in was.items())
-                       for module, was in own.items())
-            for module, was in own.items():
+                       for module, was in attributes.items())
+            for module, was in attributes.items():
                 vars(module).clear()
                 vars(module).update(was)
         after = _random_states(images)

@@ -2,8 +2,10 @@
 
 A method's file offers:
 
-    insert(model, modules, facts, knobs)   adds what the method needs to those blocks, in place;
-                                           in eval mode the logits stay bit for bit the same
+    insert(model, modules, facts, knobs, image_size)
+                                           adds what the method needs to those blocks, in place; in
+                                           eval mode the logits stay bit for bit the same; knobs: of
+                                           the run, with the method's own
     trained(model, modules)                names of the parameters that train in those blocks
     merge(model)                           only where a method adds to weights: lets those weights
                                            hold what it adds to them, in place

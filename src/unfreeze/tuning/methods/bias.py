@@ -5,16 +5,17 @@ baseline of TinyTL (Cai et al. 2020, https://arxiv.org/abs/2007.11622, section 3
 convolutional networks. No activation before a bias is needed to train it.
 """
 
-from unfreeze.tuning import frozen
+from unfreeze.tuning import lean
 from unfreeze.tuning.methods import parameters
 
 
-def insert(model, modules: list[str], facts, knobs: dict) -> None:
+def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
     """Nothing to add; activations keep only what the way back through them needs."""
-    frozen.mask_activations(model, modules)
+    lean.mask_activations(model, modules)
 
 
 def trained(model, modules: list[str]) -> list[str]:
     """Names of the additive parameters in some blocks."""
     # in_proj_bias: the packed query, key and value projections of torch's attention.
-    return [name for name, _, own in parameters(model, modules) if own in ("bias", "in_proj_bias")]
+    return [name for name, _, local in parameters(model, modules)
+            if local in ("bias", "in_proj_bias")]

@@ -3,7 +3,7 @@
 from unfreeze.tuning.methods import parameters
 
 
-def insert(model, modules: list[str], facts, knobs: dict) -> None:
+def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
     """Nothing to add."""
 
 

@@ -93,7 +93,7 @@ def _add_update(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.
     return output + layer.lora(inputs[0])
 
 
-def insert(model, modules: list[str], facts, knobs: dict) -> None:
+def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
     """Put updates beside the Linear and ungrouped Conv2d layers and the attention weights of some
     blocks, all of them or those that `lora_layers` names.
 

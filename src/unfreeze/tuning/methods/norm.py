@@ -10,7 +10,7 @@ from unfreeze.tuning.methods import parameters
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-def insert(model, modules: list[str], facts, knobs: dict) -> None:
+def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
     """Nothing to add."""
 
 

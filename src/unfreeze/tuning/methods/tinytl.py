@@ -20,7 +20,7 @@ from torch import nn
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
 from unfreeze.params.knob import Knob, whole
-from unfreeze.tuning import frozen
+from unfreeze.tuning import lean
 from unfreeze.tuning.methods import bias, parameters
 
 KNOBS = (Knob("tinytl_groups", 2, whole(1), "of the branches' first convolution"),)
@@ -69,17 +69,17 @@ def _join(norm: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
     return output + norm.lite(x, output.shape[2:])
 
 
-def insert(model, modules: list[str], facts, knobs: dict) -> None:
+def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
     """Put a branch beside each residual block of some blocks. It joins the residual sum, before
     an activation that follows: its output is added to that of the block's last BatchNorm.
 
     Raises:
         UserError: the channels of a block do not divide into the groups.
     """
-    frozen.mask_activations(model, modules)
+    lean.mask_activations(model, modules)
     groups = knobs["tinytl_groups"]
     blocks = [block for block in facts.residual_blocks if is_within(block, modules)]
-    sides = _sides(model, blocks, knobs["image_size"])
+    sides = _sides(model, blocks, image_size)
     for path in blocks:
         block = model.get_submodule(path)
         convolutions = [m for m in _main_path(block) if isinstance(m, nn.Conv2d)]
@@ -117,7 +117,7 @@ def trained(model, modules: list[str]) -> list[str]:
     """Names of the biases and of the parameters of the branches in some blocks."""
     branches = {path: module for path, module in model.named_modules()
                 if isinstance(module, LiteResidual)}
-    own = [name for name, _, _ in parameters(model, modules) if is_within(name, branches)
-           and not name.endswith("norm2.bias")]
+    lite = [name for name, _, _ in parameters(model, modules) if is_within(name, branches)
+            and not name.endswith("norm2.bias")]
     biases = [name for name in bias.trained(model, modules) if not is_within(name, branches)]
-    return [*biases, *own]
+    return [*biases, *lite]

@@ -3,8 +3,7 @@
 torch's own convolution, BatchNorm and ReLU keep their whole input (or output) even where their
 weights are frozen and only the gradient of the input is wanted. That is most of the memory that
 bias tuning and TinyTL are there to save (Cai et al. 2020, https://arxiv.org/abs/2007.11622,
-section 3.1): an additive term needs nothing of what it was added to. What depends on it: training/
-and the methods bias and tinytl.
+section 3.1): an additive term needs nothing of what it was added to.
 """
 
 from collections.abc import Iterable
@@ -38,7 +37,7 @@ class _ConvInput(torch.autograd.Function):
         return inner, None, bias, None
 
 
-class FrozenConv2d(nn.Conv2d):
+class LeanConv2d(nn.Conv2d):
     """Conv2d that keeps nothing of its input while its weight is frozen."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -51,7 +50,7 @@ class FrozenConv2d(nn.Conv2d):
                                 (self.stride, self.padding, self.dilation, self.groups))
 
 
-class FrozenBatchNorm2d(nn.BatchNorm2d):
+class LeanBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d that, while its statistics and its weight are frozen, is one multiply-add a
     channel and keeps one number a channel."""
 
@@ -62,7 +61,7 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        scale, shift = (each.view(1, -1, 1, 1) for each in (scale, shift))
+        scale, shift = (term.view(1, -1, 1, 1) for term in (scale, shift))
         return torch.addcmul(shift, x.float(), scale).to(x.dtype)
 
 
@@ -94,7 +93,7 @@ class MaskedReLU6(nn.ReLU6):
         return _Clamp.apply(x, 6.0) if torch.is_grad_enabled() else super().forward(x)
 
 
-LEAN = {nn.Conv2d: FrozenConv2d, nn.BatchNorm2d: FrozenBatchNorm2d}
+LEAN = {nn.Conv2d: LeanConv2d, nn.BatchNorm2d: LeanBatchNorm2d}
 MASKED = {nn.ReLU: MaskedReLU, nn.ReLU6: MaskedReLU6}
 
 

@@ -4,11 +4,9 @@ cores.
 The process of the stage is the first. It starts the others, which run the same script with the same
 arguments; where something else has started them all (torchrun, `accelerate launch`), they find one
 another through the same variables. Only the first writes.
-What depends on it: the stage train, devices.py, loop.py, pieces.py, replicate.py, checkpoint.py.
 """
 
 import atexit
-import contextlib
 import ctypes
 import os
 import platform
@@ -19,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TextIO
 
@@ -28,19 +25,10 @@ import torch.distributed as dist
 
 from unfreeze import environment
 from unfreeze.errors import UserError
+from unfreeze.training.together import reduce
 
 _PR_SET_PDEATHSIG = 1  # of prctl.h
 _others: list[subprocess.Popen] = []
-
-
-def count() -> int:
-    """How many train this run."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def rank() -> int:
-    """Which of them this is, from 0."""
-    return dist.get_rank() if count() > 1 else 0
 
 
 def begin(on_cpu: bool) -> None:
@@ -76,16 +64,16 @@ def begin(on_cpu: bool) -> None:
         raise UserError(f"{count_wanted} processes that are to train together cannot find one "
                         f"another ({str(error).splitlines()[0]}); run the same command again, or "
                         "unset UNFREEZE_PROCESSES") from None
-    if count() != count_wanted:
-        raise UserError(f"WORLD_SIZE={count_wanted}: found {count()} process; unset it, and let "
-                        "UNFREEZE_PROCESSES say how many")
+    if reduce.count() != count_wanted:
+        raise UserError(f"WORLD_SIZE={count_wanted}: found {reduce.count()} process; unset it, "
+                        "and let UNFREEZE_PROCESSES say how many")
     torch.set_num_threads(threads)
 
 
 def finish() -> None:
     """Part from the others, when all have come this far."""
     others = list(_others)
-    if count() > 1:
+    if reduce.count() > 1:
         dist.barrier()
         _others.clear()  # each may end from here on, before this one has parted from it
         dist.destroy_process_group()
@@ -100,7 +88,7 @@ def _start(count: int) -> None:
     common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1",
               "MASTER_PORT": port}
 
-    def place(rank: int) -> dict[str, str]:
+    def variables(rank: int) -> dict[str, str]:
         return {name: str(value) for name, value in
                 (common | {"RANK": rank, "LOCAL_RANK": rank}).items()}
 
@@ -115,11 +103,11 @@ def _start(count: int) -> None:
     atexit.register(_stop)
     for rank in range(1, count):
         said = tempfile.TemporaryFile("w+", errors="replace")
-        other = subprocess.Popen([sys.executable, *sys.argv], env=os.environ | place(rank),
+        other = subprocess.Popen([sys.executable, *sys.argv], env=os.environ | variables(rank),
                                  stdout=subprocess.DEVNULL, stderr=said, preexec_fn=end_with_us)
         _others.append(other)
         threading.Thread(target=_watch, args=(other, rank, said), daemon=True).start()
-    os.environ |= place(0)
+    os.environ |= variables(0)
 
 
 def _watch(other: subprocess.Popen, rank: int, said: TextIO) -> None:
@@ -146,59 +134,6 @@ def _watch(other: subprocess.Popen, rank: int, said: TextIO) -> None:
 def _stop() -> None:
     while _others:
         _others.pop().kill()
-
-
-@contextlib.contextmanager
-def first() -> Iterator[None]:
-    """What is inside the first process does before the others."""
-    if count() > 1 and rank():
-        dist.barrier()
-    try:
-        yield
-    finally:
-        if count() > 1 and not rank():
-            dist.barrier()
-
-
-def same(number: int) -> bool:
-    """Whether all processes come here with the same number."""
-    if count() == 1:
-        return True
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    most = torch.tensor([number, -number], device=device)
-    dist.all_reduce(most, dist.ReduceOp.MAX)
-    return most.sum().item() == 0
-
-
-def rows(images: int) -> tuple[slice, int]:
-    """Which images of a batch are this process's, and how many processes have the same ones: 1, or
-    all where there are fewer images than processes, since none may be without."""
-    others = count()
-    if images < others:
-        return slice(0, images), others
-    return slice(images * rank() // others, images * (rank() + 1) // others), 1
-
-
-def total(tensor: torch.Tensor) -> torch.Tensor:
-    """Put the sum over all processes into a tensor, which is returned."""
-    if count() > 1:
-        dist.all_reduce(tensor)
-    return tensor
-
-
-def total_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Put into each gradient its sum over all processes."""
-    if count() == 1:
-        return
-    by_dtype: dict[torch.dtype, list[torch.Tensor]] = {}
-    for parameter in parameters:
-        if parameter.grad is not None:
-            by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-    for gradients in by_dtype.values():
-        flat = total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]),
-                                  strict=True):
-            gradient.copy_(part.view_as(gradient))
 
 
 def device_index(devices: int) -> int:

@@ -1,0 +1,69 @@
+"""What a trained run leaves behind: _made/runs/RUN/.
+
+    model.safetensors   what training changed (saved.py)
+    predictions.npz     seeds (S,), classes (C,), labels (N,), logits (S, N, C), validation_logits
+                        (S, V, C), validation_labels (S, V)
+    history.csv         a row for each seed and epoch
+    movement.csv        a row for each seed and part
+    parts.csv           a row for each phase and part
+    cost.json           what it cost
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from unfreeze import files
+from unfreeze.recipe import Recipe
+from unfreeze.training import movement, replicate, saved
+from unfreeze.training.devices import Device
+from unfreeze.training.run import Result
+from unfreeze.training.setting import Inputs
+from unfreeze.tuning import groups
+
+
+def write(folder: Path, recipe: Recipe, result: Result, device: Device, inputs: Inputs) -> None:
+    """Write them all.
+
+    Args:
+        folder: of the run.
+        device: where it was trained. inputs: what it was trained from.
+    """
+    replicates = result.replicates
+    files.write_bytes(folder / "model.safetensors", saved.serialise(
+        {seed: trained["model"] for seed, trained in replicates.items()}))
+    files.write_bytes(folder / "predictions.npz", _predictions(recipe, result, inputs))
+    files.write_csv(folder / "history.csv", ("seed", *replicate.HISTORY), (
+        (seed, *row.values()) for seed, trained in replicates.items()
+        for row in trained["history"]))
+    files.write_csv(folder / "movement.csv", movement.HEADER, (
+        (seed, *row) for seed, trained in replicates.items() for row in trained["movement"]))
+    files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), result.parts)
+    files.write_json(folder / "cost.json", result.cost | _measured(result, device))
+
+
+def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, seeds=np.array(list(result.replicates)), classes=np.array(recipe.classes),
+             labels=replicate.test_labels(recipe, inputs),
+             **{key: np.stack([trained[key].numpy() for trained in result.replicates.values()])
+                for key in ("logits", "validation_logits", "validation_labels")})
+    return content.getvalue()
+
+
+def _measured(result: Result, device: Device) -> dict:
+    """What was measured, not counted; parameters are stored of one seed."""
+    replicates = list(result.replicates.values())
+    costs = [trained["cost"] for trained in replicates]
+    seconds, images = (sum(cost[key] for cost in costs) for key in ("seconds", "images"))
+    stored = list(replicates[0]["model"].values())
+    return {
+        "parameters_stored": sum(tensor.numel() for tensor in stored),
+        "stored_bytes": sum(tensor.nbytes for tensor in stored),
+        "seconds_per_replicate": seconds / len(replicates),
+        "images_per_second": images / seconds if seconds else 0.0,
+        "peak_memory_bytes": max(cost["peak_memory_bytes"] for cost in costs),
+        "device": device.name,
+        "precision": device.precision,
+    }

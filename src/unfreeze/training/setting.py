@@ -1,0 +1,111 @@
+"""What all phases of a replicate share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from unfreeze import environment, files, places
+from unfreeze.data.reading.images import Images
+from unfreeze.data.reading.splits import open_pinned
+from unfreeze.errors import UserError
+from unfreeze.recipe import Recipe
+from unfreeze.training.assemble import assemble
+from unfreeze.training.devices import Device
+from unfreeze.training.memory import MicroBatches
+from unfreeze.training.regularise import Average
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders that a recipe's digests refer to."""
+
+    data: Path = places.DATA
+    weights: Path = places.WEIGHTS
+    subsets: Path = places.SUBSETS
+    decoded: Path = places.DECODED
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all phases of a replicate share.
+
+    Attributes:
+        recipe, seed: what is trained.
+        device: where.
+        splits: {"train", "validation", "test": its images}, on the device.
+        label: of what is printed; "": nothing is.
+        model: on the device, from its start to its end.
+        initial: {name: tensor} as pretrained.
+        average: of the model over the steps.
+        micro_batches: how its batches are divided.
+    """
+
+    recipe: Recipe
+    seed: int
+    device: Device
+    splits: Mapping[str, Images]
+    label: str
+    model: torch.nn.Module
+    initial: Mapping[str, torch.Tensor]
+    average: Average
+    micro_batches: MicroBatches
+
+    def say(self, what: str) -> None:
+        """A line of its own beside the progress bar."""
+        if self.label:
+            tqdm.write(f"{self.label}: {what}")
+
+
+def set_up(recipe: Recipe, seed: int, device: Device, weights: Path,
+           splits: Mapping[str, Images], label: str = "") -> Setting:
+    """A replicate about to be trained.
+
+    Args:
+        weights: the folder of weights.
+
+    Raises:
+        UserError: as of `assemble`; or the model cannot be trained by several processes.
+    """
+    model, initial = assemble(recipe, seed, weights)
+    model = model.to(device.torch, memory_format=torch.channels_last)
+    return Setting(recipe, seed, device, splits, label, model, initial,
+                   Average(model, recipe.knobs["ema"]), MicroBatches(model))
+
+
+def load_images(recipe: Recipe, seed: int, device: Device, inputs: Inputs) -> dict[str, Images]:
+    """{split: its images} of a replicate, on the device; where nothing is trained, only the test
+    images are read.
+
+    Raises:
+        UserError: something is missing, or not what the recipe names.
+    """
+    stored = open_pinned(recipe.dataset, inputs.data, inputs.decoded)
+    chosen = indices(recipe, seed, inputs.subsets)
+    if not recipe.trains:
+        stored["train"] = stored["test"]
+        chosen |= {"train": [], "validation": []}
+    limit = environment.resized_limit(device.memory)
+    return {split: Images(*stored["test" if split == "test" else "train"], chosen[split],
+                          recipe.preprocessing, device.torch, limit)
+            for split in ("train", "validation", "test")}
+
+
+def indices(recipe: Recipe, seed: int, subsets: Path) -> dict[str, list[int]]:
+    """{split: indices of its images} of a replicate.
+
+    Args:
+        seed: one of the recipe's.
+        subsets: the folder of index files.
+
+    Raises:
+        UserError: the file is missing or not the one that the recipe names.
+    """
+    subset = recipe.seeds[seed]
+    file = subsets / subset.file
+    if not file.is_file() or files.file_digest(file) != subset.digest:
+        raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
+                        f"{subset.digest[:12]}...); run `dvc repro`")
+    return files.read_json(file)
