@@ -1,7 +1,7 @@
 """Python's compiled modules, kept out of the folders of their sources.
 
-These folders are dependencies of the stages. A study is a DVC project of its own, and outside of its
-project DVC ignores nothing: a __pycache__ in such a folder would be a change of the code.
+These folders are dependencies of the stages. A study is a DVC project of its own, and outside of
+its project DVC ignores nothing: a __pycache__ in such a folder would be a change of the code.
 """
 
 import sys
