@@ -21,9 +21,11 @@ from PIL import Image, PngImagePlugin
 
 from unfreeze import environment, pool
 from unfreeze.data import photos
-from unfreeze.data.photos import archive, pixels
+from unfreeze.data.decoding import mean_and_std, write_photos
+from unfreeze.data.photos import archive, pixels, preprocess
 from unfreeze.data.photos.collection import Photo
 from unfreeze.errors import UserError
+from unfreeze.recipe import Preprocessing
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
@@ -52,6 +54,10 @@ def decoded(content):
     image = photos.decode(content)
     assert image.mode == "RGB"
     return np.asarray(image)
+
+
+def seen(size, resize="square", interpolation="bilinear"):
+    return Preprocessing(size, resize, interpolation, (), ())
 
 
 def differ(first, second):
@@ -226,27 +232,27 @@ def test_damaged_exif_in_text_chunks_does_not_make_a_broken_photo(chunk, error):
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize(("size", "resize"), [(64, None), (224, 256), (64, 64), (33, 47)])
+@pytest.mark.parametrize(("size", "resize"), [(64, "square"), (224, 256), (64, 64), (33, 47)])
 @pytest.mark.parametrize("sides", [(500, 375), (375, 500), (301, 301), (47, 90), (20, 31),
                                    (90, 420), (1, 1), (700, 9)])
 def test_bytes_are_torchvisions(sides, size, resize, interpolation):
     transforms = pytest.importorskip("torchvision.transforms")
     mode = transforms.InterpolationMode(interpolation)
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*sides[::-1], 3), np.uint8))
-    if resize is None:
+    if resize == "square":
         expected = transforms.Resize((size, size), mode)(image)
     else:
         expected = transforms.CenterCrop(size)(transforms.Resize(resize, mode)(image))
-    found = photos.resize_and_crop(image, size, resize, interpolation)
+    found = photos.resize_and_crop(image, seen(size, resize, interpolation))
     assert found.size == (size, size)
     assert differ(found, expected) == 0
 
 
 def test_a_strip_whose_resized_form_would_not_fit_is_cut_first(monkeypatch):
     image = Image.fromarray(picture(width=900, height=30))
-    whole = photos.resize_and_crop(image, 64, 64, "bicubic")
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 10_000)
-    assert differ(photos.resize_and_crop(image, 64, 64, "bicubic"), whole) <= 1
+    whole = photos.resize_and_crop(image, seen(64, 64, "bicubic"))
+    monkeypatch.setattr(preprocess, "MAX_PIXELS", 10_000)
+    assert differ(photos.resize_and_crop(image, seen(64, 64, "bicubic")), whole) <= 1
 
 
 # --- What a folder or archive holds
@@ -291,7 +297,7 @@ def test_odd_names_and_hidden_files(tmp_path):
         assert photos.digest(photos.scan(form, skip_broken=False)) == photos.digest(found)
         assert {member.name for member in archive.members(form)} >= set(names)
     out = tmp_path / "map.npy"
-    photos.ingest(place, found.photos, 8, None, "bilinear", out, 1)
+    write_photos(place, found.photos, seen(8), out, 1)
     assert np.load(out).shape == (6, 8, 8, 3)
 
 
@@ -649,7 +655,7 @@ def test_the_map_is_what_torchvision_makes(mixed, tmp_path):
     found = photos.scan(mixed["folder"], skip_broken=False).photos
     chosen = found[::-3]  # rows stand in the order asked for
     out = tmp_path / "maps" / "train_images.npy"
-    photos.ingest(mixed["folder"], chosen, 24, 32, "bicubic", out, 1)
+    write_photos(mixed["folder"], chosen, seen(24, 32, "bicubic"), out, 1)
     rows = np.load(out, mmap_mode="r")
     assert rows.dtype == np.uint8 and rows.shape == (len(chosen), 24, 24, 3)
     there = transforms.Compose([
@@ -666,7 +672,7 @@ def test_the_same_bytes_from_any_archive_by_any_number_of_processes(mixed, tmp_p
     maps = set()
     for form, workers in (("folder", 1), ("folder", 3), ("zip", 2), ("tar", 1), ("tgz", 2)):
         out = tmp_path / f"{form}{workers}.npy"
-        photos.ingest(mixed[form], found[form].photos, 24, None, "bilinear", out, workers)
+        write_photos(mixed[form], found[form].photos, seen(24), out, workers)
         maps.add(out.read_bytes())
     assert len(maps) == 1
     content = io.BytesIO()
@@ -680,16 +686,16 @@ def test_half_a_map_is_never_left(mixed, tmp_path, form, workers):
     out = tmp_path / "maps" / "train_images.npy"
     changed = [replace(photo, sha256="0" * 64) if i in (3, 30) else photo
                for i, photo in enumerate(found)]
-    message = error_of(photos.ingest, mixed[form], changed, 8, None, "bilinear", out, workers)
+    message = error_of(write_photos, mixed[form], changed, seen(8), out, workers)
     assert "2 of 40 images cannot be decoded" in message and "cat/03.gif: changed" in message
     missing = [*found, Photo("train", 0, "cat/missing.png", "")]
     assert "cat/missing.png" in error_of(
-        photos.ingest, mixed[form], missing, 8, None, "bilinear", out, workers)
+        write_photos, mixed[form], missing, seen(8), out, workers)
     assert list(out.parent.iterdir()) == []
     # An older map stays as it is; what a killed process left goes.
     out.write_bytes(b"older")
     out.with_name(f".{out.name}.12345.part").write_bytes(b"half")
-    error_of(photos.ingest, mixed[form], missing, 8, None, "bilinear", out, workers)
+    error_of(write_photos, mixed[form], missing, seen(8), out, workers)
     assert out.read_bytes() == b"older" and list(out.parent.iterdir()) == [out]
 
 
@@ -698,7 +704,7 @@ def test_a_photo_broken_since_the_scan_is_one_line(mixed, tmp_path):
              photos.scan(mixed["folder"], skip_broken=False).photos]
     (mixed["folder"] / found[0].member).write_bytes(b"")
     (mixed["folder"] / found[1].member).unlink()
-    message = error_of(photos.ingest, mixed["folder"], found, 8, None, "bilinear",
+    message = error_of(write_photos, mixed["folder"], found, seen(8),
                        tmp_path / "map.npy", 1)
     assert "2 of 40 images" in message and "cat/00.png: an empty file" in message
     assert "cat/01.jpeg: no such file" in message
@@ -710,7 +716,7 @@ def test_no_room_is_an_error_before_anything_is_decoded(mixed, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(OSError) as caught:
-            photos.ingest(mixed["folder"], found, 64, None, "bilinear", tmp_path / "map.npy", 1)
+            write_photos(mixed["folder"], found, seen(64), tmp_path / "map.npy", 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "map.npy" in str(caught.value.filename)
@@ -725,15 +731,17 @@ def test_memory_does_not_grow_with_the_map(tmp_path):
 import resource, sys
 from pathlib import Path
 import numpy as np
-from unfreeze.data import photos
+from unfreeze.data.decoding import mean_and_std, write_photos
 from unfreeze.data.photos.collection import Photo
+from unfreeze.recipe import Preprocessing
 def used():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 def both(count, out):
     rows = [Photo("train", 0, "cat/0.png", "")] * count
-    photos.ingest(Path(sys.argv[1]), rows, 500, None, "bilinear", out, 1)
+    seen = Preprocessing(500, "square", "bilinear", (), ())
+    write_photos(Path(sys.argv[1]), rows, seen, out, 1)
     made = used()
-    photos.statistics(out)
+    mean_and_std(out)
     return made, used()
 _, before = both(2, Path(sys.argv[2], "a"))
 after_map, after_all = both(400, Path(sys.argv[2], "b"))
@@ -751,8 +759,8 @@ def test_statistics_are_exact_whatever_the_pieces(tmp_path, monkeypatch):
     rows = np.random.default_rng(0).integers(0, 200, (50, 8, 8, 3), np.uint8)
     np.save(tmp_path / "map.npy", rows)
     for piece in (1 << 25, 500):
-        monkeypatch.setattr("unfreeze.data.photos.maps._READ", piece)
-        mean, std = photos.statistics(tmp_path / "map.npy")
+        monkeypatch.setattr("unfreeze.data.decoding.statistics._READ", piece)
+        mean, std = mean_and_std(tmp_path / "map.npy")
         assert mean == tuple((rows / 255).mean((0, 1, 2)).round(4).tolist())
         assert std == tuple((rows / 255).std((0, 1, 2)).round(4).tolist())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from unfreeze import environment, files
 from unfreeze.data.decoding.finding import Found, find
-from unfreeze.data.decoding.statistics import statistics
+from unfreeze.data.decoding.statistics import mean_and_std
 from unfreeze.data.decoding.writing import write_photos
 from unfreeze.data.reading import decoded
 from unfreeze.data.reading.decoded import SPLITS, Card
@@ -23,7 +23,7 @@ from unfreeze.errors import UserError
 from unfreeze.params.plan import Decoded
 from unfreeze.recipe import Preprocessing
 
-__all__ = ["find", "remove_unwanted", "statistics", "update", "write_photos"]
+__all__ = ["find", "mean_and_std", "remove_unwanted", "update", "write_photos"]
 
 
 def remove_unwanted(parent: Path, wanted: Collection[str]) -> None:
@@ -70,7 +70,7 @@ def update(folder: Path, wanted: Decoded, dataset_digest: str, find: Callable[[]
     if missing:
         counts = ", ".join(f"{len(found[split][1])} {split}" for split in missing)
         print(f"{folder.name}: {counts} images decoded")
-    mean, std = statistics(decoded.file(folder, "train")) if "train" in kept else (None, None)
+    mean, std = mean_and_std(decoded.file(folder, "train")) if "train" in kept else (None, None)
     digests = {split: kept[split] for split in wanted.splits}
     decoded.write_card(folder, replace(card, digests=digests, mean=mean, std=std))
 

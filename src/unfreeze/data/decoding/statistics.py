@@ -8,7 +8,7 @@ _READ = 1 << 25  # bytes in memory at a time
 _LEVEL = 1 / 255
 
 
-def statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def mean_and_std(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation over all pixels, per RGB channel in 0..1, to 4 decimals.
 
     A channel whose deviation is less than a level hardly differs from picture to picture, as blue

@@ -19,7 +19,7 @@ from unfreeze.data.photos.collection import (
     settle_splits,
 )
 from unfreeze.data.photos.pixels import decode
-from unfreeze.data.photos.preprocess import preprocess, resize_and_crop
+from unfreeze.data.photos.preprocess import resize_and_crop
 
-__all__ = ["Collection", "Photo", "decode", "digest", "duplicates", "examine", "preprocess",
+__all__ = ["Collection", "Photo", "decode", "digest", "duplicates", "examine",
            "resize_and_crop", "scan", "settle_splits"]
