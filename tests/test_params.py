@@ -18,7 +18,19 @@ from unfreeze.data.catalogue import cifar10
 from unfreeze.errors import UserError
 from unfreeze.models import by_model
 from unfreeze.models.facts import IMAGENET_MEAN, IMAGENET_STD
-from unfreeze.params import config
+from unfreeze.params.knobs import KNOBS
+from unfreeze.params.plan import (
+    Checkpoint,
+    Claim,
+    Decoded,
+    ImageSource,
+    NotRun,
+    OfficialWeights,
+    Plan,
+    Subset,
+)
+from unfreeze.params.settle import resolve
+from unfreeze.plain import from_plain, to_plain
 
 # Allowed values of each knob, all different from one another. What cannot go together is left to
 # `goes_together` and to CONDITIONAL.
@@ -46,7 +58,7 @@ VALUES = {
     "flip": [True, False], "crop_padding": [0, 4],
     "rotation": [0, 15.5, 180], "mixup": [0, 0.2], "cutmix": [0, 1],
 }
-CONDITIONAL = set(config.READ_ONLY_WITH)
+CONDITIONAL = {name for name, knob in KNOBS.items() if knob.read_with}
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -76,17 +88,18 @@ def some_knobs(keys):
 def test_override_wins_over_top_level_and_every_knob_is_settled(top, own):
     assume(goes_together(PINNED | top | own))
     assume(has_an_effect(own, PINNED | top | own))
-    for key, (other, needed) in config.READ_ONLY_WITH.items():
-        if (PINNED | top | own)[other] != needed:
+    for key in CONDITIONAL:
+        if any((PINNED | top | own)[other] not in needed
+               for other, needed in KNOBS[key].read_with.items()):
             own.pop(key, None)
     given_params = params({"base": {}, "other": own}, **top)
-    runs = config.resolve(given_params).runs
+    runs = resolve(given_params).runs
     assert list(runs) == ["base", "other"]
     for name, overrides in given_params["runs"].items():
         wanted = {key: value for key, value in given_params.items()
-                  if key in config.KNOBS} | overrides
-        assert {key: runs[name][key] for key in config.KNOBS} == wanted
-        assert runs[name]["changes"] == overrides
+                  if key in KNOBS} | overrides
+        assert runs[name].knobs == wanted
+        assert runs[name].changes == overrides
 
 
 @QUICK
@@ -98,81 +111,95 @@ def test_top_level_change_reaches_exactly_the_runs_that_inherit_it(overrides, da
     for own in overrides:
         knobs = PINNED | {key: value} | own
         assume(goes_together(knobs) and has_an_effect(own, knobs))
-    before, after = (config.resolve(p).runs for p in (params(runs), params(runs, **{key: value})))
+    before, after = (resolve(p).runs for p in (params(runs), params(runs, **{key: value})))
     assert {name for name in runs if before[name] != after[name]} == {
         name for name, own in runs.items() if key not in own}
 
 
 @QUICK
 @given(some_knobs(set(VALUES) - CONDITIONAL))
-def test_resolve_leaves_its_input_alone_and_gives_plain_data(own):
+def test_settling_leaves_its_input_alone_and_gives_what_yaml_can_hold(own):
     given_params = params({"base": own})
     kept = copy.deepcopy(given_params)
-    runs = config.resolve(given_params).runs
+    plan = resolve(given_params)
     assert given_params == kept
-    assert yaml.safe_load(yaml.safe_dump(runs)) == runs  # plan/runs.yaml can hold it
+    written = yaml.safe_load(yaml.safe_dump(to_plain(plan)))
+    assert from_plain(Plan, written) == plan
 
 
 def test_project_params_are_valid():
     real = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert set(config.resolve(real).runs) == set(real["runs"])
+    assert set(resolve(real).runs) == set(real["runs"])
 
 
 def test_every_knob_is_pinned_here():
     # A new knob needs a pinned value and a row of VALUES, or the properties above miss it.
-    assert set(PINNED) == set(config.KNOBS)
-    assert set(VALUES) == set(config.KNOBS) - {"dataset"}
+    assert set(PINNED) == set(KNOBS)
+    assert set(VALUES) == set(KNOBS) - {"dataset"}
 
 
 def test_run_without_overrides_may_be_empty():
-    assert config.resolve(params({"base": None})).runs == config.resolve(params()).runs
+    assert resolve(params({"base": None})).runs == resolve(params()).runs
 
 
 def test_plan_lists_each_input_once_and_only_what_is_needed():
-    plan = config.resolve(params({
+    plan = resolve(params({
         "a": {}, "b": {"freeze": "early"}, "c": {"model": "resnet18", "fraction": 0.1,
                                                  "seeds": [7], "init": "scratch"}}))
-    assert plan.datasets == {"cifar10": {"kind": "arrays"}}
-    assert plan.weights == {"mobilenet_v2-imagenet1k_v1": {"model": "mobilenet_v2",
-                                                           "weights": "IMAGENET1K_V1"}}
-    same = {"dataset": "cifar10", "validation": 0.1, "test_fraction": 0.2}
-    assert list(plan.subsets.values()) == [same | {"fraction": 0.05, "seed": 42},
-                                           same | {"fraction": 0.05, "seed": 43},
-                                           same | {"fraction": 0.1, "seed": 7}]
+    assert plan.datasets == {"cifar10": ImageSource("arrays")}
+    assert plan.weights == {
+        "mobilenet_v2-imagenet1k_v1": OfficialWeights("mobilenet_v2", "IMAGENET1K_V1")}
+    assert list(plan.subsets.values()) == [
+        Subset("cifar10", seed, fraction, 0, validation=0.1, test_fraction=0.2)
+        for seed, fraction in ((42, 0.05), (43, 0.05), (7, 0.1))]
     assert list(plan.subsets) == [file for run in ("a", "c")
-                                  for file in plan.runs[run]["subsets"].values()]
+                                  for file in plan.runs[run].subsets.values()]
 
 
 def test_same_fraction_written_differently_is_the_same_subset():
-    plan = config.resolve(params({"a": {"fraction": 1}, "b": {"fraction": 1.0}}))
+    plan = resolve(params({"a": {"fraction": 1}, "b": {"fraction": 1.0}}))
     assert len(plan.subsets) == 2  # two seeds
-    assert plan.runs["a"]["subsets"] == plan.runs["b"]["subsets"]
+    assert plan.runs["a"].subsets == plan.runs["b"].subsets
 
 
 def test_normalisation_follows_its_knob():
-    runs = config.resolve(params({"a": {}, "b": {"normalize": "weights"}})).runs
-    assert runs["a"]["normalization"] == {"mean": list(cifar10.MEAN), "std": list(cifar10.STD)}
-    assert runs["b"]["normalization"] == {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    runs = resolve(params({"a": {}, "b": {"normalize": "weights"}})).runs
+    assert [(run.preprocessing.mean, run.preprocessing.std) for run in runs.values()] == [
+        (cifar10.MEAN, cifar10.STD), (IMAGENET_MEAN, IMAGENET_STD)]
 
 
-def test_training_knobs_leave_out_what_is_not_read():
-    plans = config.resolve(params({
-        "plain": {}, "sgd": {"optimizer": "sgd", "momentum": 0.5}, "frozen": {"freeze": "early"},
+def test_knobs_without_an_effect_change_no_recipe():
+    runs = resolve(params({
+        "plain": {}, "sgd": {"optimizer": "sgd"}, "frozen": {"freeze": "early"},
         "bias": {"tune": "bias"}, "mlp": {"head": "mlp"}, "lora": {"tune": "lora"},
         "tinytl": {"tune": "tinytl"}, "later": {"phases": [{}, {"freeze": "middle"}]},
-        "decayed": {"weight_decay": 0.1}, "soon": {"phases": [{}, {"weight_decay": 0.1}]}})).runs
-    read = {name: set(config.training_knobs(run)) for name, run in plans.items()}
-    assert {name: keys - read["plain"] for name, keys in read.items()} == {
-        "plain": set(), "sgd": {"momentum"}, "frozen": {"frozen_batchnorm"},
-        "bias": {"frozen_batchnorm"}, "mlp": {"head_width"},
-        "lora": {"lora_rank", "lora_alpha", "lora_layers", "frozen_batchnorm"},
-        "tinytl": {"tinytl_groups", "frozen_batchnorm"}, "later": {"frozen_batchnorm"},
-        "decayed": {"decay_biases_and_norms"}, "soon": {"decay_biases_and_norms"}}
-    assert config.training_knobs(plans["sgd"])["momentum"] == 0.5
-    # They reach training through the phases, the subset, the transform and the weights.
-    assert set(config.KNOBS) - set().union(*read.values()) == {
-        "dataset", "skip_broken", "fraction", "per_class", "validation", "test_fraction", "seeds",
-        "init", "resize", "normalize", "tune", "phases", *config.PHASE_KNOBS}
+        "decayed": {"weight_decay": 0.1}, "soon": {"phases": [{}, {"weight_decay": 0.1}]},
+        "exponential": {"schedule": "exponential"}},
+        momentum=0.5, frozen_batchnorm="train", decay_biases_and_norms=False, gamma=0.5,
+        lora_rank=4, lora_alpha=4, tinytl_groups=1, head_width=8, lora_layers=["layer4.*"])).runs
+    read = {name: {key for key, value in [*run.training_knobs.items(),
+                                          *run.phases[0].knobs.items()]
+                   if value == run.knobs[key] != KNOBS[key].default} for name, run in runs.items()}
+    assert read == {
+        "plain": set(), "sgd": {"optimizer", "momentum"}, "frozen": {"freeze", "frozen_batchnorm"},
+        "bias": {"tune", "frozen_batchnorm"}, "mlp": {"head", "head_width"},
+        "lora": {"tune", "lora_rank", "lora_alpha", "lora_layers", "frozen_batchnorm"},
+        "tinytl": {"tune", "tinytl_groups", "frozen_batchnorm"}, "later": {"frozen_batchnorm"},
+        "decayed": {"weight_decay", "decay_biases_and_norms"}, "soon": {"decay_biases_and_norms"},
+        "exponential": {"schedule", "gamma"}}
+    # Own knobs are there only where they are read; all others always.
+    assert runs["lora"].training_knobs.keys() - runs["plain"].training_knobs.keys() == {
+        "lora_rank", "lora_alpha", "lora_layers"}
+    assert runs["exponential"].phases[0].knobs.keys() - runs["plain"].phases[0].knobs.keys() == {
+        "gamma"}
+
+
+def test_augmentations_are_those_that_are_on():
+    runs = resolve(params({"plain": {}, "none": {"flip": False}, "more": {
+        "rotation": 10, "augment": "rand", "crop_padding": 4}})).runs
+    assert [run.augmentations for run in runs.values()] == [
+        {"flip": True}, {},
+        {"augment": "rand", "crop_padding": 4, "flip": True, "rotation": 10}]
 
 
 def test_smallest_image_is_the_stride():
@@ -180,7 +207,7 @@ def test_smallest_image_is_the_stride():
         facts = family.MODELS[model]
         for stem, stride in facts.strides.items():
             own = {"model": model, "stem": stem, "init": "scratch"}
-            config.resolve(params({"a": own | {"image_size": stride}}))
+            resolve(params({"a": own | {"image_size": stride}}))
             smaller = stride - facts.multiple
             if smaller > 0:
                 message(params({"a": own | {"image_size": smaller}}),
@@ -320,7 +347,7 @@ BAD_VALUES = [
 def message(given_params, *words):
     """The error's text, which is one line and has these words."""
     with pytest.raises(UserError) as caught:
-        config.resolve(given_params)
+        resolve(given_params)
     text = str(caught.value)
     assert text.startswith("params.yaml: ") and len(text.splitlines()) == 1
     for word in words:
@@ -365,8 +392,7 @@ BAD_SHAPES = [
     (params() | {"runs": ["base"]}, ["runs", "at least one run"]),
     *((params({name: {}}), ["runs", repr(name), "letters"])
       for name in ("v1.5", "a/b", "two words", "", "ünlaut", "new\n", 5, True, None)),
-    *(({key: value for key, value in params().items() if key != gone}, [f"{gone} is missing"])
-      for gone in ("lr", "freeze", "runs", "seeds", "claims", "budget")),
+    ({key: value for key, value in params().items() if key != "runs"}, ["runs: is missing"]),
     (None, ["mapping"]),
     ([], ["mapping"]),
     ("freeze: early", ["mapping"]),
@@ -409,17 +435,16 @@ def test_what_cannot_go_together_is_refused_whoever_sets_it(knobs, key, words):
 
 def test_method_that_tunes_nothing_changes_no_recipe():
     runs = {"probe": {"freeze": "last_only"}, "base": {}}
-    plain, tuned = (config.resolve(params(runs, tune=tune)).runs for tune in ("full", "lora"))
-    for what in (config.training_knobs, lambda run: run["training"]):
-        assert what(plain["probe"]) == what(tuned["probe"])
-        assert what(plain["base"]) != what(tuned["base"])
+    plain, tuned = (resolve(params(runs, tune=tune)).runs for tune in ("full", "lora"))
+    assert plain["probe"].training_knobs == tuned["probe"].training_knobs
+    assert plain["probe"].phases == tuned["probe"].phases
+    assert plain["base"].training_knobs != tuned["base"].training_knobs
 
 
 def test_pull_to_pretrained_weights_leaves_out_runs_without_any():
     runs = {"base": {}, "scratch": {"init": "scratch"}}
-    settled = config.resolve(params(runs, l2_sp=0.1)).runs
-    assert config.training_knobs(settled["base"])["l2_sp"] == 0.1
-    assert config.training_knobs(settled["scratch"])["l2_sp"] == 0
+    settled = resolve(params(runs, l2_sp=0.1)).runs
+    assert [run.training_knobs["l2_sp"] for run in settled.values()] == [0.1, 0]
     message(params({"mine": {"init": "scratch", "l2_sp": 0.1}}), "params.yaml: runs.mine.l2_sp",
             "0.1", "init: scratch", "leave it out")
 
@@ -444,18 +469,18 @@ def test_pairs_that_cannot_be_compared_are_refused(compare, words):
 def test_pairs_are_kept():
     runs = {"base": {}, "early": {"freeze": "early"}}
     compare = {"a-1": ["base", "early"], "b": ["early", "base"]}
-    assert config.resolve(params(runs, compare=compare)).compare == compare
+    assert resolve(params(runs, compare=compare)).compare == {
+        "a-1": ("base", "early"), "b": ("early", "base")}
 
 
 def test_init_names_weights():
-    plan = config.resolve(params({
+    plan = resolve(params({
         "first": {}, "named": {"init": "IMAGENET1K_V1"}, "second": {"init": "IMAGENET1K_V2"},
         "none": {"init": "scratch"}}))
-    assert [run["weights"] for run in plan.runs.values()] == [
-        "mobilenet_v2-imagenet1k_v1"] * 2 + ["mobilenet_v2-imagenet1k_v2", None]
-    assert plan.weights["mobilenet_v2-imagenet1k_v2"] == {
-        "model": "mobilenet_v2", "weights": "IMAGENET1K_V2"}
-    assert len(plan.weights) == 2 and plan.runs["none"]["source"] is None
+    assert [run.weights for run in plan.runs.values()] == [
+        "mobilenet_v2-imagenet1k_v1"] * 2 + ["mobilenet_v2-imagenet1k_v2", ""]
+    assert plan.weights == {f"mobilenet_v2-imagenet1k_v{n}": OfficialWeights(
+        "mobilenet_v2", f"IMAGENET1K_V{n}") for n in (1, 2)}
 
 
 @pytest.mark.parametrize("name", ["mine.pth", "./deep/mine.safetensors"])
@@ -465,22 +490,21 @@ def test_checkpoint_of_ones_own_is_named_by_its_content(tmp_path, monkeypatch, n
     names = []
     for content in (b"one", b"two"):
         (tmp_path / name).write_bytes(content)
-        plan = config.resolve(params({"base": {"init": name, "stem": "cifar"}}))
+        plan = resolve(params({"base": {"init": name, "stem": "cifar"}}))
         ((weights, source),) = plan.weights.items()
         digest = hashlib.sha256(content).hexdigest()
-        assert weights == plan.runs["base"]["weights"] == f"own-mobilenet_v2-cifar-{digest[:12]}"
-        assert source == {"model": "mobilenet_v2", "stem": "cifar", "image_size": 64,
-                          "path": str(Path(name)), "digest": digest}
+        assert weights == plan.runs["base"].weights == f"own-mobilenet_v2-cifar-{digest[:12]}"
+        assert source == Checkpoint("mobilenet_v2", "cifar", 64, str(Path(name)), digest)
         names.append(weights)
     assert names[0] != names[1]
 
 
 def test_sizes_may_follow_the_weights():
     def sizes(**knobs):
-        run = config.resolve(params(**knobs)).runs["base"]
-        return (run["image_size"], *run["transform"].values())
+        made = resolve(params(**knobs)).runs["base"].preprocessing
+        return made.image_size, made.resize, made.interpolation
 
-    assert sizes() == (64, None, "bilinear")
+    assert sizes() == (64, "square", "bilinear")
     assert sizes(resize=80) == (64, 80, "bilinear")
     both = {"image_size": "weights", "resize": "weights"}
     assert sizes(**both) == (224, 256, "bilinear")
@@ -488,46 +512,31 @@ def test_sizes_may_follow_the_weights():
     assert sizes(init="scratch", **both) == (224, 256, "bilinear")  # as the first ones
     assert sizes(model="vit_b_16", init="IMAGENET1K_SWAG_E2E_V1", **both) == (384, 384, "bicubic")
     # An image of our own size has nothing to do with the weights' interpolation.
-    assert sizes(model="vit_b_16", init="IMAGENET1K_SWAG_E2E_V1") == (64, None, "bilinear")
+    assert sizes(model="vit_b_16", init="IMAGENET1K_SWAG_E2E_V1") == (64, "square", "bilinear")
 
 
 def test_phase_takes_from_the_run_what_it_does_not_set():
-    run = config.resolve(params(
+    run = resolve(params(
         phases=[{"freeze": "last_only", "epochs": 1, "lr": 0.1},
                 {"schedule": "exponential", "gamma": 0.5, "lr_scale": {"stem": 0.5},
                  "weight_decay": 0.2, "warmup_epochs": 1}, {}],
         epochs=4, weight_decay=0.1)).runs["base"]
-    first, second, third = run["training"]
-    parts = [phase.pop("parts") for phase in (first, second, third)]
-    plain = {"epochs": 4, "lr": 0.001, "weight_decay": 0.1, "schedule": "cosine",
-             "warmup_epochs": 0}
-    assert first == plain | {"epochs": 1, "lr": 0.1}
-    assert second == plain | {"schedule": "exponential", "gamma": 0.5, "weight_decay": 0.2,
-                              "warmup_epochs": 1}
+    first, second, third = (phase.knobs for phase in run.phases)
+    plain = {"freeze": "none", "epochs": 4, "lr": 0.001, "lr_scale": {}, "lr_decay": 1.0,
+             "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 0}
+    assert first == plain | {"freeze": "last_only", "epochs": 1, "lr": 0.1}
+    assert second == plain | {"schedule": "exponential", "gamma": 0.5, "lr_scale": {"stem": 0.5},
+                              "weight_decay": 0.2, "warmup_epochs": 1}
     assert third == plain
-    assert [{row["lr_scale"] for row in rows if row["part"] == "stem"} for rows in parts] == [
-        {0.0}, {0.5}, {1.0}]
-    assert [{row["tune"] for row in rows if row["part"] != "head"} for rows in parts] == [
-        {"frozen"}, {"full"}, {"full"}]
 
 
 def test_run_without_phases_is_one_phase():
-    plain, named = (config.resolve(params(phases=phases, freeze="early", lr=0.1)).runs["base"]
+    plain, named = (resolve(params(phases=phases, freeze="early", lr=0.1)).runs["base"]
                     for phases in ([], [{}]))
-    assert plain["training"] == named["training"] and len(plain["training"]) == 1
+    assert plain.phases == named.phases and len(plain.phases) == 1
 
 
-def test_what_starts_anew_is_tuned_in_full():
-    runs = config.resolve(params({
-        "original": {"model": "resnet18"}, "cifar": {"model": "resnet18", "stem": "cifar"},
-        "append": {"head": "append"}, "scratch": {"model": "resnet18", "init": "scratch"}},
-        tune="bias")).runs
-    full = {name: [row["module"] for row in run["training"][0]["parts"] if row["tune"] == "full"]
-            for name, run in runs.items()}
-    every = [row["module"] for row in runs["scratch"]["training"][0]["parts"]]
-    # The statistics of bn1 belong to the convolution that the cifar stem replaced.
-    assert full == {"original": ["fc"], "cifar": ["conv1", "bn1", "fc"],
-                    "append": ["classifier.1.new"], "scratch": every}
+def test_method_for_what_starts_anew_has_no_effect():
     message(params({"mine": {"init": "scratch", "tune": "lora"}}), "runs.mine.tune: has no effect")
 
 
@@ -535,7 +544,7 @@ def test_crop_no_larger_than_the_image():
     message(params({"mine": {"crop_padding": 65}}), "runs.mine.crop_padding: 65", "0 to 64")
 
 
-@pytest.mark.parametrize("key", [k for k, knob in config.KNOBS.items() if knob.number])
+@pytest.mark.parametrize("key", [k for k, knob in KNOBS.items() if knob.allowed.number])
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
     good, text = 1e-5, "1e-5"
     if key in ("epochs", "batch_size", "image_size", "crop_padding", "resize", "head_width",
@@ -546,16 +555,15 @@ def test_number_written_as_text_is_told_a_spelling_that_works(key):
     elif key in ("fraction", "test_fraction"):
         good, text = 0.05, "5e-2"
     advice = re.search(r"write (\S+)$", message(params(**{key: text}), "is text"))[1]
-    assert config.resolve(params(**{key: yaml.safe_load(advice)})).runs["base"][key] == good
+    assert resolve(params(**{key: yaml.safe_load(advice)})).runs["base"].knobs[key] == good
 
 
 def test_a_number_as_dvc_writes_it_is_a_number():
     # `dvc exp run -S lr=0.00001` writes 1e-05, which YAML takes for text.
-    plan = config.resolve(params(lr="1e-05", lr_scale={"stem": "2e-05"},
-                                 phases=[{"lr": "3e-05"}, {}]))
-    assert plan.runs["base"]["lr"] == 1e-5
-    assert [phase["lr"] for phase in plan.runs["base"]["training"]] == [3e-5, 1e-5]
-    assert plan.runs["base"]["lr_scale"] == {"stem": 2e-5}
+    run = resolve(params(lr="1e-05", lr_scale={"stem": "2e-05"},
+                         phases=[{"lr": "3e-05"}, {}])).runs["base"]
+    assert run.knobs["lr"] == 1e-5 and run.knobs["lr_scale"] == {"stem": 2e-5}
+    assert [phase.knobs["lr"] for phase in run.phases] == [3e-5, 1e-5]
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
@@ -585,22 +593,22 @@ def five(tmp_path, monkeypatch):
 
 
 def test_claims_budget_and_reported_numbers_are_kept():
-    plan = config.resolve(params(
+    plan = resolve(params(
         {"base": {"reported": 93.7}, "early": {"freeze": "early", "reported": {
             "accuracy": 90, "cross_entropy": 0.3}}, "late": {}},
         claims=["base  > early", {"claim": "base.seconds < [early, late]", "note": "why\nnot"}],
         budget={"seconds": 15, "stored_bytes": 1.0e6}))
-    assert plan.claims == [{"claim": "base > early", "note": ""},
-                           {"claim": "base.seconds < [early, late]", "note": "why not"}]
+    assert plan.claims == (Claim("base > early", ""),
+                           Claim("base.seconds < [early, late]", "why not"))
     assert plan.budget == {"seconds": 15, "stored_bytes": 1e6}
     assert plan.reported == {"base": {"accuracy": 93.7},
                              "early": {"accuracy": 90, "cross_entropy": 0.3}}
 
 
 def test_reported_numbers_change_no_run():
-    plain, told = (config.resolve(params({"base": {}, "early": {"freeze": "early"} | own}))
+    plain, told = (resolve(params({"base": {}, "early": {"freeze": "early"} | own}))
                    for own in ({}, {"reported": 50}))
-    assert plain.runs == told.runs and told.runs["early"]["changes"] == {"freeze": "early"}
+    assert plain.runs == told.runs and told.runs["early"].changes == {"freeze": "early"}
     assert told.reported == {"early": {"accuracy": 50}} and plain.reported == {}
 
 
@@ -654,20 +662,20 @@ ABSENT = {"why": "no\nweights", "model": "vit_b_16", "image_size": "weights", "r
 
 def test_runs_that_are_not_run_change_nothing_but_what_may_be_claimed():
     runs = {"base": {}, "early": {"freeze": "early"}}
-    without = config.resolve(params(runs))
-    plan = config.resolve(params(runs, not_run={"vit": ABSENT, "vgg": {"why": "slow"}}, claims=[
+    without = resolve(params(runs))
+    plan = resolve(params(runs, not_run={"vit": ABSENT, "vgg": {"why": "slow"}}, claims=[
         "vit > base", "v* > early", "base > [early, vgg]"]))
     assert plan.not_run == {
-        "vit": {"why": "no weights", "changes": {"model": "vit_b_16", "image_size": "weights"}},
-        "vgg": {"why": "slow", "changes": {}}}
+        "vit": NotRun("no weights", {"model": "vit_b_16", "image_size": "weights"}),
+        "vgg": NotRun("slow", {})}
     assert plan.reported == {"vit": {"accuracy": 98.4}} and len(plan.claims) == 3
-    for part in ("runs", "datasets", "maps", "weights", "subsets", "compare"):
+    for part in ("runs", "datasets", "decoded", "weights", "subsets", "compare"):
         assert getattr(plan, part) == getattr(without, part)
-    assert without.not_run == config.resolve(params(runs, not_run=None)).not_run == {}
+    assert without.not_run == resolve(params(runs, not_run=None)).not_run == {}
 
 
 def test_what_is_not_run_needs_no_files():
-    plan = config.resolve(params(not_run={
+    plan = resolve(params(not_run={
         name: {"why": "not here"} | own for name, own in {
             "mine": {"init": "no/such/model.pth"}, "photos": {"dataset": "no/such/folder"},
             "birds": {"dataset": "cub200", "image_size": 224}}.items()}))
@@ -703,9 +711,10 @@ def test_sections_with_runs_that_are_not_run():
     message(params({"base": {"why": "w"}}), "runs.base.why: unknown knob")
 
 
-def test_config_imports_no_torch():
-    # `plan` must answer at once.
-    check = "import sys, unfreeze.config; sys.exit('torch' in sys.modules)"
+def test_plan_imports_no_torch():
+    # It must answer at once.
+    check = ("import sys; from unfreeze.params.settle import resolve; resolve({'runs': {'a': {}}});"
+             "sys.exit('torch' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(ROOT / "src")})
     assert done.returncode == 0
 
@@ -730,42 +739,42 @@ def own(**knobs):
 
 
 def test_arrays_are_as_ever():
-    plan = config.resolve(params())
-    assert plan.maps == {} and plan.runs["base"]["map"] is None
+    plan = resolve(params())
+    assert plan.decoded == {} and plan.runs["base"].decoded == ""
     assert list(plan.subsets) == ["cifar10-train0.05-val0.1-test0.2-seed42.json",
                                   "cifar10-train0.05-val0.1-test0.2-seed43.json"]
 
 
 def test_images_of_ones_own_are_known_by_their_content(pets):
-    plan = config.resolve(own(dataset="pets"))
-    (name, entry), = plan.datasets.items()
+    plan = resolve(own(dataset="pets"))
+    (name, source), = plan.datasets.items()
     run = plan.runs["base"]
-    assert name == f"own-pets-{entry['digest'][:12]}" == run["dataset"]
-    assert entry == {"kind": "photos", "skip_broken": False, "place": "pets",
-                     "digest": entry["digest"]}
-    assert run["classes"] == 2 and run["normalization"] is None
-    assert run["map"] == f"{name}-square-bilinear-64"
-    assert plan.maps == {run["map"]: {"dataset": name, "size": 64, "resize": None,
-                                      "interpolation": "bilinear", "splits": ["train", "test"]}}
+    assert name == f"own-pets-{source.digest[:12]}" == run.knobs["dataset"]
+    assert source == ImageSource("photos", path="pets", digest=source.digest)
+    assert run.classes == 2 and run.preprocessing.mean is None
+    assert run.decoded == f"{name}-square-bilinear-64"
+    assert plan.decoded == {
+        run.decoded: Decoded(name, 64, "square", "bilinear", ("train", "test"))}
     pets.rename(pets.with_name("other"))
-    moved = config.resolve(own(dataset="./other/"))
+    moved = resolve(own(dataset="./other/"))
     assert list(moved.datasets) == [name.replace("pets", "other")]
     (pets.with_name("other") / "cat" / "0.png").unlink()
-    assert list(config.resolve(own(dataset="other")).datasets) != list(moved.datasets)
+    assert list(resolve(own(dataset="other")).datasets) != list(moved.datasets)
 
 
 @pytest.mark.parametrize("other", [
     {"skip_broken": True}, {"dataset": "./pets/"}, {"dataset": "pets/../pets"}])
 def test_images_that_two_runs_name_in_two_ways_are_one_dataset(pets, other):
-    plan = config.resolve(params({"base": {}, "other": other}, dataset="pets", fraction=1,
-                                 test_fraction=1))
-    assert len(plan.datasets) == 1 and plan.runs["base"]["dataset"] == plan.runs["other"]["dataset"]
+    plan = resolve(params({"base": {}, "other": other}, dataset="pets", fraction=1,
+                          test_fraction=1))
+    assert {run.knobs["dataset"] for run in plan.runs.values()} == set(plan.datasets)
+    assert len(plan.datasets) == 1
 
 
 def test_a_link_to_a_folder_is_not_followed_to_see_whether_images_changed(pets):
     (pets / "cat" / "all").symlink_to("/")
     with pytest.raises(UserError, match="cat/all"):
-        config.resolve(own(dataset="pets"))
+        resolve(own(dataset="pets"))
 
 
 @pytest.mark.parametrize("knobs, words", [
@@ -774,35 +783,35 @@ def test_a_link_to_a_folder_is_not_followed_to_see_whether_images_changed(pets):
     ({"init": "a\0/b.pt"}, r"init: 'a\x00/b.pt' is not allowed")])
 def test_what_is_no_path_and_no_address_is_said_so(pets, knobs, words):
     with pytest.raises(UserError) as caught:
-        config.resolve(own(**{"dataset": "pets"} | knobs))
+        resolve(own(**{"dataset": "pets"} | knobs))
     assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
 def test_images_are_read_once_as_long_as_they_do_not_change(pets, monkeypatch):
-    before = config.resolve(own(dataset="pets"))
+    before = resolve(own(dataset="pets"))
     monkeypatch.setattr(photos, "scan", None)
-    assert config.resolve(own(dataset="pets", lr=0.5)).datasets == before.datasets
+    assert resolve(own(dataset="pets", lr=0.5)).datasets == before.datasets
 
 
-def test_a_map_is_for_each_size_and_way_of_resizing(pets):
-    plan = config.resolve(params({
+def test_photos_are_decoded_for_each_size_and_way_of_resizing(pets):
+    plan = resolve(params({
         "a": {}, "b": {"lr": 0.1}, "c": {"image_size": 32},
         "d": {"resize": "weights", "image_size": "weights", "normalize": "weights"}},
         dataset="pets", fraction=1, test_fraction=1))
     (name,) = plan.datasets
-    assert sorted(plan.maps) == [f"{name}-256-bilinear-224", f"{name}-square-bilinear-32",
-                                 f"{name}-square-bilinear-64"]
-    assert plan.runs["d"]["normalization"]["mean"] == list(IMAGENET_MEAN)
+    assert sorted(plan.decoded) == [f"{name}-256-bilinear-224", f"{name}-square-bilinear-32",
+                                    f"{name}-square-bilinear-64"]
+    assert plan.runs["d"].preprocessing.mean == IMAGENET_MEAN
 
 
 def test_an_address_is_known_by_itself_until_it_is_fetched():
     address = "https://example.org/a%20b/My pets.tar.gz?download=1"
-    plan = config.resolve(params(dataset=address))
-    (name, entry), = plan.datasets.items()
+    plan = resolve(params(dataset=address))
+    (name, source), = plan.datasets.items()
     assert re.fullmatch(r"own-My-pets-[0-9a-f]{12}", name)
-    assert entry == {"kind": "photos", "skip_broken": False, "url": address}
-    assert plan.runs["base"]["classes"] is None
-    assert name not in config.resolve(params(dataset=address, skip_broken=True)).datasets
+    assert source == ImageSource("photos", url=address)
+    assert plan.runs["base"].classes is None
+    assert name not in resolve(params(dataset=address, skip_broken=True)).datasets
 
 
 @pytest.mark.parametrize(("knobs", "words"), [
@@ -834,29 +843,35 @@ def test_bad_few_shots_are_named(change, words):
 
 
 def test_per_class_takes_the_place_of_the_fraction():
-    plan = config.resolve(params({"a": {"per_class": 5}, "b": {}}, seeds=[1]))
+    plan = resolve(params({"a": {"per_class": 5}, "b": {}}, seeds=[1]))
     assert plan.subsets == {
-        "cifar10-each5-val0.1-test0.2-seed1.json": {
-            "dataset": "cifar10", "per_class": 5, "validation": 0.1, "test_fraction": 0.2,
-            "seed": 1},
-        "cifar10-train0.05-val0.1-test0.2-seed1.json": {
-            "dataset": "cifar10", "fraction": 0.05, "validation": 0.1, "test_fraction": 0.2,
-            "seed": 1}}
+        "cifar10-each5-val0.1-test0.2-seed1.json": Subset("cifar10", 1, 1.0, 5, 0.1, 0.2),
+        "cifar10-train0.05-val0.1-test0.2-seed1.json": Subset("cifar10", 1, 0.05, 0, 0.1, 0.2)}
 
 
 # epochs: 0
 
 def test_a_model_as_it_is_trains_nothing_and_needs_no_training_images():
-    plan = config.resolve(params(dataset="imagenet", epochs=0, normalize="weights"))
+    plan = resolve(params(dataset="imagenet", epochs=0, normalize="weights"))
     run = plan.runs["base"]
-    assert not config.trains(run["training"])
-    assert {row["tune"] for row in run["training"][0]["parts"]} == {"frozen"}
-    (made,) = plan.maps.values()
-    assert made["splits"] == ["test"]
-    both = config.resolve(params({"a": {"epochs": 0}, "b": {}}, dataset="imagenet",
-                                 normalize="weights"))
-    (made,) = both.maps.values()
-    assert made["splits"] == ["train", "test"]
+    assert not run.trains and run.augmentations == {}
+    (made,) = plan.decoded.values()
+    assert made.splits == ("test",)
+    for order in (("a", "b"), ("b", "a")):
+        runs = {name: {"a": {"epochs": 0}, "b": {}}[name] for name in order}
+        both = resolve(params(runs, dataset="imagenet", normalize="weights"))
+        (made,) = both.decoded.values()
+        assert made.splits == ("train", "test")
+
+
+def test_a_model_as_it_is_does_not_depend_on_how_others_are_trained():
+    runs = [resolve(params({"base": {"epochs": 0}}, dataset="imagenet", normalize="weights",
+                           **knobs)).runs["base"]
+            for knobs in ({}, {"freeze": "early", "lr": 0.1, "schedule": "exponential",
+                               "weight_decay": 0.1, "flip": False, "tune": "bias"})]
+    assert runs[0].phases == runs[1].phases
+    assert runs[0].training_knobs == runs[1].training_knobs
+    assert runs[0].augmentations == runs[1].augmentations
 
 
 @pytest.mark.parametrize(("change", "words"), [
