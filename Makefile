@@ -17,9 +17,9 @@ studies: env
 	@export PATH="$(CURDIR)/.venv/bin:$$PATH"; stopped=; \
 	for study in studies/*; do \
 	  echo "== $$study"; \
-	  if ! dvc repro "$$study/dvc.yaml:plan"; then \
+	  if ! dvc --cd "$$study" repro plan; then \
 	    echo "== $$study is left out: it cannot be planned here, the error above says why"; \
-	  elif ! dvc repro "$$study/dvc.yaml"; then stopped="$$stopped $$study"; fi; \
+	  elif ! dvc --cd "$$study" repro; then stopped="$$stopped $$study"; fi; \
 	done; \
 	if [ -n "$$stopped" ]; then echo "== not finished:$$stopped"; exit 1; fi
 
