@@ -5,7 +5,7 @@ from pathlib import Path
 
 from _source import ROOT
 from unfreeze import environment, files, places, pool
-from unfreeze.judging import tables
+from unfreeze.params.plan import base
 from unfreeze.reporting import document, figures, html, inputs, report
 from unfreeze.stage import run_stage
 
@@ -23,7 +23,7 @@ def main() -> None:
         "wall_clock.svg": (figures.wall_clock, frames["wall_clock"]),
         "pareto.svg": (figures.pareto, frames["pareto"]),
         "reliability.svg": (figures.reliability, frames["reliability"]),
-        "confusion.svg": (figures.confusion, frames["confusion"], tables.base(study.plan)),
+        "confusion.svg": (figures.confusion, frames["confusion"], base(study.plan)),
         "movement.svg": (figures.movement, frames["movement"]),
         "similarity.svg": (figures.similarity, frames["similarity"], study.pairs),
         "mistakes.png": (figures.mistakes, *inputs.mistakes(study, Path("."))),

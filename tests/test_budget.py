@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test_verdicts import run
-from unfreeze.judging import budget, estimates, statistics
+from test_verdicts import finished, named, run
+from unfreeze.judging import budget, estimates, statistics, tables
+from unfreeze.judging.costs import COSTS
+from unfreeze.judging.outcome import Outcome
 
 
 def candidates(runs, limits=None):
@@ -81,8 +85,9 @@ def test_nothing_fits():
 
 def test_everything_that_is_exceeded_is_named():
     cost = RUNS["top"].cost | {"stored_bytes": 12_345_678}
-    assert budget._over(cost, {"seconds": 100, "stored_bytes": 1e6, "parameters_trainable": 9}) == (
-        "stored_bytes 12.35 MB of 1 MB, parameters_trainable 10 parameters of 9 parameters")
+    limits = {"seconds": 100, "stored_bytes": 1e6, "parameters_trainable": 9}
+    assert candidates({"top": replace(RUNS["top"], cost=cost)}, limits)["top"].over == (
+        "stored_bytes 12.3 MB of 1 MB, parameters_trainable 10 parameters of 9 parameters")
 
 
 def test_failed_and_incomparable_runs_are_listed_and_never_chosen():
@@ -99,7 +104,7 @@ def test_failed_and_incomparable_runs_are_listed_and_never_chosen():
     assert list(found)[-1] == "broken"
     only = {"broken": runs["broken"]}
     assert chosen(only) == []
-    assert budget.pareto_rows(only, {}) == []
+    assert pareto_rows(only) == []
 
 
 def test_what_is_better_on_the_common_seeds_is_tied_with_the_best():
@@ -112,8 +117,9 @@ def test_what_is_better_on_the_common_seeds_is_tied_with_the_best():
 
 def test_rows_have_a_cell_for_each_column():
     found = list(candidates(RUNS | {"broken": run(failed="why")}, {"seconds": 50}).values())
-    rows = {row[0]: dict(zip(budget.RECOMMENDATION, row, strict=True))
-            for row in budget.recommendation_rows(found)}
+    table = tables.by_name()["recommendation"]
+    rows = {row[0]: dict(zip(table.HEADER, row, strict=True))
+            for row in table.rows(Outcome(None, RUNS, {}, candidates=found))}
     assert rows["top"]["within_budget"] == "no" and rows["fast"]["within_budget"] == "yes"
     assert rows["fast"]["recommended"] == "yes" and rows["fast"]["seconds"] == 5
     assert rows["fast"]["flops"] == 15
@@ -121,16 +127,21 @@ def test_rows_have_a_cell_for_each_column():
     assert rows["poor"]["difference_low"] < rows["poor"]["difference"] < 0
 
 
+PARETO = tables.by_name()["pareto"]
+
+
+def pareto_rows(runs):
+    return PARETO.rows(Outcome(None, named(runs), estimates.intervals(runs)))
+
+
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=1, max_size=6))
 @settings(max_examples=20, deadline=None)
 def test_pareto_front(points):
     scores = np.linspace(-1, 1, 40)[None]  # images differ, so that there is an interval
-    runs = {f"r{place}": estimates.Run("same", run().cost | {"stored_bytes": cost}, (1,),
-                                       {"accuracy": 50.0 + accuracy + scores})
+    runs = {f"r{place}": finished({"accuracy": 50.0 + accuracy + scores}, (1,), stored_bytes=cost)
             for place, (cost, accuracy) in enumerate(points)}
-    rows = [dict(zip(budget.PARETO, row, strict=True))
-            for row in budget.pareto_rows(runs, estimates.intervals(runs))]
-    assert {row["cost"] for row in rows} == set(budget.PARETO_COSTS)
+    rows = [dict(zip(PARETO.HEADER, row, strict=True)) for row in pareto_rows(runs)]
+    assert {row["cost"] for row in rows} == {name for name in COSTS if COSTS[name].drawn}
     for row, (cost, accuracy) in zip((row for row in rows if row["cost"] == "stored_bytes"), points,
                                      strict=True):
         assert row["value"] == cost and row["low"] < row["accuracy"] < row["high"]
@@ -141,14 +152,5 @@ def test_pareto_front(points):
 
 def test_only_runs_with_the_same_test_images_dominate():
     runs = {"here": priced(0.6, 1, 5.0), "there": priced(0.9, 2, 1.0, test_set="other")}
-    rows = budget.pareto_rows(runs, estimates.intervals(runs))
+    rows = pareto_rows(runs)
     assert {row[-1] for row in rows} == {"no"}
-
-
-@pytest.mark.parametrize(("value", "unit", "text"), [
-    (12.81, "s", "12.81 s"), (409_346_308, "bytes", "409.3 MB"), (144_998_400, "operations",
-                                                                "145 M operations"),
-    (11_181_642, "parameters", "11.18 M parameters"), (512, "bytes", "512 B"),
-    (1e6, "bytes", "1 MB"), (0, "bytes", "0 B"), (3e9, "bytes", "3 GB")])
-def test_amount(value, unit, text):
-    assert budget.amount(value, unit) == text

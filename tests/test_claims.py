@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from unfreeze.errors import UserError
 from unfreeze.judging import claims
-from unfreeze.judging.costs import COSTS, value
+from unfreeze.judging.costs import COSTS
 from unfreeze.scoring.scores import SCORES
 
 RUNS = ["base", "early", "middle", "fc-conv1", "layer_1", "50-scratch", "16", "-x", "gap"]
@@ -207,7 +207,7 @@ def test_costs_read_a_cost_file():
     cost = {"seconds_per_replicate": 2.5, "parameters_total": 10, "parameters_trainable": 3,
             "stored_bytes": 20, "activation_bytes": 30, "activation_bytes_1": 4,
             "flops_forward": 5, "flops_backward": 6, "peak_memory_bytes": 7, "device": "any"}
-    assert {name: value(name, cost) for name in COSTS} == {
+    assert {name: COSTS[name].of(cost) for name in COSTS} == {
         "seconds": 2.5, "parameters_total": 10, "parameters_trainable": 3, "trainable_bytes": 12,
         "stored_bytes": 20, "activation_bytes": 30, "activation_bytes_1": 4, "flops_forward": 5,
         "flops_backward": 6, "flops": 11, "peak_memory_bytes": 7}

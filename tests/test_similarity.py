@@ -16,7 +16,7 @@ from unfreeze.comparing import compare, similarity
 from unfreeze.data.reading import arrays
 from unfreeze.data.reading.batches import Images
 from unfreeze.errors import UserError
-from unfreeze.judging import tables
+from unfreeze.judging.tables import similarity as similarity_table
 from unfreeze.reporting import figures
 from unfreeze.training import movement, saved
 from unfreeze.training.assemble import assemble
@@ -262,7 +262,7 @@ def table():
         rows += [(seed, "cosine", "head", "bias", "none.bias", "2", "", None),
                  (seed, "cka", "stem", "", "", "", "", 0.5 + seed / 10),
                  (seed, "relative_distance", "stem", "", "", "", "one", 0.1 * seed)]
-    return pd.DataFrame([("pair", *row) for row in rows], columns=tables.SIMILARITY)
+    return pd.DataFrame([("pair", *row) for row in rows], columns=similarity_table.HEADER)
 
 
 def test_figure_is_the_same_file_every_time(table, tmp_path):

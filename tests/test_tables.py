@@ -1,9 +1,16 @@
-"""The tables of plots/, from what runs leave behind."""
+"""The tables of plots/tables/ and the files of metrics/, from what runs leave behind."""
 
-from helpers import params
-from unfreeze.judging import tables
+from types import SimpleNamespace
+
+import pytest
+
+from unfreeze import places
+from unfreeze.judging import cells, leftovers, quality, tables
+from unfreeze.judging.costs import COSTS
+from unfreeze.judging.outcome import Outcome
+from unfreeze.judging.runs import Run
 from unfreeze.judging.statistics import Effect
-from unfreeze.params import config
+from unfreeze.scoring.scores import SCORES
 
 
 def spread(mean: float, std: float | None, n: int) -> dict:
@@ -14,84 +21,176 @@ def effect(mean: float, seeds: int = 2) -> Effect:
     return Effect(mean, mean - 1.23456, mean + 2, 0, 1, seeds, 50, 1.0, 1.0)
 
 
-def run(name: str, accuracy: float | None, settled: dict | None = None, **files) -> tables.Run:
+def run(name: str, accuracy: float | None, knobs: dict | None = None, changes: dict | None = None,
+        **files) -> Run:
     """A run with two seeds; without an accuracy it failed."""
     metrics = ({"failed": "not finite", "test_images": 50} if accuracy is None else
                {"accuracy": spread(accuracy, 0.5, 2), "brier": spread(0.4, 0.1, 2),
-                "ece_scaled": spread(2.0, None, 1),
+                "ece": spread(3.0, 0.1, 2), "ece_scaled": spread(2.0, None, 1),
                 "confused": [["cat", "dog", 12.5]], "test_images": 50})
-    rows = {"history": [], "calibration": [], "movement": []} | files
-    cost = {"parameters_trainable": 7}
-    return tables.Run(name, settled or {"changes": {}}, metrics, cost, **rows)
+    return Run(name, knobs or {}, changes or {}, {"parameters_trainable": 7}, metrics, **files)
 
 
-OWN = {"a": {"accuracy": effect(70.0), "brier": effect(0.4)},
-       "b": {"accuracy": effect(80.0, seeds=1), "brier": effect(0.5)}}
+def rows(table: str, *runs: Run, intervals: dict | None = None, budget: dict | None = None,
+         compared: dict | None = None) -> list[tuple]:
+    outcome = Outcome(SimpleNamespace(budget=budget or {}), {run.name: run for run in runs},
+                      intervals or {}, compared=compared or {})
+    found = tables.by_name()[table].rows(outcome)
+    assert all(len(row) == len(tables.by_name()[table].HEADER) for row in found)
+    return found
+
+
+INTERVALS = {"a": {"accuracy": effect(70.0), "brier": effect(0.4), "ece": effect(3.0)},
+             "b": {"accuracy": effect(80.0, seeds=1), "brier": effect(0.5)}}
 RUNS = [run("a", 70.0), run("broken", None), run("b", 80.0)]
 
 
 def test_accuracy_is_sorted_and_says_what_its_interval_covers():
-    assert tables.accuracy_rows(RUNS, OWN) == [
+    assert rows("accuracy", *RUNS, intervals=INTERVALS) == [
         ("b", 80.0, 0.5, 78.7654, 82.0, 2, 50, "images", "79.5 80.5"),
         ("a", 70.0, 0.5, 68.7654, 72.0, 2, 50, "seeds and images", "69.5 70.5"),
     ]
 
 
 def test_scores_without_an_interval_have_none():
-    rows = {row[:2]: row[2:] for row in tables.score_rows(RUNS, OWN)}
-    assert rows["a", "brier"] == (0.4, 0.1, -0.8346, 2.4, 2)
-    assert rows["a", "ece_scaled"] == (2.0, None, None, None, 1)
-    assert {name for name, _ in rows} == {"a", "b"}
+    by_score = {row[:2]: row[2:] for row in rows("scores", *RUNS, intervals=INTERVALS)}
+    assert by_score["a", "brier"] == (0.4, 0.1, -0.8346, 2.4, 2)
+    assert by_score["a", "ece_scaled"] == (2.0, None, None, None, 1)
+    assert by_score["a", "ece"] == (3.0, 0.1, None, None, 2)  # it is biased
+    assert {name for name, _ in by_score} == {"a", "b"}
 
 
 def test_a_failed_run_is_named_and_has_no_numbers():
-    assert tables.run_metrics(RUNS[1]) == {"failed": "not finite"}
-    row = tables.run_metrics(RUNS[0])
+    outcome = Outcome(None, {run.name: run for run in RUNS}, INTERVALS)
+    contents = quality.contents(outcome)
+    assert list(contents) == ["accuracy.json", "claims.json", *(
+        f"{folder}/{name}.json" for folder in ("runs", "details") for name in ("a", "broken", "b"))]
+    assert contents["accuracy.json"] == {"a": 70.0, "b": 80.0}
+    assert contents["runs/broken.json"] == {"failed": "not finite"}
+    row = contents["runs/a.json"]
     assert (row["accuracy"], row["accuracy_std"], row["seeds"], row["brier"]) == (70, 0.5, 2, 0.4)
-    assert tables.confused_rows(RUNS) == [("a", "cat", "dog", 12.5), ("b", "cat", "dog", 12.5)]
+    assert list(row)[-2:] == ["seeds", "parameters_trainable"]
+    assert rows("confused", *RUNS) == [("a", "cat", "dog", 12.5), ("b", "cat", "dog", 12.5)]
+
+
+def epochs(*numbers: tuple) -> list[dict]:
+    """(seed, epoch, seconds, validation accuracy) as the rows of history.csv."""
+    return [dict(zip(("seed", "epoch", "seconds", "validation_accuracy"), row, strict=True))
+            for row in numbers]
 
 
 def test_wall_clock_adds_up_each_seed_s_epochs():
-    history = [{"seed": seed, "epoch": epoch, "seconds": seconds, "validation_accuracy": accuracy}
-               for seed, epoch, seconds, accuracy in (
-                   ("1", "1", "2.5", "0.5"), ("1", "2", "2.25", ""), ("1", "3", "1", "0.75"),
-                   ("2", "1", "4", "0.25"))]
-    assert tables.wall_clock_rows([run("a", 70, history=history),
-                                   run("broken", None, history=history)]) == [
+    history = epochs(("1", "1", "2.5", "0.5"), ("1", "2", "2.25", ""), ("1", "3", "1", "0.75"),
+                     ("2", "1", "4", "0.25"))
+    assert rows("wall_clock", run("a", 70, history=history),
+                run("broken", None, history=history)) == [
         ("a", "1", "1", 2.5, 50.0), ("a", "1", "3", 5.75, 75.0), ("a", "2", "1", 4.0, 25.0)]
 
 
+QUICK = run("quick", 70, history=epochs(("1", "1", "1", "0.5"), ("1", "2", "1", "0.7"),
+                                        ("2", "1", "1", "0.6"), ("2", "2", "2", "0.75")))
+SLOW = run("slow", 70, history=epochs(*(("1", str(epoch), "2", f"0.{epoch}")
+                                        for epoch in (1, 2, 3))))
+
+
+def test_runs_are_matched_by_the_fewest_epochs_and_the_fastest_run():
+    assert rows("matched", QUICK, SLOW) == [
+        ("quick", 2, 72.5, 3.0, "quick", 72.5, 2, 2, 2.5),
+        ("slow", 2, 20, 3.0, "quick", 10, 1, 3, 6)]
+
+
+def test_runs_are_matched_by_the_seconds_of_the_budget():
+    assert rows("matched", QUICK, SLOW, budget={"seconds": 1.5}) == [
+        ("quick", 2, 72.5, 1.5, "", 55, 1, 2, 2.5),
+        ("slow", 2, 20, 1.5, "", None, None, 3, 6)]
+    # One of two seeds has finished an epoch: no mean of that one alone.
+    late = run("late", 70, history=epochs(("1", "1", "1", "0.5"), ("2", "1", "4", "0.6")))
+    assert rows("matched", late, budget={"seconds": 2})[0][5:] == (None, None, 1, 2.5)
+
+
+def test_without_validation_images_nothing_is_matched():
+    assert rows("matched", run("a", 70, history=epochs(("1", "1", "2", "")))) == []
+
+
 def test_fractions_joins_runs_that_differ_in_nothing_else():
-    plan = config.resolve(params({
-        "base": {}, "half": {"fraction": 0.025, "seeds": [1]}, "frozen": {"freeze": "early"},
-        "scratch": {"init": "scratch"}, "scratch_half": {"init": "scratch", "fraction": 0.025},
-        "broken": {"fraction": 0.01}})).runs
-    runs = [run(name, None if name == "broken" else 50.0, settled)
-            for name, settled in plan.items()]
-    own = {name: {"accuracy": effect(50.0)} for name in plan if name != "broken"}
-    assert [row[:4] for row in tables.fraction_rows(runs, own)] == [
+    defaults = {"fraction": 0.05, "seeds": [1, 2], "freeze": "none", "init": "pretrained"}
+    changes = {"base": {}, "half": {"fraction": 0.025, "seeds": [1]}, "frozen": {"freeze": "early"},
+               "scratch": {"init": "scratch"},
+               "scratch_half": {"init": "scratch", "fraction": 0.025}, "broken": {"fraction": 0.01}}
+    runs = [run(name, None if name == "broken" else 50.0, defaults | changed, changed)
+            for name, changed in changes.items()]
+    intervals = {name: {"accuracy": effect(50.0)} for name in changes if name != "broken"}
+    assert [row[:4] for row in rows("fractions", *runs, intervals=intervals)] == [
         ("the defaults", "pretrained", "half", 0.025), ("the defaults", "pretrained", "base", 0.05),
         ("init: scratch", "scratch", "scratch_half", 0.025),
         ("init: scratch", "scratch", "scratch", 0.05)]
 
 
 def test_reliability_pools_the_seeds_and_leaves_out_empty_bins():
-    rows = [{"seed": seed, "scaled": "no", "bin": place, "images": images,
+    bins = [{"seed": seed, "scaled": "no", "bin": number, "images": images,
              "confidence": confidence, "accuracy": accuracy}
-            for seed, place, images, confidence, accuracy in (
+            for seed, number, images, confidence, accuracy in (
                 ("1", "3", "10", "22", "20"), ("1", "4", "0", "", ""),
                 ("2", "3", "30", "24", "40"))]
-    assert tables.reliability_rows([run("a", 70, calibration=rows)]) == [
-        ("a", "no", "3", 40, 23.5, 35.0)]
+    assert rows("reliability", run("a", 70, calibration=bins)) == [("a", "no", "3", 40, 23.5, 35.0)]
 
 
 def test_movement_keeps_what_is_undefined_and_leaves_out_failed_runs():
-    rows = [{"seed": "1", "part": "stem", "parameters": "9", "distance": "0.5",
-             "relative_distance": ""}]
-    assert tables.movement_rows([run("a", 70, movement=rows), run("broken", None, movement=rows)]
-                                ) == [("a", "stem", "1", "0.5", "")]
+    parts = [{"seed": "1", "part": "stem", "parameters": "9", "distance": "0.5",
+              "relative_distance": ""}]
+    assert rows("movement", run("a", 70, movement=parts),
+                run("broken", None, movement=parts)) == [("a", "stem", "1", "0.5", "")]
 
 
-def test_changes_in_words():
-    assert tables.changes_text({"freeze": {"last": 2}, "lr": 0.1}) == "freeze: {last: 2}, lr: 0.1"
-    assert tables.changes_text({}) == "the defaults"
+def test_similar_parts_are_means_over_seeds_and_tensors():
+    header = ("seed", "measure", "part", "kind", "tensor", "shape", "run", "value")
+    measured = [dict(zip(header, row, strict=True)) for row in (
+        ("1", "cosine", "stem", "weight", "conv", "3x3", "", "0.5"),
+        ("2", "cosine", "stem", "weight", "conv", "3x3", "", "1"),
+        ("1", "cosine", "stem", "weight", "bn", "3", "", "0.9"),  # a scale
+        ("1", "cosine", "stem", "bias", "bn", "3", "", "0.25"),
+        ("1", "cosine", "stem", "bias", "other", "3", "", ""),
+        ("1", "cka", "head", "", "", "", "", ""),
+        ("1", "distance", "stem", "", "", "", "a", "7"),
+        ("1", "relative_distance", "stem", "", "", "", "a", "0.125"))]
+    assert rows("similar_parts", compared={"both": measured}) == [
+        ("both", "stem", "cosine_weights", "", 0.75), ("both", "stem", "cosine_biases", "", 0.25),
+        ("both", "head", "cka", "", None), ("both", "stem", "relative_distance", "a", 0.125)]
+    assert [row[0] for row in rows("similarity", compared={"both": measured})] == ["both"] * 8
+
+
+def test_quantities_are_what_claims_may_name():
+    assert [row[0] for row in rows("quantities")] == [*SCORES, *COSTS]
+
+
+def test_numbers_for_files():
+    assert [cells.number(value) for value in (None, 3.0, -0.00001, 2.34567, 1e30)] == [
+        None, 3, 0.0, 2.3457, 1e30]
+    assert isinstance(cells.number(1e30), float)
+
+
+@pytest.fixture
+def made(tmp_path):
+    for name in ("kept", "gone", "mixed"):
+        for file in leftovers.OF_A_RUN:
+            path = tmp_path / places.RUNS / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    (tmp_path / places.COMPARED).mkdir(parents=True)
+    return tmp_path
+
+
+def test_only_what_stages_wrote_is_removed(made):
+    runs, compared = made / places.RUNS, made / places.COMPARED
+    kept = [runs / "mixed/scores/notes.txt", runs / "mixed/photo.png", runs / "thesis.odt",
+            runs / "photos/1.png", compared / "old.txt"]
+    gone = [runs / ".DS_Store", compared / "old.csv"]
+    (runs / "photos").mkdir()
+    for path in (*kept, *gone, compared / "pairs.yaml", compared / "new.csv"):
+        path.touch()
+    (runs / "link").symlink_to(made)
+    leftovers.remove(["kept"], ["new"], made)
+    there = {path for path in made.rglob("*") if path.is_file() or path.is_symlink()}
+    assert there == {*kept, compared / "pairs.yaml", compared / "new.csv", runs / "link",
+                     *(runs / "kept" / file for file in leftovers.OF_A_RUN)}
+    assert not (runs / "gone").exists()

@@ -1,14 +1,18 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from unfreeze import files
-from unfreeze.judging import estimates, statistics, verdicts
-from unfreeze.judging.estimates import Run
+from unfreeze import files, places
+from unfreeze.judging import advice, estimates, quality, runs, statistics, tables, verdicts
+from unfreeze.judging.outcome import Outcome
+from unfreeze.judging.runs import Run
 from unfreeze.judging.verdicts import CONTRADICTED, HOLDS, NOT_COMPARABLE, NOT_COMPUTED, OPEN
+from unfreeze.params.plan import Claim, NotRun
 
 COST = {"seconds_per_replicate": 10.0, "parameters_total": 100, "parameters_trainable": 10,
         "stored_bytes": 40, "activation_bytes": 1000, "activation_bytes_1": 100,
@@ -23,16 +27,28 @@ def hits(share, images=400, seeds=2, random=0, seed_spread=0.0):
     return 100.0 * (skill - hard + rng.normal(size=(seeds, images)) > 0)
 
 
+def finished(scores, seeds=(1, 2), test_set="same", failed=None, history=(), **cost):
+    """A run with these scores, {name: (R, N)}; test sets are named."""
+    metrics = {"failed": failed} if failed else {
+        name: {"mean": values.mean(), "std": None, "n": len(seeds), "seeds": {}}
+        for name, values in scores.items()}
+    return Run("", {"dataset": test_set, "test_fraction": 1}, {}, COST | cost, metrics,
+               tuple(seeds), {} if failed else scores, list(history))
+
+
+def named(runs):
+    return {name: replace(run, name=name) for name, run in runs.items()}
+
+
 def run(share=0.5, random=0, seeds=(1, 2), test_set="same", failed=None, seed_spread=0.0,
         images=400, **cost):
-    scores = {} if failed else {
-        "accuracy": hits(share, images, len(seeds), random, seed_spread)}
-    return Run(test_set, COST | cost, tuple(seeds), scores, failed)
+    return finished({"accuracy": hits(share, images, len(seeds), random, seed_spread)}, seeds,
+                    test_set, failed, **cost)
 
 
 def judge(runs, *claims, not_run=()):
-    return verdicts.judge([{"claim": claim, "note": ""} for claim in claims], runs,
-                          {name: {"why": "needs a GPU"} for name in not_run})
+    return verdicts.judge([Claim(claim, "") for claim in claims], runs,
+                          {name: NotRun("needs a GPU", {}) for name in not_run})
 
 
 GOOD, FAIR, LIKE, POOR = run(0.9, 1), run(0.6, 2), run(0.6, 3), run(0.3, 4)
@@ -137,8 +153,7 @@ def test_a_run_with_too_few_classes_for_a_metric_is_not_computed():
     (found,) = judge(RUNS, "good.top5 > 90")
     assert found.verdict == NOT_COMPUTED
     assert found.comparisons[0].why == "good has too few classes for top5"
-    own = estimates.intervals(RUNS)
-    (row,) = verdicts.reported_rows({"good": {"top5": 99.0}}, own, {})
+    (row,) = reported_rows(RUNS, {"good": {"top5": 99.0}})
     assert row == ("good", "top5", None, None, None, 99.0, None, "too few classes")
 
 
@@ -215,8 +230,8 @@ def test_advice_names_what_would_decide():
 
 def test_advice_counts_seeds_where_seeds_are_the_noise():
     # So many images agree within a seed that only seeds matter.
-    a, b = (Run("same", COST, (1, 2, 3), {"accuracy": np.repeat(
-        np.array(values)[:, None], 200, axis=1) + np.linspace(-1, 1, 200)})
+    a, b = (finished({"accuracy": np.repeat(
+        np.array(values)[:, None], 200, axis=1) + np.linspace(-1, 1, 200)}, (1, 2, 3))
         for values in ([70.0, 72.0, 69.0], [69.0, 68.0, 70.0]))
     (found,) = judge({"a": a, "b": b}, "a > b")
     assert found.verdict == OPEN
@@ -229,14 +244,13 @@ def test_advice_names_both_where_either_alone_would_not_do():
         return statistics.Effect(mean, -9, 9, 0.4, 0.6, 2, 1000, image_variance=1.0,
                                  seed_variance=0.5)
 
-    def advice(mean):
-        part = verdicts.Finding("a > b", OPEN)
-        return verdicts._advice([effect(mean)], [part], verdicts.ALPHA)
+    def advised(mean):
+        return advice.text(advice.OpenClaim([effect(mean)], [False], verdicts.ALPHA))
 
     # (1.4 / 2.8)^2 = 0.25 is less than either part.
-    assert " seeds (now 2) with 5 times the test images (now 1,000)" in advice(1.4)
-    assert advice(0.001).startswith("not even 100 seeds with 10 times")
-    assert advice(4.0).count(" or ") == 1
+    assert " seeds (now 2) with 5 times the test images (now 1,000)" in advised(1.4)
+    assert advised(0.001).startswith("not even 100 seeds with 10 times")
+    assert advised(4.0).count(" or ") == 1
 
 
 def test_counted_costs_are_compared_as_they_are():
@@ -259,19 +273,21 @@ def test_measured_costs_differ_by_a_tenth_or_not_at_all():
                   "[a, b].seconds < d", "a.seconds < [b, d]", "d.seconds < [a, b]")
     assert [each.verdict for each in found] == [
         OPEN, HOLDS, CONTRADICTED, OPEN, HOLDS, OPEN, CONTRADICTED]
-    assert "less than 10%" in found[0].comparisons[0].why
+    assert "less than 10 %" in found[0].comparisons[0].why
 
 
 def test_tables_and_quality_file_of_claims():
     runs = RUNS | {"broken": run(failed="why")}
     claims = ("good > [fair, like]", "good.flops > poor", "good.seconds > poor", "broken > good")
     found = judge(runs, *claims)
-    rows = [dict(zip(verdicts.CLAIMS, row, strict=True)) for row in verdicts.claim_rows(found)]
+    table = tables.by_name()["claims"]
+    rows = [dict(zip(table.HEADER, row, strict=True))
+            for row in table.rows(Outcome(None, runs, {}, found))]
     assert [(row["number"], row["comparison"]) for row in rows] == [
         (1, "good > fair"), (1, "good > like"), (2, "good > poor"), (3, "good > poor"),
         (4, "broken > good")]
     assert {row["claim_verdict"] for row in rows if row["number"] == 1} == {HOLDS}
-    kept = verdicts.claim_metrics(found)
+    kept = quality.claims(found)
     assert list(kept) == sorted([claims[0], claims[1], claims[3]])  # no clock in it
     assert kept[claims[0]]["comparisons"][1] == {
         "text": "good > like",
@@ -280,16 +296,25 @@ def test_tables_and_quality_file_of_claims():
         "verdict": CONTRADICTED, "p": None, "quantity": "flops", "unit": "operations",
         "comparisons": [{"text": "good > poor", "verdict": CONTRADICTED, "effect": 0, "low": None,
                          "high": None}]}
-    assert json.dumps(kept) == json.dumps(verdicts.claim_metrics(judge(runs, *claims)))
-    assert verdicts.claim_rows([]) == [] and verdicts.judge([], runs, {}) == []
+    assert json.dumps(kept) == json.dumps(quality.claims(judge(runs, *claims)))
+    assert judge(runs) == []
+
+
+REPORTED = tables.by_name()["reported"]
+
+
+def reported_rows(runs, reported, not_run=()):
+    planned = SimpleNamespace(reported=reported, not_run=not_run)
+    return REPORTED.rows(Outcome(planned, runs, estimates.intervals(runs)))
 
 
 def test_reported_numbers_beside_ours():
-    own = estimates.intervals(RUNS | {"broken": run(failed="why")})
-    mean, low = own["good"]["accuracy"].mean, own["good"]["accuracy"].low
-    rows = [dict(zip(verdicts.REPORTED, row, strict=True)) for row in verdicts.reported_rows(
-        {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5}, "fair": {"accuracy": 60},
-         "vit": {"accuracy": 98.4}}, own, {"vit": {"why": "needs a GPU"}})]
+    runs = RUNS | {"broken": run(failed="why")}
+    good = estimates.intervals(runs)["good"]["accuracy"]
+    mean, low = good.mean, good.low
+    rows = [dict(zip(REPORTED.HEADER, row, strict=True)) for row in reported_rows(
+        runs, {"good": {"accuracy": low - 0.1}, "broken": {"accuracy": 5},
+               "fair": {"accuracy": 60}, "vit": {"accuracy": 98.4}}, not_run=["vit"])]
     assert [(row["run"], row["within"]) for row in rows] == [
         ("good", "no"), ("broken", "failed"), ("fair", "yes"), ("vit", "not run")]
     assert rows[3]["ours"] is rows[3]["difference"] is None and rows[3]["reported"] == 98.4
@@ -297,21 +322,26 @@ def test_reported_numbers_beside_ours():
 
 
 def test_runs_are_read_from_their_folders(tmp_path: Path):
-    planned = {name: {"dataset": "d", "test_fraction": 1} for name in ("fine", "broken")}
+    planned = {name: SimpleNamespace(knobs={"dataset": "d", "test_fraction": 1}, changes={})
+               for name in ("fine", "broken")}
     for name in planned:
+        folder = tmp_path / places.RUNS / name
         arrays = {"seeds": np.array([1, 2]), "labels": np.zeros(4), "classes": np.array(["a"])}
         if name == "fine":
             arrays |= {"accuracy": GOOD.scores["accuracy"], "predicted": np.zeros((2, 4))}
-        (tmp_path / name / "scores").mkdir(parents=True)
-        np.savez(tmp_path / name / "scores/per_image.npz", **arrays)
-        files.write_json(tmp_path / name / "cost.json", COST)
-        files.write_json(tmp_path / name / "scores/metrics.json",
+        (folder / "scores").mkdir(parents=True)
+        np.savez(folder / "scores/per_image.npz", **arrays)
+        files.write_json(folder / "cost.json", COST)
+        files.write_json(folder / "scores/metrics.json",
                          {} if name == "fine" else {"failed": "diverged", "test_images": 4})
-    runs = estimates.read_runs(planned, tmp_path)
-    assert list(runs) == ["fine", "broken"] and runs["broken"].failed == "diverged"
-    assert runs["fine"].seeds == (1, 2) and list(runs["fine"].scores) == ["accuracy"]
-    assert runs["fine"].test_set == runs["broken"].test_set == ("d", 1.0)
-    assert list(estimates.intervals(runs)) == ["fine"]
+        for table in ("history", "movement", "scores/calibration"):
+            files.write_csv(folder / f"{table}.csv", ("of",), [(table,)])
+    read = runs.read(planned, tmp_path)
+    assert list(read) == ["fine", "broken"] and read["broken"].failed == "diverged"
+    assert read["fine"].seeds == (1, 2) and list(read["fine"].scores) == ["accuracy"]
+    assert read["fine"].test_set == read["broken"].test_set == ("d", 1.0)
+    assert read["fine"].calibration == [{"of": "scores/calibration"}]
+    assert list(estimates.intervals(read)) == ["fine"]
 
 
 CLAIMS_OF_NOTHING = [
@@ -344,9 +374,3 @@ def test_false_verdicts_of_twenty_claims_are_rare():
     studies = 200
     holding, any_verdict = false_verdicts(studies)
     assert max(holding, any_verdict) <= stats.binom.ppf(0.99, studies, 0.05), (holding, any_verdict)
-
-
-def test_numbers_for_files():
-    assert [verdicts.number(value) for value in (None, 3.0, -0.00001, 2.34567, 1e30)] == [
-        None, 3, 0.0, 2.3457, 1e30]
-    assert isinstance(verdicts.number(1e30), float)

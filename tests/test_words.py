@@ -127,3 +127,9 @@ def test_counts():
     (99_001, "100,000")])
 def test_estimates_are_rounded_up(number, text):
     assert words.about(number) == text
+
+
+def test_settings():
+    assert words.settings({"freeze": {"last": 2}, "lr": 0.1, "tune": "lora"}) == (
+        "freeze: {last: 2}, lr: 0.1, tune: lora")
+    assert words.settings({}) == "the defaults"

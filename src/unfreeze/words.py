@@ -1,4 +1,4 @@
-"""Numbers as text, for people: the report, charts, logs and errors write them here, nowhere else.
+"""Numbers and knobs as text: the report, charts, logs and errors write them here, nowhere else.
 
     quantity(9_083_412, "bytes")        9.08 MB
     quantity(23.46, "s")                23.5 s
@@ -12,12 +12,16 @@
     p_value(0.0018)                     0.002
     count(1, "run"), count(1200, "run") 1 run, 1,200 runs
     about(12_345)                       13,000
+    settings({"freeze": {"last": 2}})   freeze: {last: 2}
 
 Three digits say what a study can tell; prefixes are decimal (1 MB is 10^6 bytes), thousands have
 commas, no number has an exponent, and no zero a sign. What is no number is "nan", "inf" or "-inf".
 """
 
+import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _TINY = 1e-12
@@ -103,6 +107,16 @@ def about(number: int) -> str:
     """A whole number, 0 or more, that is an estimate: rounded up to two digits."""
     step = 10 ** max(len(str(number)) - 2, 0)
     return f"{-(-number // step) * step:,}"
+
+
+def settings(knobs: Mapping[str, Any]) -> str:
+    """Knobs as in params.yaml; "the defaults" for none."""
+    texts = [f"{knob}: {_setting(value)}" for knob, value in knobs.items()]
+    return ", ".join(texts) or "the defaults"
+
+
+def _setting(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value).replace('"', "")
 
 
 def _decimals(unit: str) -> int:

@@ -1,4 +1,8 @@
-"""What a run costs, by the names that claims and budgets use."""
+"""What a run costs, by the names that claims and budgets use.
+
+A new cost is a row of COSTS; one that nobody counts yet is also an entry in the cost.json that
+training writes (training/cost.py).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,45 +13,42 @@ class Cost:
     """A cost of a run.
 
     Attributes:
-        name, unit, text: for tables and messages.
+        text: in words, for tables and charts. unit: "s", "bytes", "parameters" or "operations".
         of: its value, from the content of cost.json.
         measured: whether it depends on the machine and its clock; the others are counted, the same
             everywhere.
+        drawn: whether the report sets accuracy against it.
     """
 
-    name: str
-    unit: str
     text: str
+    unit: str
     of: Callable[[dict], float]
     measured: bool = False
+    drawn: bool = False
 
 
 def _sum(*keys: str, times: int = 1) -> Callable[[dict], float]:
     return lambda cost: times * sum(cost[key] for key in keys)
 
 
-COSTS: dict[str, Cost] = {cost.name: cost for cost in (
-    Cost("seconds", "s", "training time of a replicate", _sum("seconds_per_replicate"), True),
-    Cost("parameters_total", "parameters", "parameters of the model", _sum("parameters_total")),
-    Cost("parameters_trainable", "parameters", "parameters that are trained",
-         _sum("parameters_trainable")),
-    Cost("trainable_bytes", "bytes", "what is trained, in float32",
-         _sum("parameters_trainable", times=4)),
-    Cost("stored_bytes", "bytes", "what a replicate adds to the pretrained weights on disk",
-         _sum("stored_bytes")),
-    Cost("activation_bytes", "bytes", "activations kept for the backward pass of a batch",
-         _sum("activation_bytes")),
-    Cost("activation_bytes_1", "bytes", "the same for one image", _sum("activation_bytes_1")),
-    Cost("flops_forward", "operations", "of the forward pass of an image", _sum("flops_forward")),
-    Cost("flops_backward", "operations", "of the backward pass of an image",
-         _sum("flops_backward")),
-    Cost("flops", "operations", "of both passes of an image",
-         _sum("flops_forward", "flops_backward")),
-    Cost("peak_memory_bytes", "bytes", "largest memory of the training process",
-         _sum("peak_memory_bytes"), True),
-)}
-
-
-def value(name: str, cost: dict) -> float:
-    """A cost by its name, from the content of cost.json."""
-    return COSTS[name].of(cost)
+COSTS: dict[str, Cost] = {
+    "seconds": Cost("training time of a replicate", "s", _sum("seconds_per_replicate"),
+                    measured=True, drawn=True),
+    "parameters_total": Cost("parameters of the model", "parameters", _sum("parameters_total")),
+    "parameters_trainable": Cost("parameters that are trained", "parameters",
+                                 _sum("parameters_trainable"), drawn=True),
+    "trainable_bytes": Cost("what is trained, in float32", "bytes",
+                            _sum("parameters_trainable", times=4)),
+    "stored_bytes": Cost("what a replicate adds to the pretrained weights on disk", "bytes",
+                         _sum("stored_bytes"), drawn=True),
+    "activation_bytes": Cost("activations kept for the backward pass of a batch", "bytes",
+                             _sum("activation_bytes"), drawn=True),
+    "activation_bytes_1": Cost("the same for one image", "bytes", _sum("activation_bytes_1")),
+    "flops_forward": Cost("of the forward pass of an image", "operations", _sum("flops_forward")),
+    "flops_backward": Cost("of the backward pass of an image", "operations",
+                           _sum("flops_backward")),
+    "flops": Cost("of both passes of an image", "operations",
+                  _sum("flops_forward", "flops_backward"), drawn=True),
+    "peak_memory_bytes": Cost("largest memory of the training process", "bytes",
+                              _sum("peak_memory_bytes"), measured=True),
+}

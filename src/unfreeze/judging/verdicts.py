@@ -1,6 +1,6 @@
 """Claims held against what was found: holds, contradicted, or not distinguishable.
 
-Metrics are tested. A claim of several comparisons holds only if all of them do, so the largest of
+Scores are tested. A claim of several comparisons holds only if all of them do, so the largest of
 their one-sided p-values is its own (an intersection-union test: Berger 1982,
 https://doi.org/10.1080/00401706.1982.10487790); it is contradicted if any of them is, which K
 comparisons have K chances of (Bonferroni). The smaller of the two, doubled, is the claim's p, and
@@ -15,13 +15,17 @@ Costs are not tested. Those that are counted are compared as they are. Those tha
 measured once a run, so what differs by less than NOISE is not distinguishable.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unfreeze.judging import claims, statistics
+from unfreeze import words
+from unfreeze.judging import advice, claims, statistics
 from unfreeze.judging.claims import Comparison
-from unfreeze.judging.costs import COSTS, Cost
-from unfreeze.judging.estimates import Run, Sum, common_seeds, effects
+from unfreeze.judging.costs import COSTS
+from unfreeze.judging.estimates import Sum, effects
+from unfreeze.judging.runs import Run, common_seeds
 from unfreeze.judging.statistics import Effect
+from unfreeze.params import plan
 from unfreeze.scoring.scores import SCORES
 
 HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "not distinguishable"
@@ -81,245 +85,178 @@ class Verdict:
     advice: str
 
 
-def judge(given: list[dict[str, str]], runs: dict[str, Run],
-          not_run: dict[str, dict]) -> list[Verdict]:
+def judge(claimed: Sequence[plan.Claim], runs: Mapping[str, Run],
+          not_run: Mapping[str, plan.NotRun]) -> list[Verdict]:
     """A verdict for each claim, in the order given.
 
     Args:
-        given: content of plan/claims.yaml.
         runs: all runs of the study; those that no claim names tell about the spread over seeds.
-        not_run: content of plan/not_run.yaml.
     """
-    read = [claims.parse(each["claim"], [*runs, *not_run]) for each in given]
-    obstacles = [[_obstacle(part, claim.quantity, runs, not_run) for part in claim.comparisons]
-                 for claim in read]
-    clear = [tuple(part for part, obstacle in zip(claim.comparisons, own, strict=True)
-                   if not obstacle) for claim, own in zip(read, obstacles, strict=True)]
-    tested = [place for place, claim in enumerate(read)
-              if claim.quantity in SCORES and clear[place]]
-    found = iter(effects(runs, [Sum(read[place].quantity, each.coefficients, each.constant)
-                                for place in tested for each in clear[place]]))
-    estimated = {place: [next(found) for _ in clear[place]] for place in tested}
-    p = {place: min(1.0, 2 * min(_p_holds_and_contradicted(estimated[place])))
-         for place in tested}
-
-    verdicts = []
-    for place, (claim, each) in enumerate(zip(read, given, strict=True)):
-        advice, own, corrected = "", p.get(place), None
-        if place in p:
-            corrected = _corrected(p, place, p[place])
-            holds, contradicted = _p_holds_and_contradicted(estimated[place])
-            verdict = _decided(corrected, holds <= contradicted)
-            # K parts have K chances; where the claim holds, its test has shown each of them.
-            chances = 1 if verdict == HOLDS else len(clear[place])
-            judged = [
-                _finding(part.text, effect,
-                         _corrected(p, place, min(1.0, chances * _two_sided(effect))))
-                for part, effect in zip(clear[place], estimated[place], strict=True)]
-            if verdict == OPEN:
-                advice = _advice(estimated[place], judged, ALPHA / len(tested))
-        elif clear[place]:
-            judged = _of_costs(clear[place], COSTS[claim.quantity], runs)
-            verdict = (CONTRADICTED if any(part.verdict == CONTRADICTED for part in judged) else
-                       HOLDS if all(part.verdict == HOLDS for part in judged) else OPEN)
-        else:
-            judged, verdict = [], None
-        missing = [obstacle for obstacle in obstacles[place] if obstacle]
-        if missing and verdict != CONTRADICTED:
-            (verdict, _), advice, own, corrected = missing[0], "", None, None
-        rest = iter(judged)
-        findings = [Finding(part.text, obstacle[0], why=obstacle[1]) if obstacle else next(rest)
-                    for part, obstacle in zip(claim.comparisons, obstacles[place], strict=True)]
-        verdicts.append(Verdict(each["claim"], each["note"], claim.quantity, _unit(claim.quantity),
-                                verdict, own, corrected, tuple(findings), advice))
-    return verdicts
+    cases = _estimated([_case(claim, runs, not_run) for claim in claimed], runs)
+    return [_decided(case, [other.p for other in cases if other.effects and other is not case],
+                     runs) for case in cases]
 
 
-def _obstacle(comparison: Comparison, quantity: str, runs: dict[str, Run],
-              not_run: dict[str, dict]) -> tuple[str, str] | None:
-    """The verdict on what cannot be computed, and why. What is counted is known of failed runs
-    too."""
-    for name in comparison.coefficients:
+@dataclass(frozen=True)
+class _Part:
+    """A comparison of a claim.
+
+    Attributes:
+        obstacle: the finding where it cannot be made.
+        effect: where it is tested.
+    """
+
+    comparison: Comparison
+    obstacle: Finding | None
+    effect: Effect | None = None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A claim, and what is known of its comparisons."""
+
+    claim: plan.Claim
+    quantity: str
+    parts: tuple[_Part, ...]
+
+    @property
+    def clear(self) -> list[_Part]:
+        """The comparisons that can be made."""
+        return [part for part in self.parts if not part.obstacle]
+
+    @property
+    def effects(self) -> list[Effect]:
+        """Of the comparisons that are tested."""
+        return [part.effect for part in self.parts if part.effect]
+
+    @property
+    def p_holds(self) -> float:
+        """One-sided, of the hypothesis that not all effects are above 0."""
+        return max(effect.p_above for effect in self.effects)
+
+    @property
+    def p_contradicted(self) -> float:
+        """One-sided, of the hypothesis that no effect is below 0."""
+        return min(1.0, len(self.effects) * min(effect.p_below for effect in self.effects))
+
+    @property
+    def p(self) -> float:
+        return min(1.0, 2 * min(self.p_holds, self.p_contradicted))
+
+
+def _case(claim: plan.Claim, runs: Mapping[str, Run], not_run: Mapping[str, plan.NotRun]) -> _Case:
+    parsed = claims.parse(claim.claim, [*runs, *not_run])
+    return _Case(claim, parsed.quantity, tuple(
+        _Part(comparison, _obstacle(comparison, parsed.quantity, runs, not_run))
+        for comparison in parsed.comparisons))
+
+
+def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, Run],
+              not_run: Mapping[str, plan.NotRun]) -> Finding | None:
+    """Why a comparison cannot be made. What is counted is known of failed runs too."""
+    def not_computed(why: str) -> Finding:
+        return Finding(comparison.text, NOT_COMPUTED, why=why)
+
+    def not_comparable(why: str) -> Finding:
+        return Finding(comparison.text, NOT_COMPARABLE, why=why)
+
+    names = list(comparison.coefficients)
+    for name in names:
         if name in not_run:
-            return NOT_COMPUTED, f"{name} was not run: {not_run[name]['why']}"
+            return not_computed(f"{name} was not run: {not_run[name].why}")
     if quantity in COSTS and not COSTS[quantity].measured:
         return None
-    first, *others = comparison.coefficients
-    for name in comparison.coefficients:
+    for name in names:
         if runs[name].failed:
-            return NOT_COMPUTED, f"{name} failed: {runs[name].failed}"
+            return not_computed(f"{name} failed: {runs[name].failed}")
         if quantity in SCORES and quantity not in runs[name].scores:
-            return NOT_COMPUTED, f"{name} has too few classes for {quantity}"
+            return not_computed(f"{name} has too few classes for {quantity}")
     if quantity in COSTS:
         return None
-    for other in others:
-        if runs[other].test_set != runs[first].test_set:
-            return NOT_COMPARABLE, f"{first} and {other} were tested on different images"
-    if not common_seeds(runs[name] for name in comparison.coefficients):
-        return NOT_COMPARABLE, f"{', '.join([first, *others])} have no seed in common"
+    for name in names[1:]:
+        if runs[name].test_set != runs[names[0]].test_set:
+            return not_comparable(f"{names[0]} and {name} were tested on different images")
+    if not common_seeds(runs[name] for name in names):
+        return not_comparable(f"{', '.join(names)} have no seed in common")
     return None
 
 
-def _p_holds_and_contradicted(found: list[Effect]) -> tuple[float, float]:
-    """One-sided p-values of a claim: that not all are above 0, that none is below."""
-    return (max(effect.p_above for effect in found),
-            min(1.0, len(found) * min(effect.p_below for effect in found)))
+def _estimated(cases: list[_Case], runs: Mapping[str, Run]) -> list[_Case]:
+    """The cases with the effects of what is tested: all at once, since it takes a second or two."""
+    tested = [(case, part) for case in cases if case.quantity in SCORES for part in case.clear]
+    found = effects(runs, [Sum(case.quantity, part.comparison.coefficients,
+                               part.comparison.constant) for case, part in tested])
+    effect_of = {(case.claim.claim, part.comparison.text): effect
+                 for (case, part), effect in zip(tested, found, strict=True)}
+    return [replace(case, parts=tuple(
+        replace(part, effect=effect_of.get((case.claim.claim, part.comparison.text)))
+        for part in case.parts)) for case in cases]
 
 
-def _two_sided(effect: Effect) -> float:
-    return min(1.0, 2 * min(effect.p_above, effect.p_below))
+def _decided(case: _Case, others: list[float], runs: Mapping[str, Run]) -> Verdict:
+    """The verdict on a case.
+
+    Args:
+        others: p of the other claims that are tested.
+    """
+    p = corrected = None
+    advised = ""
+    if case.effects:
+        p, corrected = case.p, _corrected(case.p, others)
+        verdict = _decision(corrected, case.p_holds <= case.p_contradicted)
+        # K parts have K chances; where the claim holds, its test has shown each of them.
+        chances = 1 if verdict == HOLDS else len(case.effects)
+        findings = [part.obstacle or _tested(part, chances, others) for part in case.parts]
+        if verdict == OPEN:
+            advised = advice.text(advice.OpenClaim(
+                case.effects, [finding.verdict == HOLDS for part, finding in zip(
+                    case.parts, findings, strict=True) if part.effect],
+                ALPHA / (len(others) + 1)))
+    else:
+        findings = [part.obstacle or _of_costs(part.comparison, case.quantity, runs)
+                    for part in case.parts]
+        judged = {finding.verdict for part, finding in zip(case.parts, findings, strict=True)
+                  if not part.obstacle}
+        verdict = (CONTRADICTED if CONTRADICTED in judged else HOLDS if judged == {HOLDS} else OPEN)
+    obstacles = [part.obstacle for part in case.parts if part.obstacle]
+    if obstacles and verdict != CONTRADICTED:
+        verdict, p, corrected, advised = obstacles[0].verdict, None, None, ""
+    return Verdict(case.claim.claim, case.claim.note, case.quantity, _unit(case.quantity), verdict,
+                   p, corrected, tuple(findings), advised)
 
 
-def _corrected(p: dict[int, float], number: int, own: float) -> float:
-    """Holm's correction of a claim's p, were it `own`."""
-    return statistics.holm(list((p | {number: own}).values()))[list(p).index(number)]
+def _corrected(p: float, others: list[float]) -> float:
+    """Holm's correction of a claim's p among those of the others."""
+    return statistics.holm([p, *others])[0]
 
 
-def _decided(corrected: float, above: bool) -> str:
+def _decision(corrected: float, above: bool) -> str:
     return OPEN if corrected > ALPHA else HOLDS if above else CONTRADICTED
 
 
-def _finding(text: str, effect: Effect, corrected: float) -> Finding:
-    return Finding(text, _decided(corrected, effect.p_above <= effect.p_below), effect.mean,
-                   effect.low, effect.high, _two_sided(effect), effect.seeds, effect.images,
+def _tested(part: _Part, chances: int, others: list[float]) -> Finding:
+    effect = part.effect
+    two_sided = min(1.0, 2 * min(effect.p_above, effect.p_below))
+    verdict = _decision(_corrected(min(1.0, chances * two_sided), others),
+                        effect.p_above <= effect.p_below)
+    return Finding(part.comparison.text, verdict, effect.mean, effect.low, effect.high, two_sided,
+                   effect.seeds, effect.images,
                    "one seed: of these trained models; other seeds are not in the interval"
                    if effect.seeds == 1 else "")
 
 
-def _of_costs(comparisons: tuple[Comparison, ...], cost: Cost,
-              runs: dict[str, Run]) -> list[Finding]:
-    findings = []
-    for each in comparisons:
-        terms = [each.constant, *(factor * cost.of(runs[run].cost)
-                                  for run, factor in each.coefficients.items())]
-        more, less = (sum(term * sign for term in terms if term * sign > 0) for sign in (1, -1))
-        verdict, why = HOLDS if more > less else CONTRADICTED, "equal" if more == less else ""
-        if cost.measured and abs(more - less) < NOISE * max(more, less):
-            verdict, why = OPEN, (f"measured once a run, which does not tell apart what differs by "
-                                  f"less than {NOISE:.0%}")
-        findings.append(Finding(each.text, verdict, more - less, why=why))
-    return findings
+def _of_costs(comparison: Comparison, quantity: str, runs: Mapping[str, Run]) -> Finding:
+    cost = COSTS[quantity]
+    terms = [comparison.constant, *(factor * cost.of(runs[run].cost)
+                                    for run, factor in comparison.coefficients.items())]
+    more, less = (sum(term * sign for term in terms if term * sign > 0) for sign in (1, -1))
+    verdict, why = HOLDS if more > less else CONTRADICTED, "equal" if more == less else ""
+    if cost.measured and abs(more - less) < NOISE * max(more, less):
+        verdict, why = OPEN, ("measured once a run, which does not tell apart what differs by less "
+                              f"than {words.share(NOISE)}")
+    return Finding(comparison.text, verdict, more - less, why=why)
 
 
 def _unit(quantity: str) -> str:
     unit = (SCORES | COSTS)[quantity].unit
     return "points" if unit == "%" else unit  # a difference of percentages
-
-
-def _advice(found: list[Effect], findings: list[Finding], alpha: float) -> str:
-    """How many seeds or test images would probably decide an open claim."""
-    now, tested = min(effect.seeds for effect in found), found[0].images
-    seeds, images = _needed(found, findings, alpha)
-    ways = [f"{seeds} seeds (now {now})"] if seeds else []
-    ways += [f"{_rounded(images):,} test images (now {tested:,})"] if images else []
-    if ways:
-        return f"about {' or '.join(ways)} would probably decide it"
-    if now == 1:
-        return (f"not even {statistics.MOST} times the test images would probably decide it; what "
-                "more seeds would do, one seed cannot tell")
-    for times in (2, 5, 10):
-        seeds, _ = _needed([replace(effect, image_variance=effect.image_variance / times,
-                                    rest_variance=effect.rest_variance / times)
-                            for effect in found], findings, alpha)
-        if seeds:
-            return (f"about {seeds} seeds (now {now}) with {times} times the test images (now "
-                    f"{tested:,}) would probably decide it; either alone would not")
-    return (f"not even {statistics.MOST} seeds with {times} times the test "
-            "images would probably decide it")
-
-
-def _needed(found: list[Effect], findings: list[Finding],
-            alpha: float) -> tuple[int | None, int | None]:
-    """Seeds alone, and test images alone, that would probably decide an open claim."""
-    functions = statistics.seeds_needed, statistics.images_needed
-    against = [effect for effect in found if effect.mean < 0]
-    if against:  # one contradicted comparison decides
-        counts = [[function(effect, alpha / len(found)) for effect in against]
-                  for function in functions]
-        return tuple(min((each for each in column if each), default=None) for column in counts)
-    # All that are open must come out as claimed.
-    missing = [effect for effect, finding in zip(found, findings, strict=True)
-               if finding.verdict != HOLDS]
-    counts = [[function(effect, alpha) for effect in missing] for function in functions]
-    return tuple(None if None in column else max(column) for column in counts)
-
-
-def _rounded(count: int) -> int:
-    """Up to two digits: it is an estimate."""
-    step = 10 ** max(len(str(count)) - 2, 0)
-    return -(-count // step) * step
-
-
-CLAIMS = ("number", "claim", "note", "comparison", "quantity", "unit", "effect", "low", "high", "p",
-          "p_corrected", "verdict", "claim_verdict", "seeds", "images", "advice", "why")
-
-
-def claim_rows(verdicts: list[Verdict]) -> list[tuple]:
-    """A row for each comparison; `p` and `verdict` are its own, `p_corrected`, `claim_verdict` and
-    `advice` its claim's. What there is none of is empty."""
-    return [
-        (place, each.claim, each.note, part.text, each.quantity, each.unit,
-         *map(number, (part.effect, part.low, part.high)),
-         *map(p_value, (part.p, each.p_corrected)),
-         part.verdict, each.verdict, part.seeds, part.images, each.advice, part.why)
-        for place, each in enumerate(verdicts, start=1) for part in each.comparisons
-    ]
-
-
-def claim_metrics(verdicts: list[Verdict]) -> dict[str, dict]:
-    """metrics/claims.json: what does not depend on a clock, by the text of the claim; p is the
-    corrected one."""
-    return {
-        each.claim: {
-            "verdict": each.verdict,
-            "p": p_value(each.p_corrected),
-            "quantity": each.quantity,
-            "unit": each.unit,
-            "comparisons": [
-                {"text": part.text, "verdict": part.verdict, "effect": number(part.effect),
-                 "low": number(part.low), "high": number(part.high)} for part in each.comparisons],
-        }
-        for each in sorted(verdicts, key=lambda each: each.claim)
-        if each.quantity in SCORES or not COSTS[each.quantity].measured
-    }
-
-
-REPORTED = ("run", "metric", "ours", "low", "high", "reported", "difference", "within")
-
-
-def reported_rows(reported: dict[str, dict[str, float]], own: dict[str, dict[str, Effect]],
-                  not_run: dict[str, dict]) -> list[tuple]:
-    """A row for each reported number, beside ours, its 95 % interval, and ours less it; a run that
-    failed, was not run, or has too few classes for the metric has none.
-
-    Args:
-        reported: content of plan/reported.yaml.
-        own: of estimates.intervals.
-        not_run: content of plan/not_run.yaml.
-    """
-    rows = []
-    for run, numbers in reported.items():
-        for metric, theirs in numbers.items():
-            if run not in own or metric not in own[run]:
-                why = ("not run" if run in not_run else "failed" if run not in own else
-                       "too few classes")
-                rows.append((run, metric, None, None, None, theirs, None, why))
-                continue
-            ours = own[run][metric]
-            rows.append((run, metric, *map(number, (ours.mean, ours.low, ours.high)), theirs,
-                         number(ours.mean - theirs),
-                         "yes" if ours.low <= theirs <= ours.high else "no"))
-    return rows
-
-
-def number(value: float | None) -> float | int | None:
-    """For a file: four decimals, none where there is no fraction."""
-    if value is None:
-        return None
-    whole = float(value).is_integer() and abs(value) < 2**53  # beyond that readers make text of it
-    return int(value) if whole else round(float(value), 4) + 0.0
-
-
-def p_value(value: float | None) -> float | None:
-    """For a file: three digits."""
-    return None if value is None else float(f"{value:.3g}")

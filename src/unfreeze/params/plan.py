@@ -3,7 +3,7 @@
 Every stage reads it through `read`, and none asks params.yaml itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -208,3 +208,9 @@ def _part(folder: Path, name: str) -> Any:
     except TypeError:
         raise UserError(f"{path}: is no plan of this version of unfreeze; run `dvc repro`, which "
                         "writes it anew") from None
+
+
+def base(runs: Iterable[str]) -> str:
+    """The run that stands for a study where one must: `base`, or the first where there is none."""
+    names = list(runs)
+    return "base" if "base" in names else names[0]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unfreeze import files, places
 from unfreeze.data.reading import maps
-from unfreeze.judging import tables
+from unfreeze.params.plan import base
 from unfreeze.reporting.report import Study
 
 MISTAKES = 24
@@ -35,7 +35,7 @@ def mistakes(study: Study, root: Path, most: int = MISTAKES) -> tuple[
     """
     run = study.shown
     if run is None:
-        return None, [], [], [], tables.base(study.plan)
+        return None, [], [], [], base(study.plan)
     settled = study.plan[run]
     with np.load(root / places.RUNS / run / "scores/per_image.npz") as scores:
         seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unfreeze import files, places
-from unfreeze.judging import tables
+from unfreeze import files, places, words
 from unfreeze.judging.costs import COSTS
+from unfreeze.params.plan import base
 from unfreeze.reporting import images
 from unfreeze.reporting.document import (
     Code,
@@ -63,7 +63,7 @@ class Study:
     @property
     def shown(self) -> str | None:
         """The run whose mistakes are shown: `base`, or the first; None if that failed."""
-        run = tables.base(self.plan)
+        run = base(self.plan)
         return None if run in self.failed else run
 
 
@@ -77,7 +77,7 @@ def read(root: Path, place: str = ".") -> Study:
     return Study(
         plan=plan,
         budget=files.read_yaml(root / places.PLAN / "budget.yaml"),
-        pairs=files.read_yaml(root / tables.PAIRS),
+        pairs=files.read_yaml(root / places.COMPARED / "pairs.yaml"),
         details={run: files.read_json(root / places.METRICS / f"details/{run}.json")
                  for run in plan},
         rows={name: files.read_csv(root / places.TABLES / f"{name}.csv") for name in TABLES},
@@ -458,7 +458,7 @@ def what_was_run(study: Study) -> Section:
     return Section("What was run, and how to repeat it", [
         line(f"{_count(len(study.plan), 'run')}, {_count(replicates, 'model')} trained. Unless a "
              "run changes it:"),
-        Items([(Strong(group), ": ", Code(tables.changes_text(knobs)))
+        Items([(Strong(group), ": ", Code(words.settings(knobs)))
                for group, knobs in groups.items()]),
         line("Machine: ", "; ".join(machines), ". The same parameters, code and machine give the "
              "same scores bit for bit; ", Code("recipes/RUN.yaml"), " holds all that determines a "
@@ -561,7 +561,7 @@ def _changes(study: Study, run: str) -> str:
 
 
 def _changes_text(changes: dict) -> str:
-    return tables.changes_text({key: value for key, value in changes.items() if key != "seeds"})
+    return words.settings({key: value for key, value in changes.items() if key != "seeds"})
 
 
 def _cost_cells(row: dict[str, str] | None) -> tuple[Number, ...]:

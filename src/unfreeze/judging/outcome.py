@@ -1,0 +1,55 @@
+"""All that is known of a study when its runs are trained: what metrics/ and plots/tables/ are
+written from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unfreeze import files, places
+from unfreeze.judging import budget, estimates, verdicts
+from unfreeze.judging.budget import Candidate
+from unfreeze.judging.estimates import Intervals
+from unfreeze.judging.runs import Rows, Run, read
+from unfreeze.judging.verdicts import Verdict
+from unfreeze.params.plan import Plan, base
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a study.
+
+    Attributes:
+        plan: what was planned.
+        runs: {run}, as planned.
+        intervals: of every run that did not fail.
+        verdicts: on each claim.
+        candidates: every run under the budget.
+        confusion: rows of scores/confusion.csv of the run whose mistakes are shown.
+        compared: {pair: rows of what the stage compare measured}.
+    """
+
+    plan: Plan
+    runs: Mapping[str, Run]
+    intervals: Intervals
+    verdicts: Sequence[Verdict] = ()
+    candidates: Sequence[Candidate] = ()
+    confusion: Rows = field(default_factory=list)
+    compared: Mapping[str, Rows] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> list[Run]:
+        """The runs that have scores."""
+        return [run for run in self.runs.values() if not run.failed]
+
+
+def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
+    """Read the planned runs and pairs in a study's folder, and judge them."""
+    runs = read(plan.runs, folder)
+    intervals = estimates.intervals(runs)
+    return Outcome(
+        plan, runs, intervals,
+        verdicts=verdicts.judge(plan.claims, runs, plan.not_run),
+        candidates=budget.recommend(runs, plan.budget, intervals),
+        confusion=files.read_csv(folder / places.RUNS / base(runs) / "scores/confusion.csv"),
+        compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")
+                  for pair in plan.compare})

@@ -1,0 +1,25 @@
+"""A row for each cost that is drawn and each run, without the failed. What dominates a run has at
+least its accuracy at no more cost, is better in one of them, and has the same test images."""
+
+from unfreeze.judging.cells import interval, number, yes
+from unfreeze.judging.costs import COSTS, Cost
+from unfreeze.judging.outcome import Outcome
+from unfreeze.judging.runs import Run
+
+HEADER = ("run", "cost", "unit", "value", "accuracy", "low", "high", "dominated")
+
+
+def rows(outcome: Outcome) -> list[tuple]:
+    return [
+        (run.name, name, cost.unit, number(cost.of(run.cost)),
+         *interval(outcome.intervals[run.name]["accuracy"]),
+         yes(any(_dominates(rival, run, cost, outcome) for rival in outcome.finished)))
+        for name, cost in COSTS.items() if cost.drawn for run in outcome.finished
+    ]
+
+
+def _dominates(rival: Run, run: Run, cost: Cost, outcome: Outcome) -> bool:
+    theirs, ours = ((cost.of(each.cost), -outcome.intervals[each.name]["accuracy"].mean)
+                    for each in (rival, run))
+    return (rival.test_set == run.test_set and theirs != ours
+            and theirs[0] <= ours[0] and theirs[1] <= ours[1])
