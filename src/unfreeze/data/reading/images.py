@@ -29,6 +29,7 @@ class Images:
 
     Attributes:
         labels: (n,) int64 of the chosen ones, on the device.
+        pixels: where they lie.
 
     Raises:
         UserError: `resize` is less than the size, or the interpolation unknown.
@@ -40,7 +41,7 @@ class Images:
         indices = np.asarray(indices, np.int64)
         self.labels = torch.from_numpy(np.asarray(labels[indices], np.int64)).to(device)
         self.device = device
-        self._pixels = pixels.choose(stored, indices, preprocessing, device, limit)
+        self.pixels = pixels.choose(stored, indices, preprocessing, device, limit)
         self._normalise = Normalisation(preprocessing, device)
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class Images:
         """All images in order, as they are or all changed in one way: ((B, 3, S, S) float in
         channels_last, (B,) int64)."""
         parts = torch.arange(len(self)).split(size) if len(self) else ()
-        for rows, images in zip(parts, self._pixels.batches(parts), strict=True):
+        for rows, images in zip(parts, self.pixels.batches(parts), strict=True):
             yield self._normalise(change(images) if change else images), self.labels[rows]
 
     def shuffled(self, size: int, augmentation: Chain, generator: Generators
@@ -60,7 +61,7 @@ class Images:
         `Chain.draw`."""
         draws = augmentation.draw(len(self), generator)
         parts = chunks(draws.order, size)
-        for rows, images in zip(parts, self._pixels.batches(parts), strict=True):
+        for rows, images in zip(parts, self.pixels.batches(parts), strict=True):
             images = augmentation.apply(images, draws, rows)
             yield self._normalise(images), self.labels[rows.to(self.device)]
 

@@ -1,4 +1,4 @@
-import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -7,14 +7,19 @@ import torchvision.transforms.functional as TF
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandAugment, TrivialAugmentWide
 
-from unfreeze.data.reading import batches
-from unfreeze.data.reading.batches import Augmentation, Images
+from unfreeze.data.reading import augmentations
+from unfreeze.data.reading import images as reading
+from unfreeze.data.reading.augmentation import Chain
+from unfreeze.data.reading.augmentations import augment, crop_padding, flip, rotation
+from unfreeze.data.reading.images import INTERPOLATIONS, Images
+from unfreeze.data.reading.resizing import resize
 from unfreeze.errors import UserError
+from unfreeze.recipe import Preprocessing
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
-MEAN, STD = [0.5, 0.25, 0.75], [0.1, 0.2, 0.3]
-IDENTITY = {"mean": [0.0] * 3, "std": [1 / 255] * 3}  # normalised pixels are the grey levels
+MEAN, STD = (0.5, 0.25, 0.75), (0.1, 0.2, 0.3)
+IDENTITY = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}  # normalised pixels are the grey levels
 NO_LIMIT = 1 << 40
 CPU = torch.device("cpu")
 
@@ -23,14 +28,35 @@ def pixels(n, side=32, seed=0, width=None):
     return np.random.default_rng(seed).integers(0, 256, (n, side, width or side, 3), np.uint8)
 
 
-def images_of(n=10, size=32, side=32, limit=NO_LIMIT, indices=None, mean=MEAN, std=STD, **more):
+def as_seen(size, resize="square", interpolation="bilinear", mean=MEAN, std=STD):
+    return Preprocessing(size, resize, interpolation, mean, std)
+
+
+def images_of(n=10, size=32, side=32, limit=NO_LIMIT, indices=None, **more):
     """Images whose label is their index."""
     return Images(pixels(n, side), np.arange(n), list(range(n)) if indices is None else indices,
-                  size, mean, std, CPU, limit, **more)
+                  as_seen(size, **more), CPU, limit)
+
+
+def resize_to(images, *preprocessing):
+    return resize(torch.from_numpy(images), as_seen(*preprocessing))
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def generators(seed=0):
+    """What is random in an epoch, all of it by one seed."""
+    return lambda name: generator(seed)
+
+
+def on(**values):
+    return Chain(values)
+
+
+OFF = on()
+EVERYTHING = on(rotation=15, crop_padding=4, flip=True, augment="trivial")
 
 
 def grey(batch):
@@ -43,7 +69,7 @@ def epoch(augmentation, n=40, size=16, seed=0):
     """{label: image as seen} of one epoch."""
     images = images_of(n, **IDENTITY)
     return {label.item(): image for batch, labels in images.shuffled(size, augmentation,
-                                                                   generator(seed))
+                                                                   generators(seed))
             for image, label in zip(grey(batch), labels, strict=True)}
 
 
@@ -54,7 +80,7 @@ def test_resize_is_torchvisions_of_a_pil_image(size):
     source = pixels(3)
     smooth = np.repeat(np.repeat(pixels(3, 8, 1), 4, axis=1), 4, axis=2)
     for images in (source, smooth):
-        resized = batches.resize(torch.from_numpy(images), size).int().numpy()
+        resized = resize_to(images, size).int().numpy()
         expected = np.stack([np.asarray(TF.resize(Image.fromarray(image), [size, size],
                                                   InterpolationMode.BILINEAR))
                              for image in images]).astype(int)
@@ -65,15 +91,15 @@ def test_resize_is_torchvisions_of_a_pil_image(size):
 def test_resize_makes_a_square_of_any_shape():
     image = pixels(1, 20, width=50)
     expected = np.asarray(Image.fromarray(image[0]).resize((32, 32), Image.Resampling.BILINEAR))
-    resized = batches.resize(torch.from_numpy(image), 32)
+    resized = resize_to(image, 32)
     assert np.abs(resized[0].int().numpy() - expected.astype(int)).max() <= 1
 
 
 def test_resize_to_the_same_size_changes_nothing():
     images = torch.from_numpy(pixels(2))
-    for interpolation in batches.INTERPOLATIONS:
-        assert torch.equal(batches.resize(images, 32, None, interpolation), images)
-        assert torch.equal(batches.resize(images, 32, 32, interpolation), images)
+    for interpolation in INTERPOLATIONS:
+        assert torch.equal(resize(images, as_seen(32, "square", interpolation)), images)
+        assert torch.equal(resize(images, as_seen(32, 32, interpolation)), images)
 
 
 @pytest.mark.parametrize(("interpolation", "levels"), [("bilinear", 1), ("bicubic", 2)])
@@ -83,7 +109,7 @@ def test_resize_and_cut_is_torchvisions_of_a_pil_image(height, width, shorter, s
                                                        interpolation, levels):
     source = pixels(3, height, width=width)
     source[1] = np.where(source[1] < 128, 0, 255)  # edges at which bicubic overshoots the most
-    seen = batches.resize(torch.from_numpy(source), size, shorter, interpolation).int().numpy()
+    seen = resize_to(source, size, shorter, interpolation).int().numpy()
     mode = InterpolationMode(interpolation)
     expected = np.stack([np.asarray(TF.center_crop(TF.resize(Image.fromarray(image), shorter, mode),
                                                    size)) for image in source]).astype(int)
@@ -96,14 +122,14 @@ def test_images_of_the_final_size_still_lose_their_border():
     for limit in (NO_LIMIT, 0):
         images = images_of(3, 32, 32, limit, resize=40, **IDENTITY)
         (batch, _), = images.batches(3)
-        expected = batches.resize(torch.from_numpy(pixels(3)), 32, 40)
+        expected = resize_to(pixels(3), 32, 40)
         assert torch.equal(grey(batch), expected)
         assert not torch.equal(grey(batch), torch.from_numpy(pixels(3)))
 
 
 def test_interpolations_differ():
     (one, _), (other, _) = (next(images_of(3, 48, interpolation=name).batches(3))
-                            for name in batches.INTERPOLATIONS)
+                            for name in INTERPOLATIONS)
     assert not torch.equal(one, other)
 
 
@@ -114,23 +140,23 @@ def test_resizing_that_cannot_be_done_is_refused(knobs, message):
         images_of(3, 32, **knobs)
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(30, 4, True),
-                                          Augmentation(policy="trivial")])
+@pytest.mark.parametrize("augmentation", [OFF, on(rotation=30, crop_padding=4, flip=True),
+                                          on(augment="trivial")])
 @pytest.mark.parametrize(("size", "more"), [(20, {}), (48, {}), (32, {
     "resize": 36, "interpolation": "bicubic"})])
 def test_resized_before_or_in_each_batch_is_the_same_bit_for_bit(size, more, augmentation):
     before, each = (images_of(23, size, limit=limit, **more) for limit in (NO_LIMIT, 0))
-    assert (before.images.shape[1], each.images.shape[1]) == (size, 32)
+    assert (before.pixels.images.shape[1], each.pixels.images.shape[1]) == (size, 32)
     for make in (lambda images: images.batches(8),
-                 lambda images: images.shuffled(8, augmentation, generator())):
+                 lambda images: images.shuffled(8, augmentation, generators())):
         for (one, label), (other, same) in zip(make(before), make(each), strict=True):
             assert torch.equal(one, other) and torch.equal(label, same)
 
 
 def test_limit_is_the_size_of_the_resized_images():
     needed = 10 * 48 * 48 * 3
-    assert images_of(10, 48, limit=needed).images.shape[1] == 48
-    assert images_of(10, 48, limit=needed - 1).images.shape[1] == 32
+    assert images_of(10, 48, limit=needed).pixels.images.shape[1] == 48
+    assert images_of(10, 48, limit=needed - 1).pixels.images.shape[1] == 32
 
 
 # What is in a batch
@@ -162,29 +188,27 @@ def test_indices_choose_the_images(n):
     (16, 8, [8, 8]), (17, 8, [8, 9]), (18, 8, [8, 8, 2]), (9, 8, [9]), (1, 8, [1]), (3, 2, [3]),
     (5, 100, [5])])
 def test_last_batch_of_one_joins_the_one_before(n, size, lengths):
-    seen = list(images_of(n).shuffled(size, Augmentation(), generator()))
+    seen = list(images_of(n).shuffled(size, OFF, generators()))
     assert [len(labels) for _, labels in seen] == [len(batch) for batch, _ in seen] == lengths
-    assert batches.count_batches(n, size) == len(lengths)
+    assert reading.count_batches(n, size) == len(lengths)
 
 
 def test_shuffled_is_every_image_once_with_its_own_label():
-    seen = epoch(Augmentation())
+    seen = epoch(OFF)
     assert sorted(seen) == list(range(40)) and list(seen) != list(range(40))
     for label, image in seen.items():
         assert np.array_equal(image.numpy(), pixels(40)[label])
 
 
 def test_generator_decides_the_epoch():
-    everything = Augmentation(15, 4, True, "trivial")
-    first, same, other = (epoch(everything, seed=seed) for seed in (1, 1, 2))
+    first, same, other = (epoch(EVERYTHING, seed=seed) for seed in (1, 1, 2))
     assert list(first) == list(same) != list(other)
     assert all(torch.equal(first[label], same[label]) for label in first)
     assert any(not torch.equal(first[label], other[label]) for label in first)
 
 
 def test_batch_size_changes_the_grouping_only():
-    everything = Augmentation(15, 4, True, "trivial")
-    small, large = epoch(everything, size=4), epoch(everything, size=40)
+    small, large = epoch(EVERYTHING, size=4), epoch(EVERYTHING, size=40)
     assert list(small) == list(large)
     assert all(torch.equal(small[label], large[label]) for label in small)
 
@@ -198,7 +222,7 @@ def shown(images):
 def test_flip_mirrors_only_the_chosen_images():
     source = pixels(4, 6, width=5)
     which = torch.tensor([True, False, False, True])
-    flipped = batches.flip(shown(source), which).numpy()
+    flipped = flip.apply(shown(source), which, True).numpy()
     for i, chosen in enumerate(which):
         assert np.array_equal(flipped[i], source[i, :, ::-1] if chosen else source[i])
 
@@ -207,7 +231,7 @@ def test_crop_is_that_of_a_plain_loop():
     padding, source = 3, pixels(20, 12, width=9)
     shifts = torch.randint(0, 2 * padding + 1, (20, 2), generator=generator())
     shifts[0], shifts[1] = torch.tensor([0, 0]), torch.tensor([6, 6])
-    cropped = batches.crop(shown(source), shifts, padding).numpy()
+    cropped = crop_padding.apply(shown(source), shifts, padding).numpy()
     for i, (top, left) in enumerate(shifts.tolist()):
         padded = np.pad(source[i], ((padding, padding), (padding, padding), (0, 0)))
         assert np.array_equal(cropped[i], padded[top:top + 12, left:left + 9])
@@ -217,7 +241,7 @@ def test_crop_is_that_of_a_plain_loop():
 def test_rotate_is_torchvisions(side):
     source = pixels(24, side)
     angles = torch.linspace(-180, 180, 24) + 0.37  # off the symmetric angles, where ties abound
-    turned = batches.rotate(shown(source), angles)
+    turned = rotation.apply(shown(source), angles, 180)
     expected = torch.stack([TF.rotate(image, angle.item(), InterpolationMode.NEAREST) for
                             image, angle in zip(shown(source).permute(0, 3, 1, 2), angles,
                                                 strict=True)]).permute(0, 2, 3, 1)
@@ -226,7 +250,8 @@ def test_rotate_is_torchvisions(side):
 
 def test_rotate_by_90_degrees_is_counter_clockwise():
     source = pixels(4, 32)
-    turned = batches.rotate(shown(source), torch.tensor([0.0, 90.0, -90.0, 180.0])).numpy()
+    turned = rotation.apply(
+        shown(source), torch.tensor([0.0, 90.0, -90.0, 180.0]), 180).numpy()
     for image, original, quarters in zip(turned, source, [0, 1, 3, 2], strict=True):
         assert (image != np.rot90(original, quarters)).any(-1).mean() < 0.002
 
@@ -239,7 +264,7 @@ def all_crops(image, padding):
 
 
 def test_every_image_draws_its_own_flip_and_both_happen():
-    source, seen = pixels(40), epoch(Augmentation(flip=True))
+    source, seen = pixels(40), epoch(on(flip=True))
     flipped = [not np.array_equal(seen[i].numpy(), source[i]) for i in range(40)]
     assert all(np.array_equal(seen[i].numpy(), source[i, :, ::-1] if turned else source[i])
                for i, turned in enumerate(flipped))
@@ -247,7 +272,7 @@ def test_every_image_draws_its_own_flip_and_both_happen():
 
 
 def test_every_image_draws_its_own_shift_over_the_whole_range():
-    source, seen = pixels(40), epoch(Augmentation(crop_padding=1))
+    source, seen = pixels(40), epoch(on(crop_padding=1))
     found = []
     for i in range(40):
         places = [place for place, crop in all_crops(source[i], 1).items()
@@ -261,9 +286,8 @@ def test_every_image_draws_its_own_shift_over_the_whole_range():
 def test_every_image_draws_its_own_angle_within_the_range():
     images = np.zeros((40, 33, 33, 3), np.uint8)
     images[:, :16, 16] = 255  # a hand pointing up
-    seen = Images(images, np.arange(40), list(range(40)), 33, **IDENTITY, device=CPU,
-                  limit=NO_LIMIT)
-    ((batch, _),) = seen.shuffled(40, Augmentation(rotation=40), generator())
+    seen = Images(images, np.arange(40), list(range(40)), as_seen(33, **IDENTITY), CPU, NO_LIMIT)
+    ((batch, _),) = seen.shuffled(40, on(rotation=40), generators())
     angles = []
     for image in grey(batch)[..., 0].numpy():
         y, x = np.nonzero(image)
@@ -273,9 +297,9 @@ def test_every_image_draws_its_own_angle_within_the_range():
 
 
 def test_order_of_augmentation_is_rotation_crop_flip():
-    alone = {name: epoch(dataclasses.replace(Augmentation(), **{name: value})) for name, value in
+    alone = {name: epoch(Chain({name: value})) for name, value in
              {"rotation": 20, "crop_padding": 2, "flip": True}.items()}
-    source, everything = pixels(40), epoch(Augmentation(20, 2, True))
+    source, everything = pixels(40), epoch(on(rotation=20, crop_padding=2, flip=True))
     for i in range(40):
         shift = next(place for place, crop in all_crops(source[i], 2).items()
                      if crop == alone["crop_padding"][i].numpy().tobytes())
@@ -289,19 +313,19 @@ def test_order_of_augmentation_is_rotation_crop_flip():
 
 def test_order_of_images_does_not_depend_on_augmentation():
     orders = {tuple(epoch(augmentation)) for augmentation in (
-        Augmentation(), Augmentation(flip=True), Augmentation(crop_padding=4),
-        Augmentation(rotation=20), Augmentation(policy="rand"),
-        Augmentation(20, 4, True, "trivial"))}
+        OFF, on(flip=True), on(crop_padding=4),
+        on(rotation=20), on(augment="rand"),
+        on(rotation=20, crop_padding=4, flip=True, augment="trivial"))}
     assert len(orders) == 1
 
 
 def test_augmentation_leaves_the_stored_images_alone():
     images = images_of(20)
-    before = images.images.clone()
-    for _ in images.shuffled(8, Augmentation(20, 4, True, "rand"), generator()):
+    before = images.pixels.images.clone()
+    for _ in images.shuffled(8, EVERYTHING, generators()):
         pass
     list(images.batches(8))
-    assert torch.equal(images.images, before)
+    assert torch.equal(images.pixels.images, before)
 
 
 POLICIES = {"trivial": TrivialAugmentWide, "rand": RandAugment}
@@ -310,21 +334,20 @@ POLICIES = {"trivial": TrivialAugmentWide, "rand": RandAugment}
 @pytest.mark.parametrize("policy", POLICIES)
 def test_policy_is_torchvisions_on_each_image_by_itself(policy):
     source, seeds = torch.from_numpy(pixels(12, 20)), torch.arange(12) + 100
-    changed = batches.apply_policy(source, policy, seeds)
+    changed = augment.apply(source, seeds, policy)
     for image, seed, seen in zip(source, seeds.tolist(), changed, strict=True):
         torch.manual_seed(seed)
         expected = np.asarray(POLICIES[policy]()(Image.fromarray(image.numpy())))
         assert np.array_equal(seen.numpy(), expected)
-    alone = batches.apply_policy(source[5:6], policy, seeds[5:6])
+    alone = augment.apply(source[5:6], seeds[5:6], policy)
     assert torch.equal(alone[0], changed[5])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_image_draws_its_own_policy_operation(policy):
     same = np.repeat(pixels(1, 16), 60, axis=0)
-    images = Images(same, np.arange(60), list(range(60)), 16, **IDENTITY, device=CPU,
-                    limit=NO_LIMIT)
-    ((batch, _),) = images.shuffled(60, Augmentation(policy=policy), generator())
+    images = Images(same, np.arange(60), list(range(60)), as_seen(16, **IDENTITY), CPU, NO_LIMIT)
+    ((batch, _),) = images.shuffled(60, on(augment=policy), generators())
     assert len({image.numpy().tobytes() for image in grey(batch)}) > 15
 
 
@@ -333,19 +356,116 @@ def test_policy_leaves_torchs_generator_alone():
     expected = torch.rand(4)
     torch.manual_seed(7)
     seen = []
-    for _ in images_of(8).shuffled(2, Augmentation(policy="trivial"), generator()):
+    for _ in images_of(8).shuffled(2, on(augment="trivial"), generators()):
         seen.append(torch.rand(1))  # as dropout draws between two batches
     assert torch.equal(torch.cat(seen), expected)
 
 
 def test_policy_comes_before_flip_and_changes_nothing_else_drawn():
     flipped = [not np.array_equal(image.numpy(), pixels(40)[i])
-               for i, image in sorted(epoch(Augmentation(flip=True)).items())]
-    alone, both = (epoch(Augmentation(flip=flip, policy="trivial")) for flip in (False, True))
+               for i, image in sorted(epoch(on(flip=True)).items())]
+    alone, both = (epoch(on(flip=flip, augment="trivial")) for flip in (False, True))
     for i, mirrored in enumerate(flipped):
         assert torch.equal(both[i], alone[i].flip(1) if mirrored else alone[i])
 
 
-def test_policy_of_another_name_is_refused():
-    with pytest.raises(UserError, match="policy: 'trivail' .*did you mean 'trivial'"):
-        Augmentation(policy="trivail")
+# What is drawn, and in how many ways an image may look
+
+def test_draws_are_those_of_one_generator_in_a_fixed_order():
+    draws, random = EVERYTHING.draw(50, generators(9)), generator(9)
+    assert torch.equal(draws.order, torch.randperm(50, generator=random))
+    for name, expected in (
+            ("flip", torch.rand(50, generator=random) < 0.5),
+            ("rotation", (2 * torch.rand(50, generator=random) - 1) * 15),
+            ("crop_padding", (torch.rand(50, 2, generator=random) * 9).long()),
+            ("augment", torch.randint(2**31, (50,), generator=random))):
+        assert torch.equal(draws.drawn[name], expected)
+
+
+def test_what_one_draws_does_not_depend_on_the_others():
+    alone, together = (chain.draw(50, generators(9)) for chain in (on(augment="rand"), EVERYTHING))
+    assert list(alone.drawn) == ["augment"]
+    assert torch.equal(alone.drawn["augment"], together.drawn["augment"])
+
+
+def test_variants_are_all_ways_in_which_an_image_may_look():
+    source = torch.from_numpy(pixels(40))
+    for chain, count in ((OFF, 1), (on(flip=True), 2)):
+        assert chain.variants == count and chain.endless == []
+        draws = chain.draw(40, generators())
+        looks = torch.stack([chain.apply_variant(source, number) for number in range(count)])
+        drawn = looks[chain.variant_of(draws), torch.arange(40)]
+        assert torch.equal(drawn, chain.apply(source, draws, torch.arange(40)))
+        assert chain.variant_of(draws).unique().tolist() == list(range(count))
+
+
+def test_what_names_no_variants_is_endless():
+    assert EVERYTHING.endless == ["augment", "rotation", "crop_padding"]
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """Two more augmentations, each by its file alone: one turns by right angles and names its
+    variants, the other inverts some colours and does not."""
+    (tmp_path / "quarters.py").write_text("""
+import torch
+from unfreeze.params.knob import SWITCH, Knob
+KNOBS = (Knob("quarters", False, SWITCH, "turn by right angles"),)
+PLACE = 35
+def draw(n, value, random):
+    return torch.randint(4, (n,), generator=random)
+def apply(images, drawn, value):
+    return torch.stack([torch.rot90(image, k) for image, k in zip(images, drawn.tolist())])
+def variants(value):
+    return torch.arange(4)
+""")
+    (tmp_path / "invert.py").write_text("""
+import torch
+from unfreeze.params.knob import FRACTION, Knob
+KNOBS = (Knob("invert", 0, FRACTION, "share of the images"),)
+PLACE = 5
+def draw(n, value, random):
+    return torch.rand(n, generator=random) < value
+def apply(images, drawn, value):
+    return torch.where(drawn[:, None, None, None], 255 - images, images)
+""")
+    monkeypatch.setattr(augmentations, "__path__", [*augmentations.__path__, str(tmp_path)])
+    yield
+    for name in ("quarters", "invert"):
+        sys.modules.pop(f"{augmentations.__name__}.{name}", None)
+
+
+def test_an_augmentation_is_added_by_its_file(added):
+    assert {"quarters", "invert", "flip"} <= set(augmentations.names())
+    chain, source = on(quarters=True, flip=True), torch.from_numpy(pixels(40))
+    assert chain.variants == 8 and chain.endless == []
+    draws = chain.draw(40, generators())
+    looks = torch.stack([chain.apply_variant(source, number) for number in range(8)])
+    assert len({look.numpy().tobytes() for look in looks}) == 8
+    assert torch.equal(looks[chain.variant_of(draws), torch.arange(40)],
+                       chain.apply(source, draws, torch.arange(40)))
+    assert on(invert=0.5, flip=True).endless == ["invert"]
+    inverted = [np.array_equal(image.numpy(), 255 - pixels(40)[i])
+                for i, image in epoch(on(invert=0.5)).items()]
+    assert 8 <= sum(inverted) <= 32
+
+
+def test_an_added_augmentation_changes_nothing_that_others_draw(added):
+    asked = []
+
+    def generators_of(name):
+        asked.append(name)
+        return generator(len(name))
+
+    before, after = EVERYTHING.draw(50, generators_of), on(
+        **EVERYTHING.values, quarters=True).draw(50, generators_of)
+    assert asked == ["order", "order", "augmentation/quarters"]
+    assert torch.equal(before.order, after.order)
+    assert all(torch.equal(before.drawn[name], after.drawn[name]) for name in before.drawn)
+
+
+def test_variants_that_leave_one_out_are_found_out(monkeypatch):
+    monkeypatch.setattr(flip, "variants", lambda value: torch.tensor([False]))
+    chain = on(flip=True)
+    with pytest.raises(ValueError, match="flip: variants"):
+        chain.variant_of(chain.draw(40, generators()))
