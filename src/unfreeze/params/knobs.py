@@ -114,8 +114,8 @@ _GENERAL = (
     # What is trained
     Knob("freeze", "none", Allowed(rules.ALLOWED, _fits_freeze),
          "none | early | middle | last_only | [parts to freeze] | {train: [parts]} | "
-         "{last: number of stages to train, with the head} "
-         "early: stage1, stage2; middle: stage2, stage3; the stem trains in both "
+         "{last: number of stages to train, with the head}; "
+         "early: stage1, stage2; middle: stage2, stage3; the stem trains in both; "
          "parts: stem, stage1 ... stage4, head, or the model's own names", phase=True),
     Knob("frozen_batchnorm", "eval", choice("eval", "train"),
          "eval (keeps its statistics) | train (goes on updating them)"),
@@ -168,14 +168,12 @@ _GENERAL = (
 )
 
 
-def _own(folder: str, name: str) -> tuple[str, ...]:
-    return tuple(knob if isinstance(knob, str) else knob.name
-                 for knob in plugins.own_knobs(folder, name))
-
-
-# {knob that chooses a plugin: {plugin: names of its own knobs}}
-OWN = {knob: {name: _own(folder, name) for name in plugins.names(folder)}
-       for knob, folder in CHOSEN_BY.items()}
+def own_names() -> dict[str, dict[str, tuple[str, ...]]]:
+    """{knob that chooses a plugin: {plugin: names of its own knobs}}."""
+    return {chooser: {name: tuple(knob if isinstance(knob, str) else knob.name
+                                  for knob in plugins.own_knobs(folder, name))
+                      for name in plugins.names(folder)}
+            for chooser, folder in CHOSEN_BY.items()}
 
 
 def _declared(folder: str) -> Iterator[Knob]:
@@ -183,34 +181,40 @@ def _declared(folder: str) -> Iterator[Knob]:
         yield from (knob for knob in plugins.own_knobs(folder, name) if isinstance(knob, Knob))
 
 
-def _all() -> dict[str, Knob]:
-    found: dict[str, Knob] = {}
+def _in_order() -> Iterator[Knob]:
+    own = own_names()
+    for knob in _GENERAL:
+        yield knob
+        if knob.name in CHOSEN_BY:
+            for declared in _declared(CHOSEN_BY[knob.name]):
+                readers = frozenset(name for name, names in own[knob.name].items()
+                                    if declared.name in names)
+                yield replace(declared, phase=knob.phase,
+                              read_with={knob.name: readers, **declared.read_with})
+        if knob.name == _AUGMENTATIONS_FOLLOW:
+            yield from _declared(AUGMENTATIONS_FOLDER)
 
-    def add(knob: Knob) -> None:
+
+def collect() -> dict[str, Knob]:
+    """Every knob by its name.
+
+    Raises:
+        ValueError: one is declared twice, or named by a plugin and declared nowhere.
+    """
+    found: dict[str, Knob] = {}
+    for knob in _in_order():
         if knob.name in found:
             raise ValueError(f"the knob {knob.name} is declared twice")
         found[knob.name] = knob
-
-    for knob in _GENERAL:
-        add(knob)
-        if knob.name in CHOSEN_BY:
-            for own in _declared(CHOSEN_BY[knob.name]):
-                readers = frozenset(name for name, names in OWN[knob.name].items()
-                                    if own.name in names)
-                add(replace(own, phase=knob.phase,
-                            read_with={knob.name: readers, **own.read_with}))
-        if knob.name == _AUGMENTATIONS_FOLLOW:
-            for switch in _declared(AUGMENTATIONS_FOLDER):
-                add(switch)
-    for plugin_names in OWN.values():
-        for name, own_names in plugin_names.items():
-            for each in own_names:
-                if each not in found:
-                    raise ValueError(f"{name}: {each} in its KNOBS is declared nowhere")
+    for plugin, names in (pair for chosen in own_names().values() for pair in chosen.items()):
+        for name in names:
+            if name not in found:
+                raise ValueError(f"{name}, in the KNOBS of {plugin}, is declared nowhere")
     return found
 
 
-KNOBS: dict[str, Knob] = _all()
+KNOBS: dict[str, Knob] = collect()
+OWN = own_names()
 AUGMENTATIONS: tuple[str, ...] = tuple(knob.name for knob in _declared(AUGMENTATIONS_FOLDER))
 # What an entry of `phases` may set; what it does not set it takes from the run.
 PHASE_KNOBS: tuple[str, ...] = tuple(name for name, knob in KNOBS.items() if knob.phase)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from unfreeze.params.knob import Knob, whole
 
 KNOBS = (Knob("crop_padding", 0, whole(0),
-              "black around the resized image before a random crop; 0: none", unit="pixels"),)
+              "of black around the resized image before a random crop; 0: none", unit="pixels"),)
 PLACE = 30
 
 

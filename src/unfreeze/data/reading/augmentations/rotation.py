@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from unfreeze.params.knob import Knob, number
 
 KNOBS = (Knob("rotation", 0, number("degrees from 0 to 180", lambda value: 0 <= value <= 180),
-              "a random angle up to this, either way", unit="degrees"),)
+              "at most, of a random angle either way", unit="degrees"),)
 PLACE = 20
 
 
