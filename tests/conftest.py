@@ -26,8 +26,8 @@ DATASET = '''
 """Tiny made-up images, served from the mirror folder."""
 import io
 import numpy as np
-from unfreeze.data.arrays import Arrays
-from unfreeze.data.assets import Asset
+from unfreeze.data.reading.arrays import Arrays
+from unfreeze.fetching.assets import Asset
 from unfreeze.errors import UserError
 
 KIND, SIZES = "arrays", "8 x 8"
@@ -50,7 +50,7 @@ def read(source):
 
 MODEL = '''
 """A tiny convolutional network."""
-from unfreeze.data.assets import Asset
+from unfreeze.fetching.assets import Asset
 from unfreeze.models.facts import Model, Weights
 
 MODELS = {{
@@ -209,11 +209,11 @@ def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
     package = folder / "src" / "unfreeze"
     with np.load(mirror / "tiny.npz") as found:
         identity = digest(Arrays(**found))
-    (package / "data" / "datasets" / "tiny.py").write_text(DATASET.format(digest=identity))
+    (package / "data" / "catalogue" / "tiny.py").write_text(DATASET.format(digest=identity))
     for name in ("tiny_a", "tiny_b"):
         file = mirror / f"{name}.pth"
         state = torch.load(file, weights_only=True)
-        (package / "models" / f"{name}.py").write_text(MODEL.format(
+        (package / "models" / "families" / f"{name}.py").write_text(MODEL.format(
             name=name, prefix=hashlib.sha256(file.read_bytes()).hexdigest()[:8],
             digest=tensors_digest({key: value.numpy() for key, value in state.items()})))
     params = (folder / "params.yaml").read_text()
