@@ -6,17 +6,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from unfreeze import places
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def outputs() -> dict[str, bool]:
     """{output: whether git tracks it} of every stage, with a run or a pair called `one`."""
-    found = {}
+    tracked = {}
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
         for out in stage.get("do", stage).get("outs", []):
             (path, how), = out.items() if isinstance(out, dict) else [(out, {})]
-            found[path.replace("${key}", "one")] = how.get("cache") is False
-    return found
+            tracked[path.replace("${key}", "one")] = how.get("cache") is False
+    return tracked
 
 
 def ignored(*paths: str) -> list[str]:
@@ -26,14 +28,27 @@ def ignored(*paths: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+def test_what_git_does_not_track_lies_in_one_folder():
+    for path, tracked in outputs().items():
+        assert Path(path).is_relative_to(places.MADE) is not tracked, path
+
+
 @pytest.mark.parametrize("folder", ["", "studies/one/", "studies/one/small/"])
 def test_git_ignores_what_dvc_keeps_and_nothing_else(folder):
     # A folder that is not there is taken for a file, so files within stand for it.
-    of_dvc = [f"{folder}{path}" if "." in path else f"{folder}{path}/file"
+    of_dvc = [f"{folder}{path}" if "." in Path(path).name else f"{folder}{path}/file"
               for path, tracked in outputs().items() if not tracked]
     assert len(of_dvc) > 12 and ignored(*of_dvc) == of_dvc
     of_git = [f"{folder}{path}" for path, tracked in outputs().items() if tracked]
-    assert len(of_git) > 15
+    assert of_git
     assert ignored(*of_git, *(f"{folder}{path}" for path in (
-        "metrics/runs/one.json", "recipes/one.yaml", "params.yaml", "dvc.yaml", "dvc.lock",
-        "README.md"))) == []
+        "metrics/runs/one.json", "plots/charts/accuracy.svg", "recipes/one.yaml", "params.yaml",
+        "dvc.yaml", "dvc.lock", ".dvc/config", ".dvc/plots/README", "README.md"))) == []
+
+
+def test_images_and_checkpoints_are_for_dvc():
+    of_dvc = ["data/flowers/daisy/1.jpg", "weights/mine.pth", "runs/base/model.safetensors",
+              "photos.zip"]
+    assert ignored(*of_dvc) == of_dvc
+    assert ignored("data/flowers.dvc", "data/.gitignore", "weights/mine.pth.dvc",
+                   "photos.zip.dvc", "src/unfreeze/data/catalogue/tiny.py") == []
