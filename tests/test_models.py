@@ -129,8 +129,7 @@ def test_every_stem_takes_its_smallest_image_and_no_smaller_one_where_there_is_n
 
 @pytest.mark.parametrize("name", [name for name in models.names() if name not in BY_HAND])
 def test_models_without_a_file_know_their_builder(name):
-    assert [path.name for path in models.source_files(name)] == [
-        "torchvision_zoo.py", "divide.py"]
+    assert models.family(name) == "torchvision_zoo"
 
 
 # The families by hand
@@ -370,7 +369,7 @@ def test_average_pool_of_its_own_size_changes_nothing():
 # Names
 
 @pytest.mark.parametrize("ask", [
-    models.facts_of, models.source_files, lambda name: models.build(name, "original", 3, 32),
+    models.facts_of, models.family, lambda name: models.build(name, "original", 3, 32),
     lambda name: models.fit_weights(name, {}, 32)])
 def test_misspelt_model_is_told_the_nearest(ask):
     with pytest.raises(UserError, match="'resnet81'.*did you mean 'resnet18'.*mobilenet_v2"):
@@ -389,5 +388,5 @@ def test_families_are_told_without_torch():
 
 
 @pytest.mark.parametrize(("name", "module"), [("resnet50", resnet), ("mobilenet_v2", mobilenet_v2)])
-def test_source_is_the_file_of_the_family(name, module):
-    assert [str(path) for path in models.source_files(name)] == [module.__file__]
+def test_family_is_the_file_that_builds_the_model(name, module):
+    assert module.__name__ == f"unfreeze.models.families.{models.family(name)}"

@@ -42,16 +42,17 @@ def from_plain(kind: Any, value: Any) -> Any:
                 for key, each in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return value
+    if kind is int and isinstance(value, bool):
+        raise TypeError(f"{value!r} is no whole number")
     if origin is None and isinstance(value, kind):
         return value
     raise TypeError(f"{value!r} is no {kind}")
 
 
 def _from_dict(kind: type, value: Any) -> Any:
-    hints = typing.get_type_hints(kind)
     if not isinstance(value, dict) or value.keys() != {each.name for each in fields(kind)}:
         raise TypeError(f"not the fields of a {kind.__name__}")
-    return kind(**{name: from_plain(hints[name], each) for name, each in value.items()})
+    return kind(**{each.name: from_plain(each.type, value[each.name]) for each in fields(kind)})
 
 
 def _from_union(kinds: tuple, value: Any) -> Any:

@@ -7,14 +7,14 @@ there it is called here and in the code that reads it.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from unfreeze import files
 from unfreeze.errors import UserError
+from unfreeze.plain import from_plain, to_plain
 
 Knobs = Mapping[str, Any]  # {name of a knob: its settled value}
 
@@ -133,40 +133,9 @@ class Recipe:
         return self.dataset.classes
 
 
-def to_dict(recipe: Recipe) -> dict:
-    """A recipe as plain dicts and lists, in the order of its fields."""
-    content = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
-    return _plain(content | {"phases": [phase.knobs for phase in recipe.phases]})
-
-
-def from_dict(content: dict) -> Recipe:
-    """A recipe from what `to_dict` gives.
-
-    Raises:
-        KeyError, TypeError, AttributeError, ValueError: it is no such content.
-    """
-    if content.keys() != {each.name for each in fields(Recipe)}:
-        raise KeyError("not the fields of a recipe")
-    weights = content["weights"]
-    dataset = content["dataset"]
-    preprocessing = content["preprocessing"]
-    return Recipe(
-        knobs=MappingProxyType(dict(content["knobs"])),
-        augmentations=MappingProxyType(dict(content["augmentations"])),
-        phases=tuple(Phase(MappingProxyType(dict(knobs))) for knobs in content["phases"]),
-        preprocessing=Preprocessing(**preprocessing | {
-            name: tuple(preprocessing[name]) for name in ("mean", "std")}),
-        dataset=PinnedDataset(**dataset | {"classes": tuple(dataset["classes"])}),
-        weights=weights and PinnedWeights(**weights | {"unused": tuple(weights["unused"])}),
-        seeds=MappingProxyType({seed: PinnedSubset(**subset)
-                                for seed, subset in content["seeds"].items()}),
-        software=MappingProxyType(dict(content["software"])),
-        code=content["code"])
-
-
 def write(path: Path, recipe: Recipe) -> None:
     """recipes/RUN.yaml."""
-    files.write_yaml(path, to_dict(recipe))
+    files.write_yaml(path, _content(recipe))
 
 
 def read(path: Path) -> Recipe:
@@ -177,15 +146,35 @@ def read(path: Path) -> Recipe:
     """
     content = files.read_yaml(path)
     try:
-        return from_dict(content)
-    except (KeyError, TypeError, AttributeError, ValueError):
+        return _recipe(content)
+    except TypeError:
         raise UserError(f"{path}: is no recipe of this version of unfreeze; run `dvc repro`, which "
                         "writes it anew") from None
 
 
+def _content(recipe: Recipe) -> dict:
+    """A recipe as plain dicts and lists, in the order of its fields; a phase is its knobs."""
+    return to_plain(recipe) | {"phases": [to_plain(phase.knobs) for phase in recipe.phases]}
+
+
+def _recipe(content: Any) -> Recipe:
+    """A recipe from what `_content` gives.
+
+    Raises:
+        TypeError: it is no such content.
+    """
+    phases = content.get("phases") if isinstance(content, dict) else None
+    if not isinstance(phases, list) or not phases:
+        raise TypeError("no phases")
+    recipe = from_plain(Recipe, content | {"phases": [{"knobs": knobs} for knobs in phases]})
+    if not recipe.seeds:
+        raise TypeError("no seeds")
+    return recipe
+
+
 def replicate_digest(recipe: Recipe, seed: int) -> str:
     """Identity of one replicate: the recipe with one seed, so that adding a seed keeps the rest."""
-    content = to_dict(recipe)
+    content = _content(recipe)
     content["seeds"] = {seed: content["seeds"][seed]}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -193,11 +182,3 @@ def replicate_digest(recipe: Recipe, seed: int) -> str:
 def software() -> dict[str, str]:
     """Versions of the libraries that decide the numbers; a local suffix such as +cpu left out."""
     return {name: metadata.version(name).split("+")[0] for name in ("torch", "torchvision")}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return _plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value

@@ -9,9 +9,6 @@ A family file offers, without importing torch, so that `plan` can check knobs in
 
 Every other classification model of torchvision goes by its name there: torchvision_zoo.py builds
 it, with_torch/divide.py finds its facts. What needs torch at import lies in with_torch/.
-
-What depends on this folder: config.py (facts), training/ (build), recipe.py (fingerprint), the
-stage fetch-weights.
 """
 
 import functools
@@ -24,12 +21,15 @@ from unfreeze.errors import UserError, nearest
 from unfreeze.models.facts import Model
 
 
+ZOO = "torchvision_zoo"  # the family of the models that have no file of their own
+
+
 @functools.cache
 def by_model() -> dict[str, ModuleType]:
     """{model name: the module of its family}, over every file of this folder that has MODELS."""
     found = {}
-    for entry in pkgutil.iter_modules(_module("families").__path__):
-        module = _module(f"families.{entry.name}")
+    for entry in pkgutil.iter_modules([str(Path(__file__).with_name("families"))]):
+        module = _family(entry.name)
         for model in getattr(module, "MODELS", {}):
             found[model] = module
     return found
@@ -37,7 +37,7 @@ def by_model() -> dict[str, ModuleType]:
 
 def names() -> list[str]:
     """All models there are. Imports torch."""
-    return sorted({*by_model(), *_module("families.torchvision_zoo").names()})
+    return sorted({*by_model(), *_family(ZOO).names()})
 
 
 def facts_of(name: str) -> Model:
@@ -48,8 +48,7 @@ def facts_of(name: str) -> Model:
     """
     if name in by_model():
         return by_model()[name].MODELS[name]
-    _check(name)
-    return _module("with_torch.divide").facts(name)
+    return _builder(name).facts(name)
 
 
 def build(name: str, stem: str, classes: int, image_size: int):
@@ -88,24 +87,20 @@ def fit_weights(name: str, tensors: dict, image_size: int) -> dict:
     return fit(name, tensors, image_size) if fit else tensors
 
 
-def source_files(name: str) -> list[Path]:
-    """Where the code that builds a model starts, for its fingerprint.
+def family(name: str) -> str:
+    """The name of the file in families/ that builds a model.
 
     Raises:
         UserError: no such model.
     """
-    builder = _builder(name)
-    found = [Path(builder.__file__)]
-    if name not in by_model():  # the last layer and the residual blocks are found there
-        found.append(Path(_module("with_torch.divide").__file__))
-    return found
+    return _builder(name).__name__.rpartition(".")[2]
 
 
 def _builder(name: str) -> ModuleType:
     if name in by_model():
         return by_model()[name]
     _check(name)
-    return _module("families.torchvision_zoo")
+    return _family(ZOO)
 
 
 def _check(name: str) -> None:
@@ -114,6 +109,6 @@ def _check(name: str) -> None:
         raise UserError(f"{name!r} is no model{nearest(name, known)}; allowed: {', '.join(known)}")
 
 
-def _module(name: str) -> ModuleType:
-    # By name at run time, so that the code fingerprint of a family does not reach them.
-    return importlib.import_module(f"{__name__}.{name}")
+def _family(name: str) -> ModuleType:
+    # By a name made at run time, so that a run depends on its own family alone (fingerprint/).
+    return importlib.import_module(f"{__name__}.families.{name}")

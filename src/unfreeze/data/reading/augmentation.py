@@ -14,8 +14,8 @@ Generators = Callable[[str], torch.Generator]
 
 # These draw, on or off, from one generator of the epoch, after the order of the images and one
 # after another. Others have one of their own, so that it goes on unchanged where one is added.
-_EPOCHS_OWN = {"flip": flip, "rotation": rotation, "crop_padding": crop_padding,
-               "augment": augment}
+_EPOCHS_OWN = {"flip": flip.draw, "rotation": rotation.draw, "crop_padding": crop_padding.draw,
+               "augment": augment.draw}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Chain:
         """
         random = generator("order")
         order = torch.randperm(n, generator=random)
-        drawn = {name: module.draw(n, self.values.get(name, 0), random)
-                 for name, module in _EPOCHS_OWN.items()}
+        drawn = {name: draw(n, self.values.get(name, 0), random)
+                 for name, draw in _EPOCHS_OWN.items()}
         drawn |= {name: module.draw(n, self.values[name], generator(f"augmentation/{name}"))
                   for name, module in self._modules.items() if name not in _EPOCHS_OWN}
         return Draws(order, {name: drawn[name] for name in self._modules})

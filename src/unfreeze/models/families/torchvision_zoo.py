@@ -13,6 +13,17 @@ def names() -> list[str]:
     return models.list_models(module=models)
 
 
+def facts(name: str):
+    """models.facts.Model of a model, found in its structure.
+
+    Raises:
+        UserError: it cannot be divided into stem, stages and head.
+    """
+    from unfreeze.models.with_torch import divide
+
+    return divide.facts(name)
+
+
 def build(name: str, stem: str, classes: int, image_size: int):
     """A model with a new head, initialised as torchvision does from torch's global seed.
 

@@ -95,7 +95,7 @@ def cut(model: nn.Module, images: torch.Tensor, changing: Collection[nn.Module] 
 def _trace(model: nn.Module, images: torch.Tensor) -> fx.Graph:
     """What code of a model's own makes while it is traced (random numbers, new tensors) would be
     made once and for all, so it makes nothing."""
-    attributes = {module: dict(vars(module)) for module in model.modules()}
+    attributes = {module: dict(_attributes(module)) for module in model.modules()}
     devices = [images.device] if images.is_cuda else []
     with torch.random.fork_rng(devices=devices):
         before = _random_states(images)
@@ -104,16 +104,21 @@ def _trace(model: nn.Module, images: torch.Tensor) -> fx.Graph:
         except Exception as error:  # whatever the code of a model does with what is no tensor
             raise NoCut(f"its forward pass cannot be traced ({type(error).__name__})") from None
         finally:
-            made = any(vars(module).keys() != was.keys()
-                       or any(vars(module)[name] is not value for name, value in was.items())
+            made = any(_attributes(module).keys() != was.keys()
+                       or any(_attributes(module)[name] is not value
+                              for name, value in was.items())
                        for module, was in attributes.items())
             for module, was in attributes.items():
-                vars(module).clear()
-                vars(module).update(was)
+                _attributes(module).clear()
+                _attributes(module).update(was)
         after = _random_states(images)
     if made or before != after:
         raise NoCut("its forward pass makes tensors or random numbers of its own")
     return graph
+
+
+def _attributes(layer: nn.Module) -> dict[str, object]:
+    return vars(layer)
 
 
 def _fixed(module: fx.GraphModule, graph: fx.Graph, images: torch.Tensor,

@@ -15,7 +15,6 @@ A method's file offers:
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 from unfreeze.models.facts import is_within
@@ -29,11 +28,6 @@ def names() -> list[str]:
 def method(name: str) -> ModuleType:
     """The module of a method of `names`. Imports torch."""
     return importlib.import_module(f"{__name__}.{name}")
-
-
-def source_file(name: str) -> Path:
-    """Where a method's code lies, for the fingerprint of a run."""
-    return Path(__file__).with_name(f"{name}.py")
 
 
 def parameters(model, modules: list[str]) -> Iterator[tuple[str, object, str]]:

@@ -124,7 +124,7 @@ def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
                         f"such as {modules[0]}.*, or write all")
     for path, name, packed in places:
         layer = model.get_submodule(path)
-        weight = getattr(layer, name or "weight")
+        weight = layer.get_parameter(name or "weight")
         largest = min(weight.shape[0] // packed, weight[0].numel())
         if rank > largest:
             raise UserError(f"lora_rank: {rank} is larger than {path}, whose weight has rank "

@@ -22,7 +22,6 @@ A new file changes no run that does not switch it on: it draws from a generator 
 
 import importlib
 import pkgutil
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -35,11 +34,6 @@ def names() -> list[str]:
 def is_on(value: Any) -> bool:
     """Whether the value of an augmentation's knob switches it on."""
     return value not in (0, False, "none")
-
-
-def source_file(name: str) -> Path:
-    """The file of an augmentation."""
-    return Path(__path__[0]) / f"{name}.py"
 
 
 def module(name: str) -> ModuleType:
