@@ -20,7 +20,7 @@ _EPOCHS_OWN = {"flip": flip.draw, "rotation": rotation.draw, "crop_padding": cro
 
 @dataclass(frozen=True)
 class Draws:
-    """What an epoch draws for n images, on the CPU.
+    """What an epoch draws for n images; `Chain.draw` draws on the CPU.
 
     Attributes:
         order: (n,) int64, in which the images are read.
@@ -29,6 +29,11 @@ class Draws:
 
     order: torch.Tensor
     drawn: Mapping[str, torch.Tensor]
+
+    def to(self, device: torch.device) -> "Draws":
+        """All of it on a device, sent at once."""
+        return Draws(self.order.to(device), {name: drawn.to(device)
+                                             for name, drawn in self.drawn.items()})
 
 
 class Chain:
@@ -60,7 +65,8 @@ class Chain:
         return Draws(order, {name: drawn[name] for name in self._modules})
 
     def apply(self, images: torch.Tensor, draws: Draws, rows: torch.Tensor) -> torch.Tensor:
-        """Change the images with these (B,) rows, (B, S, S, 3) uint8 on any device."""
+        """Change the images with these (B,) rows, (B, S, S, 3) uint8 on any device; rows and draws
+        on the same, or on the CPU."""
         for name, module in self._modules.items():
             images = module.apply(images, draws.drawn[name][rows], self.values[name])
         return images

@@ -52,7 +52,8 @@ class Images:
         """All images in order, as they are or all changed in one way: ((B, 3, S, S) float in
         channels_last, (B,) int64)."""
         parts = torch.arange(len(self)).split(size) if len(self) else ()
-        for rows, images in zip(parts, self.pixels.batches(parts), strict=True):
+        for rows, images in zip(pixels.on_device(parts, self.device), self.pixels.batches(parts),
+                                strict=True):
             yield self._normalise(change(images) if change else images), self.labels[rows]
 
     def shuffled(self, size: int, augmentation: Chain, generator: Generators
@@ -60,10 +61,11 @@ class Images:
         """All images in random order, augmented, in batches of `chunks`; `generator` as of
         `Chain.draw`."""
         draws = augmentation.draw(len(self), generator)
-        parts = chunks(draws.order, size)
-        for rows, images in zip(parts, self.pixels.batches(parts), strict=True):
+        parts, draws = chunks(draws.order, size), draws.to(self.device)
+        for rows, images in zip(pixels.on_device(parts, self.device), self.pixels.batches(parts),
+                                strict=True):
             images = augmentation.apply(images, draws, rows)
-            yield self._normalise(images), self.labels[rows.to(self.device)]
+            yield self._normalise(images), self.labels[rows]
 
 
 def count_batches(images: int, size: int) -> int:

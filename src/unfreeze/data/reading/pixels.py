@@ -6,7 +6,7 @@ Each kind gives batches of them as the model will see them but for normalisation
                        device. A row is the place of an image among the chosen ones.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -33,9 +33,9 @@ class Kept:
     def __init__(self, images: torch.Tensor) -> None:
         self.images = images
 
-    def batches(self, parts: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-        for rows in parts:
-            yield self.images[rows.to(self.images.device)]
+    def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        for rows in on_device(parts, self.images.device):
+            yield self.images[rows]
 
 
 class ResizedEachTime(Kept):
@@ -45,7 +45,7 @@ class ResizedEachTime(Kept):
         super().__init__(images)
         self.preprocessing = preprocessing
 
-    def batches(self, parts: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         for images in super().batches(parts):
             yield resize(images, self.preprocessing)
 
@@ -88,6 +88,14 @@ def choose(stored: np.ndarray | RowFile, indices: np.ndarray, preprocessing: Pre
         return ResizedEachTime(images, preprocessing)
     parts = [resize(part, preprocessing) for part in images.split(_CHUNK)]
     return Kept(torch.cat(parts))
+
+
+def on_device(parts: Sequence[torch.Tensor], device: torch.device) -> Sequence[torch.Tensor]:
+    """The (B,) rows of batches on a device, sent at once: to send those of each batch, the host
+    would wait until a GPU is done with the batch before."""
+    if not len(parts):
+        return ()
+    return torch.cat(list(parts)).to(device).split([len(part) for part in parts])
 
 
 def _on_device(file: RowFile, indices: np.ndarray, device: torch.device) -> torch.Tensor:

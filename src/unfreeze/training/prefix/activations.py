@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from unfreeze.data.reading.augmentation import Chain, Generators
 from unfreeze.data.reading.images import Images, chunks
+from unfreeze.data.reading.pixels import on_device
 from unfreeze.data.reading.row_file import RowFile, read_ahead
 from unfreeze.training.devices import Device
 from unfreeze.training.prefix.cut import NoCut
@@ -197,9 +198,9 @@ class Kept:
         if isinstance(self._rows, RowFile):
             read = read_ahead(self._rows, [rows.numpy() for rows in kept], self._device)
         else:
-            read = (self._rows[rows.to(self._device)] for rows in kept)
-        for images, rows in zip(parts, read, strict=True):
-            yield self._form.unpack(rows), self.labels[images.to(self._device)]
+            read = (self._rows[rows] for rows in on_device(kept, self._device))
+        for images, rows in zip(on_device(parts, self._device), read, strict=True):
+            yield self._form.unpack(rows), self.labels[images]
 
 
 def variants(augmentation: Chain | None) -> int:
