@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from test_verdicts import finished, named, run
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging import budget, estimates, statistics, tables
-from unfreeze.judging.costs import COSTS
 from unfreeze.judging.outcome import Outcome
 
 

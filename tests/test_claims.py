@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unfreeze.errors import UserError
-from unfreeze.judging import claims
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting import claims
+from unfreeze.expecting.costs import COSTS
 from unfreeze.scoring.scores import SCORES
 
 RUNS = ["base", "early", "middle", "fc-conv1", "layer_1", "50-scratch", "16", "-x", "gap"]

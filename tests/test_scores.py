@@ -314,7 +314,7 @@ def per_image(predictions):
 
 SCORE = Score("error rate", "%", "lower", (0, 100), per_image)
 '''
-CLAIM = ("from unfreeze.judging import claims;"
+CLAIM = ("from unfreeze.expecting import claims;"
          "print(claims.parse('base.error < 10', ['base']).quantity)")
 
 

@@ -281,7 +281,7 @@ def test_one_seed_holds_the_truth_of_its_own_models():
 def test_the_number_of_threads_changes_nothing():
     code = """
 import numpy as np
-from unfreeze.scoring.statistics import Contrast, effects
+from unfreeze.judging.statistics import Contrast, effects
 hits = np.random.default_rng(3).integers(0, 2, (60, 2, 2000)) * 100.0
 print(effects([Contrast(one - other) for one, other in zip(hits, hits[1:])]))
 """

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from unfreeze import places
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging import cells, leftovers, quality, tables
-from unfreeze.judging.costs import COSTS
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import Run
 from unfreeze.judging.statistics import Effect

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from unfreeze import words
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.estimates import Intervals, difference, effects
 from unfreeze.judging.runs import Run, common_seeds
 from unfreeze.judging.statistics import Effect, holm

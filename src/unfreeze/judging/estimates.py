@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unfreeze.judging import claims, statistics
+from unfreeze.expecting import claims
+from unfreeze.judging import statistics
 from unfreeze.judging.runs import Run, common_seeds
 from unfreeze.judging.statistics import Contrast, Effect, Prior
 from unfreeze.scoring.scores import SCORES
@@ -21,9 +22,9 @@ class Sum:
     constant: float = 0.0
 
 
-def difference(score: str, run: str, other: str) -> Sum:
-    """One run less another."""
-    return Sum(score, {run: 1.0, other: -1.0})
+def difference(score: str, run: str, less: str) -> Sum:
+    """A run less another."""
+    return Sum(score, {run: 1.0, less: -1.0})
 
 
 def effects(runs: Mapping[str, Run], sums: Sequence[Sum]) -> list[Effect]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.cells import number, p_value
-from unfreeze.judging.costs import COSTS
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import Run
 from unfreeze.judging.verdicts import Verdict

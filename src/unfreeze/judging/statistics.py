@@ -103,15 +103,16 @@ class Effect:
 
 def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Effect]:
     """Estimate every contrast. What one gives does not depend on which others are there."""
-    found: dict[int, Effect] = {}
+    estimated: dict[int, Effect] = {}  # by index of contrasts
     for images in {contrast.values.shape[1] for contrast in contrasts}:
-        places = [place for place, each in enumerate(contrasts) if each.values.shape[1] == images]
-        columns = [contrasts[place].values.mean(axis=0) for place in places]
+        alike = [index for index, contrast in enumerate(contrasts)
+                 if contrast.values.shape[1] == images]
+        columns = [contrasts[index].values.mean(axis=0) for index in alike]
         deviations = _resampled_means(
             np.stack([column - column.mean() for column in columns], axis=1), resamples)
-        for number, place in enumerate(places):
-            found[place] = _effect(contrasts[place], deviations[:, number])
-    return [found[place] for place in range(len(contrasts))]
+        for column, index in enumerate(alike):
+            estimated[index] = _effect(contrasts[index], deviations[:, column])
+    return [estimated[index] for index in range(len(contrasts))]
 
 
 def _resampled_means(columns: np.ndarray, resamples: int) -> np.ndarray:
@@ -261,24 +262,24 @@ def prior_of_runs(means: Iterable[dict[int, float]]) -> Prior | None:
     Returns:
         None where fewer than two runs have more than one seed.
     """
-    own = [list(each.values()) for each in means if len(each) > 1]
-    degrees = [len(values) - 1 for values in own]
-    return _prior([np.var(values, ddof=1) for values in own], degrees, sum(degrees))
+    several = [list(by_seed.values()) for by_seed in means if len(by_seed) > 1]
+    degrees = [len(values) - 1 for values in several]
+    return _prior([np.var(values, ddof=1) for values in several], degrees, sum(degrees))
 
 
 def prior_of_differences(means: Iterable[dict[int, float]]) -> Prior | None:
     """What differences between runs on their common seeds say about it, as for `prior_of_runs`; for
     coefficients whose squares sum to 1, so that a difference takes `.scaled(2)`."""
-    own = [each for each in means if len(each) > 1]
+    several = [by_seed for by_seed in means if len(by_seed) > 1]
     variances, degrees = [], []
-    for one, other in combinations(own, 2):
-        common = one.keys() & other.keys()
+    for run, other in combinations(several, 2):
+        common = run.keys() & other.keys()
         if len(common) > 1:
-            variances.append(np.var([one[seed] - other[seed] for seed in common], ddof=1) / 2)
+            variances.append(np.var([run[seed] - other[seed] for seed in common], ddof=1) / 2)
             degrees.append(len(common) - 1)
     # Of K runs, K - 1 differences are independent.
-    most = sum(len(each) - 1 for each in own) - max((len(each) - 1 for each in own), default=0)
-    return _prior(variances, degrees, most)
+    of_runs = [len(by_seed) - 1 for by_seed in several]
+    return _prior(variances, degrees, sum(of_runs) - max(of_runs, default=0))
 
 
 def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
@@ -286,8 +287,8 @@ def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
     would have by chance were the true variance 1; their mean where most are 0."""
     if len(variances) < 2:
         return None
-    own = np.array(degrees) / 2
-    variance = np.median(variances / (special.gammaincinv(own, 0.5) / own))
+    shapes = np.array(degrees) / 2  # of gamma distributions
+    variance = np.median(variances / (special.gammaincinv(shapes, 0.5) / shapes))
     return Prior(float(variance or np.average(variances, weights=degrees)), most)
 
 
@@ -302,11 +303,11 @@ def _mcnemar(first_only: int, second_only: int) -> tuple[float, float]:
 def holm(p: Sequence[float]) -> list[float]:
     """Corrected p-values, in the order given: at a level, the chance of any false rejection among
     all is at most that level (Holm 1979)."""
-    order = sorted(range(len(p)), key=lambda place: p[place])
+    order = sorted(range(len(p)), key=lambda index: p[index])
     corrected, largest = [0.0] * len(p), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, (len(p) - rank) * p[place])
-        corrected[place] = min(1.0, largest)
+    for rank, index in enumerate(order):
+        largest = max(largest, (len(p) - rank) * p[index])
+        corrected[index] = min(1.0, largest)
     return corrected
 
 

@@ -19,9 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unfreeze import words
-from unfreeze.judging import advice, claims, statistics
-from unfreeze.judging.claims import Comparison
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting import claims
+from unfreeze.expecting.claims import Comparison
+from unfreeze.expecting.costs import COSTS
+from unfreeze.judging import advice, statistics
 from unfreeze.judging.estimates import Sum, effects
 from unfreeze.judging.runs import Run, common_seeds
 from unfreeze.judging.statistics import Effect
@@ -184,10 +185,10 @@ def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, Run],
 def _estimated(cases: list[_Case], runs: Mapping[str, Run]) -> list[_Case]:
     """The cases with the effects of what is tested: all at once, since it takes a second or two."""
     tested = [(case, part) for case in cases if case.quantity in SCORES for part in case.clear]
-    found = effects(runs, [Sum(case.quantity, part.comparison.coefficients,
-                               part.comparison.constant) for case, part in tested])
+    estimated = effects(runs, [Sum(case.quantity, part.comparison.coefficients,
+                                   part.comparison.constant) for case, part in tested])
     effect_of = {(case.claim.claim, part.comparison.text): effect
-                 for (case, part), effect in zip(tested, found, strict=True)}
+                 for (case, part), effect in zip(tested, estimated, strict=True)}
     return [replace(case, parts=tuple(
         replace(part, effect=effect_of.get((case.claim.claim, part.comparison.text)))
         for part in case.parts)) for case in cases]

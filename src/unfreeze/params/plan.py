@@ -159,8 +159,8 @@ class Plan:
         decoded: {name of the folder: what is decoded into it}.
         weights: {name: where they come from}.
         subsets: {index file: what it is drawn with}.
-        claims: each readable by judging.claims.
-        budget: {cost: the most that is allowed, in the unit of judging.costs}.
+        claims: each readable by expecting.claims.
+        budget: {cost: the most that is allowed, in the unit of expecting.costs}.
         reported: {run: {metric: number that somebody reported}}, those that are not run included.
         not_run: {run}.
         compare: {pair: its two runs}.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.judging import claims
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting import claims
+from unfreeze.expecting.costs import COSTS
 from unfreeze.params.check import check
 from unfreeze.params.knob import NOT_NEGATIVE, PERCENT, POSITIVE, is_names
 from unfreeze.params.plan import Claim, Run
@@ -136,7 +136,7 @@ def read_pairs(params: Mapping[str, Any], runs: Mapping[str, Run],
 
 
 def read_claims(params: Mapping[str, Any], runs: Mapping[str, Run]) -> tuple[Claim, ...]:
-    """The claims, each readable by judging.claims and made once.
+    """The claims, each readable by expecting.claims and made once.
 
     Args:
         runs: those that they may name.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unfreeze import files, places, words
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting.costs import COSTS
 from unfreeze.params.plan import base
 from unfreeze.reporting import images
 from unfreeze.reporting.document import (

@@ -1,8 +1,8 @@
 """A row for each cost that is drawn and each run, without the failed. What dominates a run has at
 least its accuracy at no more cost, is better in one of them, and has the same test images."""
 
+from unfreeze.expecting.costs import COSTS, Cost
 from unfreeze.judging.cells import interval, number, yes
-from unfreeze.judging.costs import COSTS, Cost
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import Run
 
@@ -19,7 +19,9 @@ def rows(outcome: Outcome) -> list[tuple]:
 
 
 def _dominates(rival: Run, run: Run, cost: Cost, outcome: Outcome) -> bool:
-    theirs, ours = ((cost.of(each.cost), -outcome.intervals[each.name]["accuracy"].mean)
-                    for each in (rival, run))
-    return (rival.test_set == run.test_set and theirs != ours
-            and theirs[0] <= ours[0] and theirs[1] <= ours[1])
+    price, rival_price = cost.of(run.cost), cost.of(rival.cost)
+    accuracy, rival_accuracy = (outcome.intervals[name]["accuracy"].mean
+                                for name in (run.name, rival.name))
+    return (rival.test_set == run.test_set
+            and rival_price <= price and rival_accuracy >= accuracy
+            and (rival_price, rival_accuracy) != (price, accuracy))

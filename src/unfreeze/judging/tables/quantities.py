@@ -1,7 +1,7 @@
 """A row for each score and cost: what it is called in words, its unit, and which values are better;
 with what claims may name, whether or not a run has it."""
 
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.outcome import Outcome
 from unfreeze.scoring.scores import SCORES
 

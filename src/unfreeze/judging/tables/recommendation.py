@@ -1,8 +1,8 @@
 """A row for each run under the budget, best accuracy first, failed runs last; costs in the units of
-judging.costs."""
+expecting.costs."""
 
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.cells import interval, number, p_value, yes
-from unfreeze.judging.costs import COSTS
 from unfreeze.judging.outcome import Outcome
 
 _COSTS = {name: cost for name, cost in COSTS.items() if cost.drawn}

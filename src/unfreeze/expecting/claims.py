@@ -6,7 +6,7 @@
     ref      := run ["." quantity]
 
 A pattern has * or ?; a name in a list may be one. A chain claims every neighbouring pair, a list or
-a pattern each of its runs. gap(a, b) is a - b. A quantity is a metric or a cost, accuracy where a
+a pattern each of its runs. gap(a, b) is a - b. A quantity is a score or a cost, accuracy where a
 claim names none, and the same on all sides, so one side may name it for all.
 """
 
@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from typing import NoReturn
 
 from unfreeze.errors import UserError, nearest
-from unfreeze.judging.costs import COSTS
+from unfreeze.expecting.costs import COSTS
 from unfreeze.scoring.scores import SCORES
 
 DEFAULT = "accuracy"
@@ -55,7 +55,8 @@ class Claim:
     @property
     def runs(self) -> list[str]:
         """The runs it is about, each once, in the order of the text."""
-        return list(dict.fromkeys(run for each in self.comparisons for run in each.coefficients))
+        return list(dict.fromkeys(run for comparison in self.comparisons
+                                  for run in comparison.coefficients))
 
 
 def bounds(quantity: str, coefficients: dict[str, float],
@@ -67,7 +68,7 @@ def bounds(quantity: str, coefficients: dict[str, float],
         coefficients: {run: not 0}.
     """
     low, high = SCORES[quantity].bounds if quantity in SCORES else (0, math.inf)
-    ends = [sorted((each * low, each * high)) for each in coefficients.values()]
+    ends = [sorted((factor * low, factor * high)) for factor in coefficients.values()]
     lowest, highest = (constant + sum(end) for end in zip(*ends, strict=True))
     return lowest, highest
 
@@ -95,6 +96,16 @@ class _Side:
     pattern: bool = False
 
 
+def _comparison(left: _Term, right: _Term, direction: str) -> Comparison:
+    """Without coefficients where the sides are the same."""
+    high, low = (left, right) if direction == ">" else (right, left)
+    difference = {run: high.coefficients.get(run, 0.0) - low.coefficients.get(run, 0.0)
+                  for run in (high.coefficients | low.coefficients)}
+    return Comparison(f"{left.text} {direction} {right.text}",
+                      {run: factor for run, factor in difference.items() if factor},
+                      high.constant - low.constant)
+
+
 class _Parser:
     def __init__(self, text: str, runs: Sequence[str]) -> None:
         self.text, self.runs, self.at = text, runs, 0
@@ -107,56 +118,64 @@ class _Parser:
             sides.append(self.side())
         comparisons = {}
         for left, right in zip(sides, sides[1:], strict=False):
-            for each in self.compare(left, right, direction):
-                comparisons.setdefault(each.text, each)
+            for comparison in self.compare(left, right, direction):
+                comparisons.setdefault(comparison.text, comparison)
         return Claim(self.text, self.quantity or DEFAULT, tuple(comparisons.values()))
 
     def direction(self, earlier: str | None) -> str:
-        found = self.peek()
+        sign = self.peek()
         following = self.text[self.at + 1:self.at + 2]
-        if found in ("=", "≥", "≤", "!", "≠") or (found and found in "<>" and following == "="):
+        if sign in ("=", "≥", "≤", "!", "≠") or (sign and sign in "<>" and following == "="):
             self.fail("a claim is strict, only < and > are allowed: that two runs are equal is "
                       "nothing that a test can show")
-        if found not in ("<", ">"):
-            hint = "; a difference is written gap(a, b)" if found and found in "+-" else ""
+        if sign not in ("<", ">"):
+            hint = "; a difference is written gap(a, b)" if sign and sign in "+-" else ""
             expected = ("< or > is expected" if earlier is None else
                         f"{earlier} or the end is expected; two claims are two entries of the list")
             self.fail(f"{self.here()} where {expected}{hint}")
-        if earlier and found != earlier:
-            self.fail(f"{found!r} after {earlier!r}: a chain has one direction; make it two claims")
+        if earlier and sign != earlier:
+            self.fail(f"{sign!r} after {earlier!r}: a chain has one direction; make it two claims")
         self.at += 1
-        return found
+        return sign
 
     def side(self) -> _Side:
         start = self.skip()
         if self.take("["):
-            names, _ = self.name(patterns=True)
-            while self.take(","):
-                names += self.name(patterns=True)[0]
-            self.need("]", "after the runs of a list")
-            self.read_quantity()
-            return _Side(start, [_Term(name, {name: 1.0}) for name in dict.fromkeys(names)])
+            return _Side(start, [_Term(name, {name: 1.0}) for name in self.list_of_runs()])
         number = _NUMBER.match(self.text, self.at)
         if number:
-            value = float(number[0])
-            if not math.isfinite(value):
-                self.fail(f"{number[0]!r} is too large for a number")
-            if number[0] in self.runs:
-                self.fail(f"{number[0]!r} is a number and a run; write {number[0]}.{DEFAULT} for "
-                          f"the run, {value!r} for the number")
-            self.at = number.end()
-            if not self.take("*"):
-                return _Side(start, [_Term(number[0], {}, value)])
-            if value <= 0:
-                self.fail(f"{number[0]!r} is no factor; allowed: numbers above 0", start)
-            term = self.term()
-            return _Side(start, [_Term(f"{number[0]} * {term.text}", {
-                run: value * each for run, each in term.coefficients.items()})])
+            return _Side(start, [self.number_or_multiple(start, number)])
         if self.is_gap():
             return _Side(start, [self.term()])
         names, pattern = self.name(patterns=True)
         self.read_quantity()
         return _Side(start, [_Term(name, {name: 1.0}) for name in names], pattern)
+
+    def list_of_runs(self) -> list[str]:
+        """Behind its bracket; each run once."""
+        names, _ = self.name(patterns=True)
+        while self.take(","):
+            names += self.name(patterns=True)[0]
+        self.need("]", "after the runs of a list")
+        self.read_quantity()
+        return list(dict.fromkeys(names))
+
+    def number_or_multiple(self, start: int, number: re.Match) -> _Term:
+        digits = number[0]
+        value = float(digits)
+        if not math.isfinite(value):
+            self.fail(f"{digits!r} is too large for a number")
+        if digits in self.runs:
+            self.fail(f"{digits!r} is a number and a run; write {digits}.{DEFAULT} for the run, "
+                      f"{value!r} for the number")
+        self.at = number.end()
+        if not self.take("*"):
+            return _Term(digits, {}, value)
+        if value <= 0:
+            self.fail(f"{digits!r} is no factor; allowed: numbers above 0", start)
+        term = self.term()
+        return _Term(f"{digits} * {term.text}", {
+            run: value * factor for run, factor in term.coefficients.items()})
 
     def is_gap(self) -> bool:
         self.skip()
@@ -169,14 +188,14 @@ class _Parser:
             return _Term(run, {run: 1.0})
         start = self.at
         self.at = self.text.index("(", self.at) + 1
-        one = self.ref()
+        run = self.ref()
         self.need(",", "between the two runs of a gap")
         other = self.ref()
         self.need(")", "after the two runs of a gap")
         self.read_quantity()
-        if one == other:
-            self.fail(f"the gap between {one} and itself is 0; name two runs", start)
-        return _Term(f"gap({one}, {other})", {one: 1.0, other: -1.0})
+        if run == other:
+            self.fail(f"the gap between {run} and itself is 0; name two runs", start)
+        return _Term(f"gap({run}, {other})", {run: 1.0, other: -1.0})
 
     def ref(self) -> str:
         (name,), _ = self.name(patterns=False)
@@ -198,16 +217,16 @@ class _Parser:
         if not patterns:
             self.fail(f"{word!r}: a pattern stands for a whole side; allowed here: "
                       f"{self.allowed()}", start)
-        found = [run for run in self.runs if fnmatchcase(run, word)]
-        if not found:
+        matching = [run for run in self.runs if fnmatchcase(run, word)]
+        if not matching:
             self.fail(f"{word!r} matches no run; there are {self.allowed()}", start)
-        return found, True
+        return matching, True
 
     def read_quantity(self) -> None:
-        found = _QUANTITY.match(self.text, self.at)
-        if not found:
+        suffix = _QUANTITY.match(self.text, self.at)
+        if not suffix:
             return
-        start, name = self.at + 1, found[1]
+        start, name = self.at + 1, suffix[1]
         allowed = [*SCORES, *COSTS]
         if name not in allowed:
             self.fail(f"{name!r} is no metric and no cost{nearest(name, allowed)}; allowed: "
@@ -215,27 +234,24 @@ class _Parser:
         if self.quantity not in (None, name):
             self.fail(f"{name!r} beside {self.quantity!r}; all sides of a claim have the same "
                       "quantity", start)
-        self.quantity, self.at = name, found.end()
+        self.quantity, self.at = name, suffix.end()
 
     def compare(self, left: _Side, right: _Side, direction: str) -> list[Comparison]:
+        """Every run of a side with every run of its neighbour."""
         made = []
-        for one in left.terms:
-            for other in right.terms:
-                if not one.coefficients and not other.coefficients:
+        for left_term in left.terms:
+            for right_term in right.terms:
+                if not left_term.coefficients and not right_term.coefficients:
                     self.fail("two numbers; one of two neighbours must be a run", right.at)
-                high, low = (one, other) if direction == ">" else (other, one)
-                difference = {
-                    run: high.coefficients.get(run, 0.0) - low.coefficients.get(run, 0.0)
-                    for run in (high.coefficients | low.coefficients)}
-                difference = {run: each for run, each in difference.items() if each}
-                if difference:
-                    comparison = Comparison(f"{one.text} {direction} {other.text}", difference,
-                                            high.constant - low.constant)
-                    if not (one.coefficients and other.coefficients):
-                        self.check_number(comparison, right.at if one.coefficients else left.at)
+                comparison = _comparison(left_term, right_term, direction)
+                if comparison.coefficients:
+                    if not (left_term.coefficients and right_term.coefficients):
+                        self.check_number(comparison,
+                                          right.at if left_term.coefficients else left.at)
                     made.append(comparison)
                 elif not (left.pattern or right.pattern):
-                    self.fail(f"{other.text} is compared with itself; name another run", right.at)
+                    self.fail(f"{right_term.text} is compared with itself; name another run",
+                              right.at)
         if not made:
             self.fail(f"no run but {left.terms[0].text} itself matches",
                       right.at if right.pattern else left.at)
@@ -259,9 +275,8 @@ class _Parser:
     def value_range(name: str) -> str:
         if name in COSTS:
             return f"at least 0 ({COSTS[name].unit})"
-        metric = SCORES[name]
-        low, high = metric.bounds
-        unit = f" {metric.unit}" if metric.unit else ""
+        low, high = SCORES[name].bounds
+        unit = f" {SCORES[name].unit}" if SCORES[name].unit else ""
         return f"at least {low}{unit}" if math.isinf(high) else f"{low} to {high}{unit}"
 
     def skip(self) -> int:
@@ -273,9 +288,9 @@ class _Parser:
         return self.text[self.skip():][:1]
 
     def take(self, character: str) -> bool:
-        found = self.peek() == character
-        self.at += found
-        return found
+        is_next = self.peek() == character
+        self.at += is_next
+        return is_next
 
     def need(self, character: str, where: str) -> None:
         if not self.take(character):
