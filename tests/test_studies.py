@@ -13,12 +13,15 @@ import pytest
 import yaml
 
 from helpers import ROOT
-from unfreeze import files
+from unfreeze import files, models
 from unfreeze.data import catalogue as datasets
-from unfreeze.data import own
+from unfreeze.data import facts as data_facts
 from unfreeze.models.facts import is_within
-from unfreeze.params import config
 from unfreeze.params.knobs import KNOBS
+from unfreeze.params.plan import ImageSource, Plan, Run
+from unfreeze.params.settle import resolve
+from unfreeze.recipe import Phase
+from unfreeze.tuning import rules
 
 FACTS = yaml.safe_load((ROOT / "tests/reported.yaml").read_text())
 
@@ -202,25 +205,25 @@ def head_comment(folder: str) -> str:
 @pytest.fixture(autouse=True)
 def images_of_ones_own(monkeypatch):
     """As if the folder that a study asks for were there."""
-    known = own.facts_of
+    known = data_facts.facts_of
 
-    def facts_of(dataset: str, skip_broken: bool) -> own.Facts:
+    def facts_of(dataset: str, skip_broken: bool) -> data_facts.Facts:
         if dataset in datasets.names():
             return known(dataset, skip_broken)
         classes = next(row.classes for name, row in STUDIES.items()
                        if row.classes and dataset in text(f"studies/{name}", "params.yaml"))
-        return own.Facts("own", {"kind": "photos"}, classes, 1000, 1000, 100)
+        return data_facts.Facts("own", ImageSource("photos"), classes, 1000, 1000, 100)
 
-    monkeypatch.setattr(config.own_data, "facts_of", facts_of)
+    monkeypatch.setattr(data_facts, "facts_of", facts_of)
 
 
 @functools.cache
-def settled(folder: str) -> config.Plan:
+def settled(folder: str) -> Plan:
     """The plan of all runs, those that are declared but not run included."""
     given = params(folder)
     not_run = {run: {key: value for key, value in entry.items() if key != "why"}
                for run, entry in given.pop("not_run", {}).items()}
-    return config.resolve(given | {"runs": given["runs"] | not_run}, f"{folder}/params.yaml")
+    return resolve(given | {"runs": given["runs"] | not_run}, f"{folder}/params.yaml")
 
 
 def test_every_study_has_its_row():
@@ -243,7 +246,7 @@ def test_its_pipeline_is_the_roots(folder):
 
 @pytest.mark.parametrize("folder", [folder for _, folder in folders()])
 def test_it_can_be_planned(folder):
-    plan = config.resolve(params(folder), f"{folder}/params.yaml")
+    plan = resolve(params(folder), f"{folder}/params.yaml")
     assert set(plan.runs) == set(params(folder)["runs"])
 
 
@@ -309,13 +312,21 @@ def test_its_runs_are_those_of_the_facts(name, run):
     said, found = facts_of_runs(name, row)[run], settled(f"studies/{name}").runs[run]
     # What the row says is how the words of the facts are meant.
     knobs = stated(facts, said) | row.every | row.runs.get(run, {})
-    assert {key: found[key] for key in knobs} == knobs
+    if "normalization" in knobs:
+        made = found.preprocessing
+        assert knobs.pop("normalization") == {"mean": list(made.mean), "std": list(made.std)}
+    assert {key: found.knobs[key] for key in knobs} == knobs
 
 
-def rates(run: dict) -> dict[str, float]:
+def table(run: Run, phase: Phase) -> list[rules.Row]:
+    return rules.phase_table(models.facts_of(run.knobs["model"]), run.knobs, phase.knobs,
+                             run.knobs["init"] == "scratch")
+
+
+def rates(run: Run) -> dict[str, float]:
     """{block: learning rate} of a run of one phase, 0 for what is frozen."""
-    (phase,) = run["training"]
-    return {row["module"]: phase["lr"] * row["lr_scale"] for row in phase["parts"]}
+    (phase,) = run.phases
+    return {row.module: phase.knobs["lr"] * row.lr_scale for row in table(run, phase)}
 
 
 @pytest.mark.parametrize(("name", "run"), [
@@ -346,13 +357,13 @@ def test_what_trains_and_how_fast_is_as_in_the_facts(name, run):
 @pytest.mark.parametrize("folder", ["studies/layers", "studies/layers/small"])
 def test_gradual_unfreezing_trains_as_long_as_the_others(folder):
     runs = settled(folder).runs
-    assert (sum(phase["epochs"] for phase in runs["gradual"]["training"])
-            == runs["full"]["epochs"])
+    assert (sum(phase.knobs["epochs"] for phase in runs["gradual"].phases)
+            == runs["full"].knobs["epochs"])
 
 
 def test_small_fractions_are_in_the_published_ratio():
     large, small = (settled(f"studies/fractions{place}").runs for place in ("", "/small"))
-    ratios = {round(small[run]["fraction"] / large[run]["fraction"], 9) for run in large}
+    ratios = {round(small[run].knobs["fraction"] / large[run].knobs["fraction"], 9) for run in large}
     assert len(ratios) == 1
 
 
@@ -369,7 +380,7 @@ def test_its_reported_numbers_are_those_of_the_facts(name):
 def test_its_seeds_begin_with_the_published_one(name):
     if seed := re.search(r"seed (\d+)", str(FACTS[name].get("subset"))):
         for run in settled(f"studies/{name}").runs.values():
-            assert run["seeds"][0] == int(seed[1])
+            assert run.knobs["seeds"][0] == int(seed[1])
 
 
 @pytest.mark.parametrize(("name", "row"), STUDIES.items(), ids=list(STUDIES))
@@ -378,10 +389,10 @@ def test_it_has_every_claim_and_says_which_are_ours(name, row):
     assert set(row.claims) == set(FACTS[name]["claims"])
     theirs = {claim for claims in row.claims.values() for claim in claims}
     assert all(row.claims.values())
-    found = {each["claim"] for each in plan.claims} | {f"compare.{pair}" for pair in plan.compare}
+    found = {claim.claim for claim in plan.claims} | {f"compare.{pair}" for pair in plan.compare}
     assert theirs <= found
-    for each in plan.claims:
-        assert each["note"].startswith("ours") == (each["claim"] not in theirs), each["claim"]
+    for claim in plan.claims:
+        assert claim.note.startswith("ours") == (claim.claim not in theirs), claim
 
 
 @pytest.mark.parametrize(("name", "run"), runs_of_facts())
@@ -412,16 +423,15 @@ def test_small_is_the_same_study_scaled_down(name):
     changed = set()
     for run, there in large.runs.items():
         here = small.runs[run]
-        changed |= {key for key in KNOBS if key != "phases" and here[key] != there[key]}
-        assert ([unscaled(phase) for phase in here["training"]]
-                == [unscaled(phase) for phase in there["training"]])
+        changed |= {key for key in KNOBS if key != "phases" and here.knobs[key] != there.knobs[key]}
+        assert list(map(unscaled, here.phases)) == list(map(unscaled, there.phases))
     assert changed <= SCALED
     named = set(re.findall(r"\w+", head_comment(folder)))
     assert changed <= named, "the comment at the head names what is scaled"
 
 
-def unscaled(phase: dict) -> dict:
-    return {key: value for key, value in phase.items()
+def unscaled(phase: Phase) -> dict:
+    return {key: value for key, value in phase.knobs.items()
             if key not in ("epochs", "warmup_epochs", "gamma")}
 
 
@@ -438,19 +448,20 @@ def test_separate_rates_are_those_of_the_facts(run):
     features = [f"features.{i}" for i in range(19)]
     expected = dict.fromkeys(features, 0.4) | dict.fromkeys(features[-5:], 0.6)
     found = rates(settled_run)
-    assert found == pytest.approx({block: scale * settled_run["lr"] for block, scale in
+    assert found == pytest.approx({block: scale * settled_run.knobs["lr"] for block, scale in
                                    (expected | {"classifier.1": 1.0}).items()})
 
 
 def test_strategies_share_their_rate_and_weight_decay():
     runs = settled("studies/strategies").runs.values()
-    assert len({(run["lr"], run["weight_decay"]) for run in runs}) == 1
+    assert len({(run.knobs["lr"], run.knobs["weight_decay"]) for run in runs}) == 1
 
 
 @pytest.mark.parametrize("folder", ["studies/strategies", "studies/strategies/small"])
 def test_only_the_long_training_from_scratch_is_longer(folder):
     runs = settled(folder).runs
-    full, scratch, long = (runs[f"cifar10-{name}"] for name in ("full", "scratch", "scratch-long"))
+    full, scratch, long = (runs[f"cifar10-{name}"].knobs
+                           for name in ("full", "scratch", "scratch-long"))
     assert scratch["epochs"] == full["epochs"] < long["epochs"]
     last = [run["gamma"] ** (run["epochs"] - 1) for run in (full, long)]
     assert last == pytest.approx([0.13, 0.13], rel=0.1), "how far lr falls"
@@ -476,25 +487,26 @@ def test_readme_of_strategies_has_the_published_memory():
 @pytest.mark.parametrize("head", ["replace", "append"])
 def test_two_phases_train_the_new_layer_and_then_everything(head):
     runs = settled("studies/adaptation").runs
-    first, second = runs[f"{head}-two-phase"]["training"]
-    (direct,) = runs[f"{head}-direct"]["training"]
-    assert [row["part"] for row in first["parts"] if row["tune"] != "frozen"] == ["head"]
+    first, second = runs[f"{head}-two-phase"].phases
+    (direct,) = runs[f"{head}-direct"].phases
+    assert [row.part for row in table(runs[f"{head}-two-phase"], first)
+            if row.tune != "frozen"] == ["head"]
     # But for its epochs the second phase is what the direct run does.
     assert unscaled(second) == unscaled(direct)
-    assert first["epochs"] + second["epochs"] == direct["epochs"]
+    assert first.knobs["epochs"] + second.knobs["epochs"] == direct.knobs["epochs"]
 
 
 def test_the_head_alone_is_trained_as_in_the_first_phase():
     runs = settled("studies/adaptation").runs
-    (alone,) = runs["replace-head-only"]["training"]
-    assert unscaled(alone) == unscaled(runs["replace-two-phase"]["training"][0])
+    (alone,) = runs["replace-head-only"].phases
+    assert unscaled(alone) == unscaled(runs["replace-two-phase"].phases[0])
 
 
 def test_photos_are_prepared_as_the_write_up_says():
     assert "resize 232, crop 224, bilinear" in FACTS["adaptation"]["model"]
     for run in settled("studies/adaptation").runs.values():
-        assert run["transform"] == {"resize": 232, "interpolation": "bilinear"}
-        assert run["image_size"] == 224
+        made = run.preprocessing
+        assert (made.image_size, made.resize, made.interpolation) == (224, 232, "bilinear")
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/tables/claims.csv")),
