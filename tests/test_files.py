@@ -227,6 +227,15 @@ def test_bad_yaml_is_one_line_with_the_line_number(tmp_path, text):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(("text", "words"), [
+    ("[" * 3000 + "]" * 3000, "nested too deeply"), ("lr: 1" + "0" * 5000, "4300 digits"),
+    ("day: 2020-99-99", "month must be")])
+def test_yaml_that_python_cannot_hold_is_one_line(tmp_path, text, words):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError, match=rf"x\.yaml: .*{words}"):
+        files.read_yaml(tmp_path / "x.yaml")
+
+
 def test_yaml_of_other_bytes_is_a_clear_error(tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"a: \xff\xfe\x00")
     with pytest.raises(UserError, match=r"x\.yaml"):

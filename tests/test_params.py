@@ -362,7 +362,15 @@ def test_bad_value_is_named_with_what_is_allowed(change, words):
     message(params({"mine": change}), f"runs.mine.{next(iter(change))}", *words)
 
 
+LOOP: list = []
+LOOP.append(LOOP)
 BAD_SHAPES = [
+    (params(lr=16**6000), ["lr: a number of thousands of digits is not allowed"]),
+    (params(seeds=[16**6000]), ["seeds: a number of thousands of digits is not allowed"]),
+    (params(epochs=2**31), ["epochs: 2147483648 is not allowed", "at most 2147483647"]),
+    (params(freeze=LOOP), ["nested too deeply", "an anchor in it (&name) contains itself"]),
+    (params(claims=LOOP), ["nested too deeply"]),
+    (LOOP, ["nested too deeply"]),
     (params(frezee="early"), ["frezee: unknown knob", "did you mean 'freeze'"]),
     (params() | {"run": {}}, ["run: unknown knob", "did you mean 'runs'"]),
     (params() | {5: 1}, ["5: unknown knob"]),

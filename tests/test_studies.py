@@ -363,7 +363,8 @@ def test_gradual_unfreezing_trains_as_long_as_the_others(folder):
 
 def test_small_fractions_are_in_the_published_ratio():
     large, small = (settled(f"studies/fractions{place}").runs for place in ("", "/small"))
-    ratios = {round(small[run].knobs["fraction"] / large[run].knobs["fraction"], 9) for run in large}
+    ratios = {round(small[name].knobs["fraction"] / run.knobs["fraction"], 9)
+              for name, run in large.items()}
     assert len(ratios) == 1
 
 

@@ -90,11 +90,15 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: no such file; if it is an output, `dvc repro` makes it") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise UserError(f"{path}{place}: {problem}") from None
+    except ValueError as error:  # a number of more digits than Python reads, a date that is none
+        raise UserError(f"{path}: {error}") from None
 
 
 def read_json(path: Path) -> Any:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.params.knob import Allowed, is_integer
+from unfreeze.params.knob import Allowed
 
 _DEPTH, _SIZE = 30, 100_000
 
@@ -61,6 +61,7 @@ def _as_number(text: str) -> int | float | None:
 
 
 def _shown(value: Any) -> str:
-    if is_integer(value) and abs(value) >= 10**300:
-        return "a whole number of more than 300 digits"  # Python itself would not print 5,000
-    return repr(value)
+    try:
+        return repr(value)
+    except ValueError:  # Python prints no whole number of more than 4,300 digits
+        return "a number of thousands of digits"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LARGEST = 2**31 - 1  # what a whole number may be
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -74,8 +76,8 @@ def number(words: str, fits: Callable[[float], bool]) -> Allowed:
 
 
 def whole(low: int) -> Allowed:
-    return Allowed(f"a whole number, {low} or more",
-                   lambda value: is_integer(value) and value >= low, number=True)
+    return Allowed(f"a whole number, {low} or more (at most {LARGEST})",
+                   lambda value: is_integer(value) and low <= value <= LARGEST, number=True)
 
 
 def choice(*names: str) -> Allowed:

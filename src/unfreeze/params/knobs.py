@@ -56,7 +56,7 @@ def _may_be_path(value: Any) -> bool:
 
 
 def _fits_resize(value: Any) -> bool:
-    return value in ("square", "weights") or (is_integer(value) and value >= 1)
+    return value in ("square", "weights") or whole(1).fits(value)
 
 
 def _plugins(knob: str) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ _GENERAL = (
          "of the square that the model sees | weights: as the weights' own",
          unit="pixels", training=False),
     Knob("resize", "square", Allowed(
-        "square, weights, or a whole number, 1 or more", _fits_resize, number=True),
+        f"square, weights, or {whole(1).words}", _fits_resize, number=True),
         "square (straight to it) | pixels: of the shorter side, the middle is then cropped | "
         "weights: as the weights' own, with their interpolation", training=False),
     Knob("normalize", "dataset", choice("dataset", "weights"),
