@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from unfreeze import places
 from unfreeze.data import catalogue as datasets
 from unfreeze.data.acquire import layout
 from unfreeze.data.acquire.layout import Entry
@@ -86,7 +87,7 @@ def test_files_are_pinned(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name][0] == "arrays"])
 def test_fetched_arrays_have_the_digest(name):
-    facts, folder = dataset(name), ROOT / "data" / name
+    facts, folder = dataset(name), ROOT / places.DATA / name
     if facts.DIGEST is None or not folder.exists():
         pytest.skip("not pinned, or not fetched")
     content = arrays.load(folder)

@@ -15,12 +15,14 @@ from unfreeze.data.acquire import fetch
 from unfreeze.data.reading import arrays
 from unfreeze.data.reading.arrays import Arrays
 from unfreeze.errors import UserError
+from unfreeze.params.plan import ImageSource
 
 TINY = Arrays(np.zeros((4, 2, 2, 3), np.uint8), np.array([0, 1, 0, 1]),
               np.ones((2, 2, 2, 3), np.uint8), np.array([0, 1]))
 FACTS = SimpleNamespace(DIGEST=arrays.digest(TINY), CLASSES=("a", "b"), ASSETS=("the asset",),
                         URL="u", LICENCE="l", CITATION="c", read=None)
-ARRAYS = {"kind": "arrays"}
+ARRAYS = ImageSource("arrays")
+ADDRESS = ImageSource("photos", url="http://127.0.0.1:9/photos.zip")
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +87,6 @@ def test_a_copy_that_stops_leaves_nothing(tmp_path, beside, monkeypatch):
 
 
 def test_an_archive_from_an_address_is_copied_too(tmp_path, monkeypatch):
-    entry = {"kind": "photos", "url": "http://127.0.0.1:9/photos.zip", "skip_broken": False}
 
     def download(url, path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,16 +99,15 @@ def test_an_archive_from_an_address_is_copied_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetch.sources, "download", download)
     beside = tmp_path / "root" / "mine"
-    fetch.fetch("mine", entry, beside, beside)
+    fetch.fetch("mine", ADDRESS, beside, beside)
     monkeypatch.undo()
     folder = tmp_path / "study" / "mine"
-    assert fetch.fetch("mine", entry, folder, beside)["classes"] == ["a", "b"]
-    assert own.place(entry, folder).is_file() and content(folder) == content(beside)
+    assert fetch.fetch("mine", ADDRESS, folder, beside)["classes"] == ["a", "b"]
+    assert own.path_of(ADDRESS, folder).is_file() and content(folder) == content(beside)
 
 
 def test_a_bad_archive_from_an_address_is_not_taken_for_the_dataset(tmp_path, monkeypatch):
     """It stays in the scratch folder, which the error names, and is fetched again without it."""
-    entry = {"kind": "photos", "url": "http://127.0.0.1:9/photos.zip", "skip_broken": False}
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
     tries = []
 
@@ -117,17 +117,17 @@ def test_a_bad_archive_from_an_address_is_not_taken_for_the_dataset(tmp_path, mo
         path.write_text("<!doctype html><title>Sign in</title>")
 
     monkeypatch.setattr(fetch.sources, "download", download)
-    folder, content = tmp_path / "mine", own.download_path(entry["url"])
+    folder, content = tmp_path / "mine", own.download_path(ADDRESS.url)
     for _ in range(2):
         with pytest.raises(UserError) as caught:
-            fetch.fetch("mine", entry, folder, folder)
+            fetch.fetch("mine", ADDRESS, folder, folder)
         said = str(caught.value)
-        assert said.startswith(entry["url"]) and "neither a folder of images nor" in said
+        assert said.startswith(ADDRESS.url) and "neither a folder of images nor" in said
         assert said.endswith(f"delete {content} to have it fetched again")
     assert len(tries) == 1 and not folder.exists()
     content.unlink()
     with pytest.raises(UserError):
-        fetch.fetch("mine", entry, folder, folder)
+        fetch.fetch("mine", ADDRESS, folder, folder)
     assert len(tries) == 2
 
 
@@ -137,6 +137,6 @@ def test_images_read_in_place_are_not_copied(tmp_path):
     beside.mkdir()
     (beside / "card.json").write_text("{}")
     with pytest.raises(UserError):
-        fetch.fetch("mine", {"kind": "photos", "place": str(tmp_path / "none"),
-                             "skip_broken": False}, tmp_path / "study" / "mine", beside)
+        fetch.fetch("mine", ImageSource("photos", path=str(tmp_path / "none")),
+                    tmp_path / "study" / "mine", beside)
     assert not (tmp_path / "study").exists()

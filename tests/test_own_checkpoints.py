@@ -6,18 +6,18 @@ import pickle
 import subprocess
 import sys
 from collections import OrderedDict
-from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-import yaml
 
 from helpers import ROOT
-from unfreeze import models
+from unfreeze import models, places
 from unfreeze.errors import UserError
 from unfreeze.models import own, weights
 from unfreeze.models.with_torch.outline import outline
+from unfreeze.params import plan
+from unfreeze.params.plan import Checkpoint
 
 torch.set_num_threads(1)
 
@@ -37,9 +37,13 @@ def save(path, content):
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def checkpoint(path, digest, model="cnn", stem="original", size=32):
+    return Checkpoint(model, stem, size, str(path), digest)
+
+
 def read(path, digest=None, model="cnn", stem="original"):
     digest = digest or hashlib.sha256(path.read_bytes()).hexdigest()
-    content, notes = own.read(path, digest, model, stem, 32)
+    content, notes = own.read(checkpoint(path, digest, model, stem))
     return safetensors.torch.load(content), notes
 
 
@@ -67,7 +71,7 @@ def test_half_precision_comes_as_float32(tmp_path, state):
 
 def test_file_says_where_its_tensors_come_from(tmp_path, state):
     path, digest = save(tmp_path / "model.pth", state)
-    contents = {own.read(path, digest, "cnn", "original", 32)[0] for _ in range(4)}
+    contents = {own.read(checkpoint(path, digest))[0] for _ in range(4)}
     assert len(contents) == 1
     (tmp_path / "taken.safetensors").write_bytes(contents.pop())
     assert weights.origin(tmp_path / "taken.safetensors") == digest
@@ -85,31 +89,31 @@ def test_checkpoint_without_head_fits(tmp_path, state):
 ])
 def test_stem_of_another_shape_is_new(made_with, wanted, notes):
     tensors = outline("resnet18", made_with, 3, 32).state_dict()
-    found = own._check(Path("my.pth"), tensors, "resnet18", wanted, 32)
+    found = own.check(checkpoint("my.pth", "", "resnet18", wanted), tensors)
     assert found[:-1] == notes and found[-1].startswith("head: the checkpoint has 3 outputs")
 
 
 def test_stem_of_another_shape_is_an_error_where_the_model_keeps_its_own():
     tensors = outline("resnet18", "cifar", 3, 32).state_dict()
     with pytest.raises(UserError, match=r"no checkpoint of resnet18: conv1.weight is \(64, 3, 3"):
-        own._check(Path("my.pth"), tensors, "resnet18", "original", 32)
+        own.check(checkpoint("my.pth", "", "resnet18"), tensors)
 
 
 def test_vit_of_another_image_size_fits():
     tensors = outline("vit_b_16", "original", 3, 64).state_dict()
-    assert own._check(Path("my.pth"), tensors, "vit_b_16", "original", 32)
+    assert own.check(checkpoint("my.pth", "", "vit_b_16"), tensors)
 
 
 def test_auxiliary_classifiers_are_passed_over():
     tensors = outline("googlenet", "original", 3, 64).state_dict()
     tensors["aux1.fc1.weight"] = torch.zeros(1)
-    assert own._check(Path("my.pth"), tensors, "googlenet", "original", 64)
+    assert own.check(checkpoint("my.pth", "", "googlenet", size=64), tensors)
 
 
 def test_checkpoint_of_another_architecture_names_the_first_tensors(tmp_path, state):
     path, digest = save(tmp_path / "model.pth", state)
     with pytest.raises(UserError) as caught:
-        own.read(path, digest, "resnet18", "original", 32)
+        own.read(checkpoint(path, digest, "resnet18"))
     text = str(caught.value)
     assert text.startswith(f"{path}: is no checkpoint of resnet18: missing conv1.weight, ")
     assert text.endswith(" more; set `model` to the one it belongs to") and "\n" not in text
@@ -177,8 +181,7 @@ def test_other_kinds_of_file_are_told_the_allowed_ones(tmp_path, name):
 def stage(tmp_path):
     """Runs the stage on a plan; gives its exit status and what it printed."""
     def run(entries):
-        (tmp_path / "plan").mkdir(exist_ok=True)
-        (tmp_path / "plan" / "weights.yaml").write_text(yaml.safe_dump(entries))
+        plan.write(plan.Plan({}, {}, {}, entries, {}, (), {}, {}, {}, {}), tmp_path)
         done = subprocess.run(
             [sys.executable, ROOT / "stages" / "fetch_weights.py"], cwd=tmp_path, text=True,
             capture_output=True, env={"PATH": os.environ["PATH"], "UNFREEZE_SCRATCH": "scratch"})
@@ -188,10 +191,8 @@ def stage(tmp_path):
 
 def test_stage_takes_over_a_checkpoint(tmp_path, state, stage):
     path, digest = save(tmp_path / "my.pth", state)
-    entry = {"model": "cnn", "stem": "original", "image_size": 32, "path": "my.pth",
-             "digest": digest}
-    assert stage({"mine": entry}) == (0, "my.pth: fits cnn\n"
-                                         "head: the checkpoint has 7 outputs; new, except for as "
-                                         "many classes\n")
-    tensors = safetensors.torch.load_file(tmp_path / "weights" / "mine.safetensors")
+    assert stage({"mine": checkpoint("my.pth", digest)}) == (
+        0, "my.pth: fits cnn\nhead: the checkpoint has 7 outputs; new, except for as many "
+           "classes\n")
+    tensors = safetensors.torch.load_file(tmp_path / places.WEIGHTS / "mine.safetensors")
     assert all(torch.equal(tensors[key], state[key]) for key in state)

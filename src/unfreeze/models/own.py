@@ -58,7 +58,7 @@ def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
                         f"{checkpoint.digest[:12]}..., is {digest[:12]}...); run "
                         "`dvc repro -f plan`, then `dvc repro`")
     tensors = _open(path, content)
-    notes = _check(checkpoint, tensors)
+    notes = check(checkpoint, tensors)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     return save(tensors, weights.metadata(arrays, digest)), notes
 
@@ -90,8 +90,15 @@ def _open(path: Path, content: bytes) -> dict:
             for name, tensor in state.items()}
 
 
-def _check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
-    """The notes of `read`."""
+def check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
+    """Do the tensors of a checkpoint, {name: torch.Tensor}, fit the model that it is meant for?
+
+    Returns:
+        The notes of `read`.
+
+    Raises:
+        UserError: they do not; the first that are wrong are named.
+    """
     from unfreeze.models.with_torch.outline import outline
 
     model, stem, image_size = checkpoint.model, checkpoint.stem, checkpoint.image_size
