@@ -168,7 +168,7 @@ def test_what_no_run_wants_goes_and_what_is_not_ours_stays(tmp_path):
     mine = {"mine/cat/1.png": b"1", "pets/notes.txt": b"2", "loose.txt": b"3",
             "other/card.json": b'{"digest": "of something else"}', "mine/train_images.npy": b"4"}
     for name, text in mine.items():
-        (parent / name).parent.mkdir(exist_ok=True)
+        (parent / name).parent.mkdir(parents=True, exist_ok=True)
         (parent / name).write_bytes(text)
     (parent / "pets" / ".train_images.npy.123.part").write_bytes(b"half")
     photos_before = content(tmp_path / "photos")
