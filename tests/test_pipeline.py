@@ -182,8 +182,8 @@ def test_a_run_s_own_key_or_model_s_file_trains_that_run_alone(project):
 
 def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_nothing(project):
     before = recipes(project)
-    project.edit("src/unfreeze/scoring/metrics.py", "DECIMALS = 4", "DECIMALS = 3")
-    project.edit("src/unfreeze/reporting/tables.py", '"the defaults"', '"nothing"')
+    project.edit("src/unfreeze/scoring/evaluation.py", "DECIMALS = 4", "DECIMALS = 3")
+    project.edit("src/unfreeze/words.py", 'or "the defaults"', 'or "nothing"')
     project.edit("params.yaml", "\ngamma: 0.9", "\ngamma: 0.8")  # no run's schedule reads it
     output = project.run("dvc", "repro", "evaluate")
     assert ran(output, "train") == set()
