@@ -95,40 +95,40 @@ def insert(model):
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     monkeypatch.setattr(plugins, "_PACKAGE", tmp_path)
-    plugins.own_knobs.cache_clear()
+    plugins.read_knobs.cache_clear()
     yield tmp_path
-    plugins.own_knobs.cache_clear()
+    plugins.read_knobs.cache_clear()
 
 
-def test_own_knobs_are_read_without_importing_their_file(package):
+def test_knobs_of_plugins_are_read_without_importing_their_file(package):
     (package / "methods").mkdir()
     (package / "methods/__init__.py").write_text("raise AssertionError")
     (package / "methods/dora.py").write_text(DORA)
     (package / "methods/full.py").write_text("import nothing_that_is_there\n")
     assert plugins.names("methods") == ("dora", "full")
-    depth, shared = plugins.own_knobs("methods", "dora")
+    depth, shared = plugins.read_knobs("methods", "dora")
     assert (depth.name, depth.default, shared) == ("dora_depth", 3, "lora_rank")
     assert depth.allowed.fits(1) and not depth.allowed.fits(0)
-    assert plugins.own_knobs("methods", "full") == ()
+    assert plugins.read_knobs("methods", "full") == ()
 
 
-def test_own_knobs_that_need_more_are_refused(package):
+def test_knobs_of_plugins_that_need_more_are_refused(package):
     (package / "odd.py").write_text("import math\nKNOBS = (math.pi,)\n")
     with pytest.raises(ValueError, match="odd.py: KNOBS may use only"):
-        plugins.own_knobs(".", "odd")
+        plugins.read_knobs(".", "odd")
 
 
 def test_a_knob_that_two_methods_read_has_an_effect_with_both(monkeypatch):
-    names, own_knobs = plugins.names, plugins.own_knobs
+    names, read_knobs = plugins.names, plugins.read_knobs
 
     def names_with_dora(folder):
         return (*names(folder), "dora") if folder == "tuning/methods" else names(folder)
 
-    def own_knobs_with_dora(folder, name):
-        return ("lora_rank", "momentum") if name == "dora" else own_knobs(folder, name)
+    def read_with_dora(folder, name):
+        return ("lora_rank", "momentum") if name == "dora" else read_knobs(folder, name)
 
     monkeypatch.setattr(plugins, "names", names_with_dora)
-    monkeypatch.setattr(plugins, "own_knobs", own_knobs_with_dora)
+    monkeypatch.setattr(plugins, "read_knobs", read_with_dora)
     found = knobs.collect()
     assert found["lora_rank"].read_with == {"tune": {"lora", "dora"}}
     assert found["lora_alpha"].read_with == {"tune": {"lora"}}

@@ -26,7 +26,7 @@ from unfreeze.params.knob import (
 )
 from unfreeze.tuning import rules
 
-# {knob that chooses a plugin: the folder of the plugins}; their own knobs follow it.
+# {knob that chooses a plugin: the folder of the plugins}; what those declare follows it.
 CHOSEN_BY = {"head": "models/heads", "tune": "tuning/methods", "schedule": "training/schedules"}
 AUGMENTATIONS_FOLDER = "data/reading/augmentations"  # each file declares its own switch
 _AUGMENTATIONS_FOLLOW = "patience"
@@ -112,7 +112,9 @@ _GENERAL = (
          "before the last layer, and wherever else its neighbours have it: model (what it has) | "
          "0 up to but not including 1"),
     # What is trained
-    Knob("freeze", "none", Allowed(rules.ALLOWED, _fits_freeze),
+    Knob("freeze", "none", Allowed(
+        f"{', '.join(rules.PRESETS)}, a list of parts to freeze, {{train: [parts to train]}}, or "
+        "{last: number of stages to train, with the head}", _fits_freeze),
          "none | early | middle | last_only | [parts to freeze] | {train: [parts]} | "
          "{last: number of stages to train, with the head}; "
          "early: stage1, stage2; middle: stage2, stage3; the stem trains in both; "
@@ -168,29 +170,29 @@ _GENERAL = (
 )
 
 
-def own_names() -> dict[str, dict[str, tuple[str, ...]]]:
-    """{knob that chooses a plugin: {plugin: names of its own knobs}}."""
+def plugin_knobs() -> dict[str, dict[str, tuple[str, ...]]]:
+    """{knob that chooses a plugin: {plugin: names of the knobs that it reads}}."""
     return {chooser: {name: tuple(knob if isinstance(knob, str) else knob.name
-                                  for knob in plugins.own_knobs(folder, name))
+                                  for knob in plugins.read_knobs(folder, name))
                       for name in plugins.names(folder)}
             for chooser, folder in CHOSEN_BY.items()}
 
 
 def _declared(folder: str) -> Iterator[Knob]:
     for name in plugins.names(folder):
-        yield from (knob for knob in plugins.own_knobs(folder, name) if isinstance(knob, Knob))
+        yield from (knob for knob in plugins.read_knobs(folder, name) if isinstance(knob, Knob))
 
 
 def _in_order() -> Iterator[Knob]:
-    own = own_names()
+    readers = plugin_knobs()
     for knob in _GENERAL:
         yield knob
         if knob.name in CHOSEN_BY:
             for declared in _declared(CHOSEN_BY[knob.name]):
-                readers = frozenset(name for name, names in own[knob.name].items()
-                                    if declared.name in names)
+                values = frozenset(name for name, names in readers[knob.name].items()
+                                   if declared.name in names)
                 yield replace(declared, phase=knob.phase,
-                              read_with={knob.name: readers, **declared.read_with})
+                              read_with={knob.name: values, **declared.read_with})
         if knob.name == _AUGMENTATIONS_FOLLOW:
             yield from _declared(AUGMENTATIONS_FOLDER)
 
@@ -206,7 +208,7 @@ def collect() -> dict[str, Knob]:
         if knob.name in found:
             raise ValueError(f"the knob {knob.name} is declared twice")
         found[knob.name] = knob
-    for plugin, names in (pair for chosen in own_names().values() for pair in chosen.items()):
+    for plugin, names in (pair for chosen in plugin_knobs().values() for pair in chosen.items()):
         for name in names:
             if name not in found:
                 raise ValueError(f"{name}, in the KNOBS of {plugin}, is declared nowhere")
@@ -214,15 +216,15 @@ def collect() -> dict[str, Knob]:
 
 
 KNOBS: dict[str, Knob] = collect()
-OWN = own_names()
+PLUGIN_KNOBS = plugin_knobs()
 AUGMENTATIONS: tuple[str, ...] = tuple(knob.name for knob in _declared(AUGMENTATIONS_FOLDER))
 # What an entry of `phases` may set; what it does not set it takes from the run.
 PHASE_KNOBS: tuple[str, ...] = tuple(name for name, knob in KNOBS.items() if knob.phase)
-_OWN_NAMES = frozenset(knob.name for folder in CHOSEN_BY.values() for knob in _declared(folder))
+_OF_PLUGINS = frozenset(knob.name for folder in CHOSEN_BY.values() for knob in _declared(folder))
 # What training reads besides the phases and the augmentations, but for knobs of plugins.
 TRAINING_KNOBS: tuple[str, ...] = tuple(
     name for name, knob in KNOBS.items()
-    if knob.training and not knob.phase and name not in AUGMENTATIONS and name not in _OWN_NAMES)
+    if knob.training and not knob.phase and name not in AUGMENTATIONS and name not in _OF_PLUGINS)
 
 
 def defaults() -> dict[str, Any]:

@@ -18,7 +18,7 @@ def names(folder: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def own_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
+def read_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
     """The KNOBS of a plugin, each a declaration, or the name of one that another file declares;
     () where it has none.
 

@@ -17,8 +17,8 @@ from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run
 from unfreeze.params.knobs import (
     AUGMENTATIONS,
     KNOBS,
-    OWN,
     PHASE_KNOBS,
+    PLUGIN_KNOBS,
     TRAINING_KNOBS,
     defaults,
 )
@@ -169,9 +169,9 @@ def _tables(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
             facts: Facts) -> list[list[rules.Row]]:
     """The table of each phase, which training makes again from the same words."""
     tables = []
-    for number, (phase, own) in enumerate(
+    for number, (phase, written) in enumerate(
             zip(phases, knobs["phases"] or [{}], strict=True), start=1):
-        with in_phase(number, own):
+        with in_phase(number, written):
             tables.append(rules.phase_table(
                 facts.model, knobs, phase.knobs, knobs["init"] == "scratch"))
     return tables
@@ -216,16 +216,17 @@ def _training_knobs(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
     general = {key: KNOBS[key].default if key in without_effect else knobs[key]
                for key in TRAINING_KNOBS}
     return general | {key: knobs[key] for chooser in ("head", "tune")
-                      for key in OWN[chooser][knobs[chooser]]}
+                      for key in PLUGIN_KNOBS[chooser][knobs[chooser]]}
 
 
 def _read_by_training(phase: Phase) -> Phase:
-    """The phase without other schedules' own knobs; where nothing trains, with defaults only."""
+    """The phase without what other schedules read; where nothing trains, with defaults only."""
     knobs = phase.knobs
     if not phase.trains:
         knobs = {key: KNOBS[key].default for key in PHASE_KNOBS} | {"epochs": 0}
-    foreign = {key for names in OWN["schedule"].values() for key in names} - {
-        *OWN["schedule"][knobs["schedule"]]}
+    schedules = PLUGIN_KNOBS["schedule"]
+    foreign = {key for names in schedules.values() for key in names} - {
+        *schedules[knobs["schedule"]]}
     return Phase({key: value for key, value in knobs.items() if key not in foreign})
 
 

@@ -14,8 +14,6 @@ from unfreeze.models.facts import Model, Parts
 from unfreeze.recipe import Knobs
 
 PRESETS = ("none", "early", "middle", "last_only")
-ALLOWED = ("none, early, middle, last_only, a list of parts to freeze, {train: [parts to train]}, "
-           "or {last: number of stages to train, with the head}")
 
 
 @dataclass(frozen=True)
