@@ -1,11 +1,17 @@
 """The tables of plots/tables/ and the files of metrics/, from what runs leave behind."""
 
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from helpers import ROOT
 from unfreeze import places
-from unfreeze.expecting.costs import COSTS
+from unfreeze.expecting import claims
+from unfreeze.expecting.costs import COSTS, Cost
 from unfreeze.judging import cells, leftovers, quality, tables
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import Run
@@ -157,6 +163,37 @@ def test_similar_parts_are_means_over_seeds_and_tensors():
         ("both", "stem", "cosine_weights", "", 0.75), ("both", "stem", "cosine_biases", "", 0.25),
         ("both", "head", "cka", "", None), ("both", "stem", "relative_distance", "a", 0.125)]
     assert [row[0] for row in rows("similarity", compared={"both": measured})] == ["both"] * 8
+
+
+def test_a_cost_is_one_new_row(monkeypatch):
+    monkeypatch.setitem(COSTS, "euros", Cost("price of a replicate", "euros",
+                                             lambda cost: 2 * cost["parameters_trainable"],
+                                             drawn=True))
+    assert claims.parse("2 * a.euros < b", ["a", "b"]).quantity == "euros"
+    assert ("euros", "cost", "price of a replicate", "euros", "lower") in rows("quantities")
+    cost = dict.fromkeys(("seconds_per_replicate", "parameters_trainable", "stored_bytes",
+                          "activation_bytes", "flops_forward", "flops_backward"), 3)
+    priced = replace(run("a", 70.0, {"dataset": "d", "test_fraction": 1}), cost=cost)
+    (drawn,) = [row for row in rows("pareto", priced, intervals=INTERVALS)
+                if row[1] == "euros"]
+    assert drawn == ("a", "euros", "euros", 6, 70, 68.7654, 72, "no")
+
+
+def test_a_table_is_one_new_file(tmp_path):
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "src/unfreeze/judging/tables/names.py").write_text(
+        'HEADER = ("run",)\n\n\ndef rows(outcome):\n    return [(run,) for run in outcome.runs]\n')
+    made = subprocess.run(
+        [sys.executable, "-c", "from unfreeze.judging import tables; print(*tables.by_name())"],
+        env={"PYTHONPATH": str(tmp_path / "src")}, check=True, text=True, stdout=subprocess.PIPE)
+    assert set(made.stdout.split()) == {*tables.by_name(), "names"}
+
+
+def test_judging_needs_neither_torch_nor_the_report():
+    check = ("import sys; from unfreeze.judging import leftovers, outcome, quality, tables;"
+             "tables.by_name(); unwanted = {'torch', 'pandas', 'matplotlib', 'unfreeze.reporting'};"
+             "sys.exit(', '.join(unwanted & set(sys.modules)))")
+    subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(ROOT / "src")}, check=True)
 
 
 def test_quantities_are_what_claims_may_name():
