@@ -95,11 +95,15 @@ def striped(size: int, count: int, device):
     classes, each brighter in a channel of its own."""
     import numpy as np
 
-    from unfreeze.data.reading.batches import Images
+    from unfreeze.data.reading.images import Images
 
     rng = np.random.default_rng(count)
     labels = np.arange(count) % 3
     pixels = rng.integers(0, 200, (count, size, size, 3))
     pixels[np.arange(count), :, :, labels] += 30
-    return Images(pixels.astype(np.uint8), labels, range(count), size, [0.5] * 3, [0.25] * 3,
-                  device, 10**9)
+    return Images(pixels.astype(np.uint8), labels, range(count), plain(size), device, 10**9)
+
+
+def plain(size: int) -> Preprocessing:
+    """Straight to a square of that many pixels."""
+    return Preprocessing(size, "square", "bilinear", (0.5,) * 3, (0.25,) * 3)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import safetensors.torch
 import torch
@@ -85,7 +87,7 @@ def test_seed_means_the_same_with_and_without_weights(tmp_path):
 
 
 def own(recipe):
-    return recipe | {"weights": recipe["weights"] | {"own": True}}
+    return replace(recipe, weights=replace(recipe.weights, own=True))
 
 
 @pytest.mark.parametrize(("classes", "taken"), [(3, True), (5, False)])

@@ -24,7 +24,7 @@ def scratch(digest="abc", bf16=False):
 def content(megabytes=0.01, fill=1.0):
     return {"model": {"w": torch.full((int(megabytes * MB / 4),), fill)},
             "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1}]},
-            "average": {}, "best": None, "place": (1, 2, 0, (0.5, -1.25), (-1.0, 0.0)),
+            "average": {}, "best": None, "place": {"phase": 1, "epoch": 2, "best": (0.5, -1.25)},
             "history": [{"epoch": 1, "train_loss": 0.1, "validation_loss": None}]}
 
 

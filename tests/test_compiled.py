@@ -8,19 +8,19 @@ import sys
 import pytest
 import torch
 
-from helpers import ROOT, TINY
-from pieces_cases import DEVICE, finish, training
-from unfreeze import models
+import tiny_models
+from helpers import ROOT
+from trainings import DEVICE, finish, training
 from unfreeze.errors import UserError
 from unfreeze.training import compiled
-from unfreeze.training.prefix import prefix_cache
-from unfreeze.training.together import processes
+from unfreeze.training.prefix import feed
+from unfreeze.training.together import reduce
 
 
 @pytest.fixture(autouse=True)
 def scratch(monkeypatch, tmp_path):
-    monkeypatch.setitem(models.by_model(), "tiny", TINY)
-    monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
+    tiny_models.install(monkeypatch)
+    monkeypatch.setattr(feed, "FLOPS_PER_BYTE", 0)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
 
 
@@ -30,7 +30,7 @@ def scratch(monkeypatch, tmp_path):
     ("on", 1e15, 2, "several processes train the run")])
 def test_work_ahead_decides(monkeypatch, wanted, operations, count, words):
     monkeypatch.setenv("UNFREEZE_COMPILE", wanted)
-    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(reduce, "count", lambda: count)
     assert compiled.refusal(operations, DEVICE) == words
 
 
@@ -61,7 +61,8 @@ def test_compiled_training_differs_by_rounding_and_repeats_bit_for_bit(monkeypat
 @pytest.mark.slow
 def test_where_it_does_not_work_that_is_one_line(tmp_path):
     """There is no C++ compiler."""
-    script = ("from pieces_cases import finish, training; from unfreeze.stage import run_stage; "
+    script = ("import tiny_models; from trainings import finish, training; "
+              "from unfreeze.stage import run_stage; tiny_models.install(); "
               "run_stage(lambda: finish(training('batch statistics and dropout')))")
     done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True,
                           env=os.environ | {

@@ -9,21 +9,27 @@ import numpy as np
 import pytest
 import torch
 
-import pieces_cases
-from helpers import ROOT
+import tiny_models
+import trainings
+from helpers import ROOT, plain
 from unfreeze import models
-from unfreeze.data.reading.batches import Augmentation, Images, read_ahead
-from unfreeze.data.reading.maps import Rows
+from unfreeze.data.reading.augmentation import Chain
+from unfreeze.data.reading.images import Images
 from unfreeze.data.reading.mixing import mix
+from unfreeze.data.reading.row_file import RowFile, read_ahead
 from unfreeze.training import devices, loop
-from unfreeze.training.pieces import Pieces
-from unfreeze.training.prefix import prefix_cache
+from unfreeze.training.memory import MicroBatches
+from unfreeze.training.prefix import feed
 from unfreeze.training.randomness import generator
 from unfreeze.training.regularise import Average
-from unfreeze.tuning import frozen, groups, rules
+from unfreeze.tuning import groups, lean, rules
 
 pytestmark = pytest.mark.cuda
 KNOBS = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9}
+
+
+def _generator(epoch: int, purpose: str) -> torch.Generator:
+    return generator(0, purpose, epoch)
 
 
 def train(name: str, stem: str, freeze: object, tune: str = "full", policy: str = "none",
@@ -32,22 +38,23 @@ def train(name: str, stem: str, freeze: object, tune: str = "full", policy: str 
     assert device.torch.type == "cuda"
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (96, 32, 32, 3), dtype=np.uint8), np.arange(96) % 10,
-                    list(range(96)), 64, [0.5] * 3, [0.25] * 3, device.torch, 10**9)
+                    list(range(96)), plain(64), device.torch, 10**9)
     torch.manual_seed(0)
     facts = models.facts_of(name)
     parts = rules.part_table(facts.parts, freeze, {}, tune=tune)
     model = models.build(name, stem, 10, 64)
     groups.insert(model, [parts], facts, {"lora_rank": 2, "lora_alpha": 2, "lora_layers": "all",
-                                          "tinytl_groups": 2, "image_size": 64})
-    frozen.install(model)
+                                          "tinytl_groups": 2}, 64)
+    lean.install(model)
     model = model.to(device.torch, memory_format=torch.channels_last)
     groups.freeze(model, parts)
     average = Average(model, 0.9)
     optimizer = loop.make_optimizer(groups.parameter_groups(model, parts, 0.01, 0.0), KNOBS)
-    augmentation = Augmentation(rotation=10, crop_padding=4, flip=True, policy=policy)
+    augmentation = Chain({"rotation": 10, "crop_padding": 4, "flip": True, "augment": policy})
     for epoch in range(2):
         loop.set_training_mode(model, "eval")
-        batches = images.shuffled(32, augmentation, generator(0, epoch))
+        batches = images.shuffled(32, augmentation,
+                                  partial(_generator, epoch))
         torch.manual_seed(epoch)
         random = generator(0, "mix", epoch)
         loss, _ = loop.train_epoch(
@@ -82,7 +89,7 @@ def test_rows_read_ahead_are_those_of_the_file(tmp_path):
     np.save(tmp_path / "rows.npy", np.arange(640 * 3000, dtype=np.uint32).astype(np.uint8)
             .reshape(640, 3000))
     batches = np.random.default_rng(0).permutation(640).reshape(20, 32)
-    rows = Rows(tmp_path / "rows.npy")
+    rows = RowFile(tmp_path / "rows.npy")
     for batch, found in zip(batches, read_ahead(rows, list(batches), device.torch), strict=True):
         assert found.device.type == "cuda"
         busy = torch.rand(2000, 2000, device=device.torch)
@@ -100,13 +107,14 @@ def test_memory_that_is_full_is_divided():
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     batch = torch.rand(256, 3, 64, 64, device=device.torch), torch.zeros(
         256, dtype=torch.long, device=device.torch)
-    division = Pieces(model)
+    micro_batches = MicroBatches(model)
     torch.cuda.set_per_process_memory_fraction(500e6 / total)
     try:
-        loop.train_epoch(model, optimizer, [batch], device, loop.Step(), lambda: None, division)
+        loop.train_epoch(model, optimizer, [batch], device, loop.Step(), lambda: None,
+                         micro_batches)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert division.count > 1
+    assert micro_batches.count > 1
 
 
 def test_tf32_is_between_the_precisions(monkeypatch):
@@ -122,18 +130,19 @@ def test_tf32_is_between_the_precisions(monkeypatch):
 @pytest.mark.parametrize("case", ["batch statistics", "all that a step can do",
                                   "frozen layers kept"])
 def test_compiled_training_is_training_and_repeats_bit_for_bit(monkeypatch, tmp_path, case):
-    monkeypatch.setitem(pieces_cases.CASES, "batch statistics", {
+    monkeypatch.setitem(trainings.CASES, "batch statistics", {
         "model": "resnet18", "image_size": 32, "freeze": "none"})
-    monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
+    tiny_models.install(monkeypatch)
+    monkeypatch.setattr(feed, "FLOPS_PER_BYTE", 0)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path))
     monkeypatch.setenv("UNFREEZE_PRECISION", "fp32")
-    monkeypatch.setattr(pieces_cases, "DEVICE", devices.pick())
-    plain = pieces_cases.finish(pieces_cases.training(case))
+    monkeypatch.setattr(trainings, "DEVICE", devices.pick())
+    as_it_is = trainings.finish(trainings.training(case))
     monkeypatch.setenv("UNFREEZE_COMPILE", "on")
-    once, again = (pieces_cases.finish(pieces_cases.training(case)) for _ in range(2))
+    once, again = (trainings.finish(trainings.training(case)) for _ in range(2))
     torch.testing.assert_close(once[1], again[1], rtol=0, atol=0)
     if case == "batch statistics":  # the tiny model has dropout, which draws other numbers there
-        torch.testing.assert_close(once[1], plain[1], rtol=0.01, atol=0.01)
+        torch.testing.assert_close(once[1], as_it_is[1], rtol=0.01, atol=0.01)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -142,7 +151,7 @@ def test_two_gpus_train_what_one_does(tmp_path):
     for count in ("1", "2"):
         file = tmp_path / f"{count}.pt"
         subprocess.run(
-            [sys.executable, ROOT / "tests" / "pieces_cases.py", file, "all that a step can do"],
+            [sys.executable, ROOT / "tests" / "trainings.py", file, "all that a step can do"],
             check=True, timeout=600, env=os.environ | {
                 "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
                 "UNFREEZE_PROCESSES": count, "UNFREEZE_DEVICE": "cuda",

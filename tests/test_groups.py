@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_exactly_the_trainable_parameters_move(built, freeze, optimizer):
     parts, model = built[0], copy.deepcopy(built[1])
     rows = rules.part_table(parts, freeze, {})
     before, after = train(model, rows, "eval", optimizer)
-    trainable = tuple(f"{row['module']}." for row in rows if row["tune"] != "frozen")
+    trainable = tuple(f"{row.module}." for row in rows if row.tune != "frozen")
     names = {name for name, _ in model.named_parameters()}
     assert moved(before, after) & names == {name for name in names if name.startswith(trainable)}
     # The running statistics too: under the policy eval, a frozen part is a fixed function.
@@ -61,7 +62,7 @@ def test_policy_decides_for_frozen_batchnorm_statistics(built, policy):
     parts, model = built[0], copy.deepcopy(built[1])
     rows = rules.part_table(parts, "early", {})
     before, after = train(model, rows, policy)
-    frozen = tuple(f"{row['module']}." for row in rows if row["tune"] == "frozen")
+    frozen = tuple(f"{row.module}." for row in rows if row.tune == "frozen")
     statistics = {f"{name}.{buffer}" for name, module in model.named_modules()
                   if isinstance(module, BN) for buffer, _ in module.named_buffers()}
     still = {name for name in statistics if name.startswith(frozen)}
@@ -94,7 +95,7 @@ def test_each_parameter_has_the_rate_of_its_row(built):
     for name, parameter in model.named_parameters():
         row = assigned[name]
         assert rates.get(id(parameter)) == (
-            None if row["tune"] == "frozen" else 0.2 * row["lr_scale"])
+            None if row.tune == "frozen" else 0.2 * row.lr_scale)
     assert {group["lr"] for group in made} == ({0.2, 2.0, 0.05, 0.1} if len(parts["stage4"]) > 1
                                                else {0.2, 2.0, 0.05})
     assert all(group["base_lr"] == group["lr"] and group["weight_decay"] == 0.3 for group in made)
@@ -143,7 +144,7 @@ def test_phases_forget_one_another(built):
         rows = rules.part_table(parts, freeze, {})
         groups.freeze(model, rows)
         assigned = groups.assign(model, rows)
-        assert all(p.requires_grad == (assigned[n]["tune"] != "frozen")
+        assert all(p.requires_grad == (assigned[n].tune != "frozen")
                    for n, p in model.named_parameters())
 
 
@@ -151,9 +152,9 @@ def test_method_goes_into_every_block_that_trains_in_some_phase(built):
     parts, model = built[0], copy.deepcopy(built[1])
     phases = [rules.part_table(parts, {"train": ["head", stage]}, {}, tune="lora")
               for stage in ("stage2", "stage4")]
-    groups.insert(model, phases, None, {"lora_rank": 1, "lora_alpha": 1, "lora_layers": "all"})
-    blocks = {row["module"] for name, _ in model.named_parameters() if ".lora." in name
-              for row in phases[0] if name.startswith(f"{row['module']}.")}
+    groups.insert(model, phases, None, {"lora_rank": 1, "lora_alpha": 1, "lora_layers": "all"}, 32)
+    blocks = {row.module for name, _ in model.named_parameters() if ".lora." in name
+              for row in phases[0] if name.startswith(f"{row.module}.")}
     assert blocks == {*parts["stage2"], *parts["stage4"]}
 
 
@@ -172,7 +173,7 @@ def test_larger_scale_moves_further(built):
 @pytest.mark.parametrize(("change", "words"), [
     (lambda rows: rows[1:], "lies in 0 modules"),
     (lambda rows: [*rows, rows[0]], "lies in 2 modules"),
-    (lambda rows: [*rows, rows[0] | {"module": "nowhere"}], "without a parameter: nowhere"),
+    (lambda rows: [*rows, replace(rows[0], module="nowhere")], "without a parameter: nowhere"),
 ])
 def test_family_file_with_a_mistake_is_refused(built, change, words):
     parts, model = built
@@ -185,7 +186,7 @@ def test_module_name_is_no_prefix_of_another():
     rows = rules.part_table(models.facts_of("mobilenet_v2").parts, "none", {})
     with torch.device("meta"):
         assigned = groups.assign(models.build("mobilenet_v2", "original", 2, 32), rows)
-    assert assigned["features.14.conv.3.weight"]["module"] == "features.14"
+    assert assigned["features.14.conv.3.weight"].module == "features.14"
 
 
 def test_table_counts_every_parameter_once(built):

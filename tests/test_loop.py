@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unfreeze.training import loop
+from unfreeze.training import loop, schedules
 from unfreeze.training.devices import Device
 from unfreeze.training.randomness import counter, generator
 
@@ -35,11 +35,13 @@ def rates(make, epochs):
 def test_schedule_is_torchs(name, make, epochs):
     phase = PHASE | {"schedule": name, "epochs": epochs}
     expected = rates(lambda optimizer: make(optimizer, epochs), epochs)
-    assert [loop.schedule(phase, epoch) for epoch in range(epochs)] == pytest.approx(expected)
+    multipliers = [schedules.multiplier(phase, epoch) for epoch in range(epochs)]
+    assert multipliers == pytest.approx(expected)
 
 
 def full_rates(phase, steps):
-    return [loop.schedule(phase, epoch) * loop.warmup(phase, epoch, step, steps)
+    warmup = phase["warmup_epochs"]
+    return [schedules.multiplier(phase, epoch) * loop.warmup(warmup, epoch, step, steps)
             for epoch in range(phase["epochs"]) for step in range(steps)]
 
 

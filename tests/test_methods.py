@@ -11,7 +11,7 @@ from unfreeze.models import heads
 from unfreeze.models.facts import is_within
 from unfreeze.training import loop, saved
 from unfreeze.training.devices import Device
-from unfreeze.tuning import frozen, groups, methods, rules
+from unfreeze.tuning import groups, lean, methods, rules
 from unfreeze.tuning.methods import lora, tinytl
 
 CPU = Device(torch.device("cpu"), "fp32", "test")
@@ -60,8 +60,8 @@ def built():
 def insert(model, name, method, freeze="early", **knobs):
     facts = models.facts_of(name)
     rows = rules.part_table(facts.parts, freeze, {}, tune=method)
-    groups.insert(model, [rows], facts, KNOBS | {"image_size": SIZES[name]} | knobs)
-    frozen.install(model)
+    groups.insert(model, [rows], facts, KNOBS | knobs, SIZES[name])
+    lean.install(model)
     groups.freeze(model, rows)
     return rows
 
@@ -92,8 +92,8 @@ def test_every_model_with_every_method(built, name, method):
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     assert sum(row[-1] for row in table) == sum(
         p.numel() for p in model.parameters() if p.requires_grad)
-    assert all(assigned[n]["tune"] != "frozen" for n in trainable)
-    head = [row["module"] for row in rows if row["part"] == "head"]
+    assert all(assigned[n].tune != "frozen" for n in trainable)
+    head = [row.module for row in rows if row.part == "head"]
     expected = {
         "full": lambda n: True,
         "bias": lambda n: n.endswith("bias"),
@@ -104,7 +104,7 @@ def test_every_model_with_every_method(built, name, method):
     }[method]
     assert trainable == {
         n for n, row in assigned.items()
-        if row["tune"] != "frozen" and (is_within(n, head) or expected(n))}
+        if row.tune != "frozen" and (is_within(n, head) or expected(n))}
 
     initial = {n: t.clone() for n, t in model.state_dict().items()}
     optimizer = torch.optim.SGD(groups.parameter_groups(model, rows, 0.01, 0.01), momentum=0.9)
@@ -275,13 +275,13 @@ def test_frozen_layers_train_as_torchs_and_keep_less(make, share, layout):
     plain = make()
     if hasattr(plain, "weight"):
         plain.weight.requires_grad_(False)
-    lean = copy.deepcopy(plain)
-    frozen.install(torch.nn.Sequential(lean))
-    frozen.mask_activations(torch.nn.Sequential(lean), ["0"])
-    assert type(lean) is not type(plain)
+    ours = copy.deepcopy(plain)
+    lean.install(torch.nn.Sequential(ours))
+    lean.mask_activations(torch.nn.Sequential(ours), ["0"])
+    assert type(ours) is not type(plain)
     x = (4 * torch.randn(8, 6, 16, 16)).to(memory_format=layout)
     kept, outputs = [], []
-    for module in (plain, lean):
+    for module in (plain, ours):
         source, tensors = x.clone().requires_grad_(), []
         with torch.autograd.graph.saved_tensors_hooks(
                 lambda t, to=tensors: (to.append(t), t)[1], lambda t: t):
@@ -300,12 +300,12 @@ def test_frozen_layers_train_as_torchs_and_keep_less(make, share, layout):
 def test_unfrozen_layers_are_torchs_own():
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-    lean = copy.deepcopy(plain)
-    frozen.install(lean)
+    ours = copy.deepcopy(plain)
+    lean.install(ours)
     x = torch.randn(2, 3, 8, 8)
-    for model in (plain, lean):
+    for model in (plain, ours):
         (model(x) ** 2).sum().backward()
-    for one, other in zip(plain.parameters(), lean.parameters(), strict=True):
+    for one, other in zip(plain.parameters(), ours.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad)
 
 

@@ -4,17 +4,21 @@ import errno
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+import tiny_models
 from helpers import TINY, striped, tiny_recipe
-from unfreeze import models
-from unfreeze.data.reading.maps import Rows
+from unfreeze import environment, models, places
+from unfreeze.data.reading.row_file import RowFile
 from unfreeze.training import devices, replicate
 from unfreeze.training.devices import Device
-from unfreeze.training.prefix import prefix_cache
+from unfreeze.training.prefix import feed, store
+from unfreeze.training.prefix.activations import Recomputed
+from unfreeze.training.setting import set_up
 
 torch.set_num_threads(1)
 
@@ -24,19 +28,21 @@ SLOW = {"alexnet": 64, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0"
         "googlenet": 64, "inception_v3": 96, "maxvit_t": 224, "mnasnet0_5": 64,
         "mobilenet_v3_small": 64, "regnet_y_400mf": 64, "resnet50": 64, "shufflenet_v2_x0_5": 64,
         "squeezenet1_1": 64, "swin_t": 64, "swin_v2_t": 64, "vgg16": 32}
-SIZES = {"cnn": 32, "mobilenet_v2": 64, "resnet18": 32, "vit_b_16": 32} | SLOW
+SLOW |= {"mobilenet_v2": 64, "resnet18": 32, "vit_b_16": 32}
+SIZES = {"tiny": 8, "tiny_vit": 8, "tiny_convnext": 8, "cnn": 32} | SLOW
 METHODS = {
-    "alexnet": ("bias", "lora"), "cnn": ("bias", "lora"), "vit_b_16": ("bias", "lora", "norm"),
+    "alexnet": ("bias", "lora"), "cnn": ("bias", "lora"), "tiny": ("bias", "norm", "lora"),
+    "tiny_vit": ("bias", "lora", "norm"), "vit_b_16": ("bias", "lora", "norm"),
     "mobilenet_v2": ("bias", "lora", "norm", "tinytl"),
     "resnet18": ("bias", "lora", "norm", "tinytl"), "swin_t": ("bias", "lora", "norm")}
-DEFAULT = {"vit_b_16": ("lora",), "mobilenet_v2": METHODS["mobilenet_v2"], "cnn": ("bias",)}
+DEFAULT = {"tiny": METHODS["tiny"], "tiny_vit": METHODS["tiny_vit"], "mobilenet_v2": ("tinytl",)}
 
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch, tmp_path):
     """A scratch folder of one's own; tiny layers count as much as large ones."""
-    monkeypatch.setattr(prefix_cache, "_FLOPS_PER_BYTE", 0)
-    monkeypatch.setitem(models.by_model(), "tiny", TINY)
+    monkeypatch.setattr(feed, "FLOPS_PER_BYTE", 0)
+    tiny_models.install(monkeypatch)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setenv("UNFREEZE_PREFIX_GB", "10")
 
@@ -55,12 +61,21 @@ def recipe(model="tiny", size=8, **knobs):
 def train(recipe, splits, device=CPU, gigabytes="10", seed=1):
     """(history without seconds, tensors) of a replicate."""
     os.environ["UNFREEZE_PREFIX_GB"] = gigabytes
-    training = replicate.Training(recipe, seed, device, replicate.Inputs(), splits, "run")
+    training = begin(recipe, splits, device, seed)
     while not training.finished:
         training.epoch(lambda: None)
-    history = [{key: value for key, value in row.items() if key != "seconds"}
-               for row in training.history]
-    return history, {name: t.clone() for name, t in training.result().state_dict().items()}
+    return without_seconds(training.history), {
+        name: t.clone() for name, t in training.model().state_dict().items()}
+
+
+def begin(recipe, splits, device=CPU, seed=1, state=None):
+    """A replicate about to be trained, or to go on from a state."""
+    return replicate.Replicate(
+        set_up(recipe, seed, device, places.WEIGHTS, splits, "run"), state)
+
+
+def without_seconds(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
 
 
 def said(capsys):
@@ -138,9 +153,9 @@ def test_on_a_gpu(capsys, model, freeze):
     ({"freeze": "none"}, "no leading layer is frozen"),
     ({"freeze": ["stage1"]}, "no leading layer is frozen"),
     ({"freeze": "none", "tune": "lora"}, "no leading layer is frozen"),
-    ({"rotation": 10}, "images turn by any angle, so they hardly ever repeat"),
-    ({"crop_padding": 1}, "images are cropped at many places, so they hardly ever repeat"),
-    ({"augment": "trivial"}, "images are changed by `trivial`, so they hardly ever repeat"),
+    ({"rotation": 10}, "images are changed by rotation, so they hardly ever repeat"),
+    ({"crop_padding": 1}, "images are changed by crop_padding, so they hardly ever repeat"),
+    ({"augment": "trivial"}, "images are changed by augment, so they hardly ever repeat"),
     ({"mixup": 0.2}, "images are mixed with one another"),
     ({"cutmix": 1.0}, "images are mixed with one another"),
     ({"epochs": 2}, "2 epochs of images with 2 variants compute nothing twice"),
@@ -158,7 +173,7 @@ def test_off_where_the_layers_compute_little(capsys, monkeypatch):
     monkeypatch.setitem(models.by_model(), "tiny", TINY)
     train(recipe(freeze=["stem"]), splits(8))
     assert said(capsys) == [
-        "off: the frozen layers compute little for the 384 bytes that they put out for an image"]
+        "off: the frozen layers compute little for the 384 B that they put out for an image"]
 
 
 @pytest.mark.parametrize("knobs", [{}, {"select": "best"}, {"patience": 1}], ids=str)
@@ -191,7 +206,7 @@ def test_layers_that_look_at_the_batch_are_not_kept(capsys, monkeypatch, look):
 
 
 def files():
-    return sorted((prefix_cache.environment.scratch() / "prefixes").iterdir())
+    return sorted((environment.scratch() / "prefixes").iterdir())
 
 
 @pytest.mark.parametrize("change", [
@@ -217,19 +232,27 @@ def test_other_layers_or_images_are_not_mistaken_for_them(capsys, change):
     check_same(cached, train(given, splits(8), seed=seed, gigabytes="0"))
 
 
-@pytest.mark.parametrize("key", ["dataset", "normalization", "transform", "software", "code"])
-def test_other_data_or_code_is_not_mistaken_for_them(capsys, key):
-    train(recipe(), splits(8))
-    train(recipe() | {key: {"name": "another"}}, splits(8))
+@pytest.mark.parametrize("change", [
+    lambda it: {"dataset": replace(it.dataset, digest="another")},
+    lambda it: {"preprocessing": replace(it.preprocessing, interpolation="bicubic")},
+    lambda it: {"seeds": {1: replace(it.seeds[1], digest="another")}},
+    lambda it: {"software": {"torch": "another"}}, lambda it: {"code": "another"},
+    # A knob that nobody has heard of yet may decide what layers put out.
+    lambda it: {"knobs": {**it.knobs, "a_knob": 1}}],
+    ids=["dataset", "preprocessing", "subset", "software", "code", "knob"])
+def test_other_data_code_or_knobs_are_not_mistaken_for_them(capsys, change):
+    given = recipe()
+    train(given, splits(8))
+    train(replace(given, **change(given)), splits(8))
     assert not any(line.endswith("made by an earlier run)") for line in said(capsys))
 
 
 def test_seconds_of_making_count_whoever_made_them(monkeypatch):
     ticks = iter(range(0, 10**6, 5))
-    monkeypatch.setattr(prefix_cache.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(store.time, "perf_counter", lambda: float(next(ticks)))
     seconds = []
     for lr in (0.01, 0.02):
-        training = replicate.Training(recipe(lr=lr), 1, CPU, replicate.Inputs(), splits(8), "run")
+        training = begin(recipe(lr=lr), splits(8))
         while not training.finished:
             training.epoch(lambda: None)
         seconds.append([row["seconds"] for row in training.history])
@@ -239,7 +262,7 @@ def test_seconds_of_making_count_whoever_made_them(monkeypatch):
 def test_outputs_too_many_for_memory_are_read_from_their_file(capsys, monkeypatch):
     monkeypatch.setenv("UNFREEZE_RESIZED_GB", "0")
     read = []
-    monkeypatch.setattr(Rows, "__getitem__", lambda self, rows, real=Rows.__getitem__: (
+    monkeypatch.setattr(RowFile, "__getitem__", lambda self, rows, real=RowFile.__getitem__: (
         read.append(len(rows)), real(self, rows))[1])
     check_cached(capsys, recipe(), splits(8))
     assert sum(read) == 3 * (7 + 3)
@@ -285,7 +308,7 @@ def test_trouble_with_the_images_is_not_taken_for_a_full_disk(monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, "the disk of the photos is broken")
 
-    monkeypatch.setattr(prefix_cache.Recomputed, "_compute", lambda self, images, real=[]: (
+    monkeypatch.setattr(Recomputed, "compute", lambda self, images, real=[]: (
         real.append(1), fail() if len(real) > 2 else torch.zeros(len(images), 32,
                                                                dtype=torch.uint8))[1])
     with pytest.raises(OSError, match="photos is broken"):
@@ -323,15 +346,12 @@ def test_oldest_outputs_go_first(monkeypatch):
 def test_stopped_in_the_middle_of_a_phase(tmp_path, monkeypatch, capsys):
     given = recipe(epochs=4)
     whole = train(given, splits(8))
-    first = replicate.Training(given, 1, CPU, replicate.Inputs(), splits(8), "run")
+    first = begin(given, splits(8))
     first.epoch(lambda: None)
     first.epoch(lambda: None)
     state = first.state_dict()
     shutil.rmtree(tmp_path / "scratch")
-    second = replicate.Training(given, 1, CPU, replicate.Inputs(), splits(8), "run")
-    second.load_state_dict(state)
+    second = begin(given, splits(8), state=state)
     while not second.finished:
         second.epoch(lambda: None)
-    history = [{key: value for key, value in row.items() if key != "seconds"}
-               for row in second.history]
-    check_same(whole, (history, second.result().state_dict()))
+    check_same(whole, (without_seconds(second.history), second.model().state_dict()))

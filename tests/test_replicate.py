@@ -4,20 +4,22 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from helpers import ROOT, TINY, tiny_recipe
+from helpers import ROOT, TINY, plain, tiny_recipe
 from unfreeze import models
-from unfreeze.data.reading.batches import Images
+from unfreeze.data.reading.images import Images
 from unfreeze.models import weights
-from unfreeze.training import loop, replicate
-from unfreeze.training.assemble import assemble
+from unfreeze.training import evaluation, loop, replicate, setting
+from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device
+from unfreeze.training.phase import PhaseTraining
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 
@@ -35,8 +37,8 @@ def splits():
         labels = np.arange(size) % 3
         images = rng.integers(0, 200, (size, 8, 8, 3))
         images[np.arange(size), :, :, labels] += 30  # a class is a tint
-        found[split] = Images(images.astype(np.uint8), labels, range(size), 8, [0.5] * 3,
-                              [0.25] * 3, CPU.torch, 10**9)
+        found[split] = Images(images.astype(np.uint8), labels, range(size), plain(8), CPU.torch,
+                              10**9)
     return found
 
 
@@ -44,26 +46,32 @@ def splits():
 def folders(monkeypatch, tmp_path, splits):
     """The tiny model, its weights, its images, and a scratch folder of one's own."""
     monkeypatch.setitem(models.by_model(), "tiny", TINY)
-    monkeypatch.setattr(replicate, "_load_images", lambda *_: splits)
+    monkeypatch.setattr(replicate, "load_images", lambda *_: splits)
     monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
     torch.manual_seed(3)
     tensors = TINY.build("tiny", "original", 1000, 8).state_dict()
     tensors = {name: tensor for name, tensor in tensors.items() if not weights.is_counter(name)}
     file = weights.path(tmp_path, "tiny-v1")
     safetensors.torch.save_file(tensors, file)
-    return replicate.Inputs(weights=tmp_path), weights.tensors_digest(weights.read_arrays(file))
+    return setting.Inputs(weights=tmp_path), weights.tensors_digest(weights.read_arrays(file))
 
 
 @pytest.fixture
 def begin(folders, splits):
     """A function from knobs to a replicate about to be trained."""
     inputs, digest = folders
-    return lambda pretrained=False, seed=1, **knobs: replicate.Training(
-        tiny_recipe(digest if pretrained else None, **knobs), seed, CPU, inputs, splits)
+    return lambda pretrained=False, seed=1, **knobs: replicate.Replicate(setting.set_up(
+        tiny_recipe(digest if pretrained else None, **knobs), seed, CPU, inputs.weights, splits))
 
 
 def state(training):
-    return {name: tensor.clone() for name, tensor in training._model.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in training.setting.model.state_dict().items()}
+
+
+def first_phase(training):
+    """What the first phase of a replicate trains with."""
+    recipe = training.setting.recipe
+    return PhaseTraining(training.setting, recipe.phases[0], tables(recipe)[0])
 
 
 def epoch(training):
@@ -80,7 +88,7 @@ def finish(training):
     while not training.finished:
         epoch(training)
         states.append(state(training))
-    return states, {name: t.clone() for name, t in training.result().state_dict().items()}
+    return states, {name: t.clone() for name, t in training.model().state_dict().items()}
 
 
 def moved(before, after):
@@ -111,9 +119,8 @@ def test_first_phase_is_the_run_that_has_it_alone(begin):
 
 def rates_of(training, monkeypatch):
     """The rate of every group at each step of an epoch."""
-    seen, optimizer = [], training._optimizer
-    real = type(optimizer).step
-    monkeypatch.setattr(type(optimizer), "step", lambda self: (
+    seen, real = [], torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (
         seen.append([group["lr"] for group in self.param_groups]), real(self))[1])
     epoch(training)
     monkeypatch.undo()
@@ -193,7 +200,7 @@ def tensors(result):
 def scores(training, monkeypatch, *found):
     """Let validation find (loss, accuracy) after (loss, accuracy)."""
     left = iter(found)
-    monkeypatch.setattr(replicate, "_validate", lambda *_: next(left))
+    monkeypatch.setattr(evaluation, "validate", lambda *_: next(left))
 
 
 @pytest.mark.parametrize(("found", "best"), [
@@ -235,8 +242,8 @@ def test_patience_ends_a_phase(begin, monkeypatch, patience, found, phases):
 
 def test_average_is_what_is_validated_and_kept(begin, monkeypatch):
     training = begin(ema=0.5, epochs=2, batch_size=64)  # a step an epoch
-    seen, real = [], replicate._validate
-    monkeypatch.setattr(replicate, "_validate", lambda model, *rest: (
+    seen, real = [], evaluation.validate
+    monkeypatch.setattr(evaluation, "validate", lambda model, *rest: (
         seen.append({name: t.clone() for name, t in model.state_dict().items()}),
         real(model, *rest))[1])
     start = state(training)
@@ -253,13 +260,13 @@ def test_average_is_what_is_validated_and_kept(begin, monkeypatch):
 
 def test_l2_sp_takes_the_place_of_weight_decay_where_weights_are_pretrained(begin):
     training = begin(pretrained=True, l2_sp=0.1, weight_decay=0.2)
-    decays = {id(p): group["weight_decay"] for group in training._optimizer.param_groups
+    decays = {id(p): group["weight_decay"] for group in first_phase(training).optimizer.param_groups
               for p in group["params"]}
-    assert {name: decays[id(p)] for name, p in training._model.named_parameters()} == {
-        name: 0.2 if name.startswith("head.") else 0.0
-        for name, _ in training._model.named_parameters()}
-    without = begin(pretrained=True, weight_decay=0.2)
-    assert {group["weight_decay"] for group in without._optimizer.param_groups} == {0.2}
+    parameters = dict(training.setting.model.named_parameters())
+    assert {name: decays[id(p)] for name, p in parameters.items()} == {
+        name: 0.2 if name.startswith("head.") else 0.0 for name in parameters}
+    without = first_phase(begin(pretrained=True, weight_decay=0.2))
+    assert {group["weight_decay"] for group in without.optimizer.param_groups} == {0.2}
 
 
 def test_l2_sp_keeps_weights_where_they_were(begin):
@@ -267,7 +274,8 @@ def test_l2_sp_keeps_weights_where_they_were(begin):
         training = begin(pretrained=True, l2_sp=strength, optimizer="sgd", momentum=0, lr=0.1,
                          epochs=6, schedule="constant")
         _, result = finish(training)
-        return sum((result[name] - tensor).norm() for name, tensor in training.initial.items()
+        initial = training.setting.initial
+        return sum((result[name] - tensor).norm() for name, tensor in initial.items()
                    if name.endswith((".weight", ".bias"))).item()
 
     near, far = distance(5.0), distance(0.0)
@@ -276,10 +284,10 @@ def test_l2_sp_keeps_weights_where_they_were(begin):
 
 def test_biases_and_norms_may_be_spared(begin):
     training = begin(weight_decay=0.2, decay_biases_and_norms=False)
-    spared = {id(p) for group in training._optimizer.param_groups if not group["weight_decay"]
-              for p in group["params"]}
-    assert {name for name, p in training._model.named_parameters() if id(p) in spared} == {
-        name for name, _ in training._model.named_parameters()
+    groups = first_phase(training).optimizer.param_groups
+    spared = {id(p) for group in groups if not group["weight_decay"] for p in group["params"]}
+    assert {name for name, p in training.setting.model.named_parameters() if id(p) in spared} == {
+        name for name, _ in training.setting.model.named_parameters()
         if name.endswith("bias") or name in ("stem.1.weight", "stage1.1.weight")}
 
 
@@ -314,7 +322,8 @@ def test_no_two_epochs_see_the_images_in_the_same_order(begin, monkeypatch):
 
 def test_replicate_without_validation(begin, splits):
     training = begin(validation=0)
-    training._splits = splits | {"validation": []}
+    training = replicate.Replicate(replace(
+        training.setting, splits=splits | {"validation": []}))
     finish(training)
     assert {(row["validation_loss"], row["validation_accuracy"]) for row in training.history} == {
         (None, None)}
@@ -340,9 +349,9 @@ def test_result_holds_what_training_changed_and_the_logits_of_the_model(folders,
 
 
 def test_run_without_validation_images_has_no_logits_of_them(folders, splits, monkeypatch, capsys):
-    empty = Images(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int64), [], 8, [0.5] * 3,
-                   [0.25] * 3, CPU.torch, 10**9)
-    monkeypatch.setattr(replicate, "_load_images", lambda *_: splits | {"validation": empty})
+    empty = Images(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int64), [], plain(8),
+                   CPU.torch, 10**9)
+    monkeypatch.setattr(replicate, "load_images", lambda *_: splits | {"validation": empty})
     result = replicate.train(tiny_recipe(validation=0), 1, CPU, folders[0], "run seed 1")
     assert result["validation_logits"].shape == (0, 3)
     assert result["validation_labels"].shape == (0,)
@@ -430,13 +439,13 @@ def test_diverged_replicate_stopped_after_each_epoch_is_the_same(folders, tmp_pa
 @pytest.mark.parametrize("which", ["test", "validation"])
 def test_logits_that_are_not_finite_are_blamed_on_the_rate_that_was_set(
         folders, monkeypatch, capsys, which):
-    def predict(model, images, *rest, real=replicate._predict):
+    def predict(model, images, *rest, real=evaluation.predict):
         logits = real(model, images, *rest).clone()
         if len(images) == SIZES[which]:
             logits[0, 1] = torch.inf
         return logits
 
-    monkeypatch.setattr(replicate, "_predict", predict)
+    monkeypatch.setattr(evaluation, "predict", predict)
     result = replicate.train(tiny_recipe(lr=0.4, epochs=2), 1, CPU, folders[0], "test")
     check_diverged(result)
     assert len(result["history"]) == 2
@@ -471,12 +480,14 @@ def test_training_learns(begin):
 MEMORY = """
 import os, sys
 from helpers import striped, tiny_recipe
+from unfreeze import places
 from unfreeze.training import devices, replicate
+from unfreeze.training.setting import set_up
 recipe = tiny_recipe(model="mobilenet_v2", image_size=32, batch_size=16, epochs=12, validation=0.1,
                      ema=0.9, select="best", freeze=sys.argv[1])
 device = devices.pick()
 splits = {"train": striped(32, 48, device.torch), "validation": striped(32, 16, device.torch)}
-training = replicate.Training(recipe, 1, device, replicate.Inputs(), splits)
+training = replicate.Replicate(set_up(recipe, 1, device, places.WEIGHTS, splits))
 while not training.finished:
     training.epoch(lambda: None)
     pages = int(open("/proc/self/statm").read().split()[1])

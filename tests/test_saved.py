@@ -1,15 +1,17 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
 import torch
 
 from helpers import TINY, tiny_recipe
-from unfreeze import files, models
+from unfreeze import files, models, places
+from unfreeze import recipe as recipes
 from unfreeze.errors import UserError
 from unfreeze.models import weights
 from unfreeze.training import loop, saved
-from unfreeze.training.assemble import assemble
+from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.devices import Device
 from unfreeze.tuning import groups
 
@@ -23,11 +25,11 @@ RUNS = {"tuned": {"freeze": "last_only"}, "scratch": {},
 
 
 def train_a_little(model, recipe, seed):
-    (phase,) = recipe["phases"]
-    groups.freeze(model, phase["parts"])
-    optimizer = loop.make_optimizer(groups.parameter_groups(model, phase["parts"], 0.01, 0.0),
+    (table,) = tables(recipe)
+    groups.freeze(model, table)
+    optimizer = loop.make_optimizer(groups.parameter_groups(model, table, 0.01, 0.0),
                                     {"optimizer": "adam"})
-    loop.set_training_mode(model, recipe["knobs"].get("frozen_batchnorm", "eval"))
+    loop.set_training_mode(model, recipe.knobs["frozen_batchnorm"])
     images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
     loop.train_epoch(model, optimizer, [(images, torch.arange(4) % 3)], CPU, loop.Step(),
                      lambda: None)
@@ -45,25 +47,26 @@ def root(tmp_path_factory, tiny):
     """A project with trained runs, each with two seeds, and the models as training left them:
     (folder, {(run, seed): state dict})."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "weights").mkdir()
+    (folder / places.WEIGHTS).mkdir(parents=True)
     torch.manual_seed(5)
     official = TINY.build("tiny", "original", 1000, 8).state_dict()
     official = {name: tensor for name, tensor in official.items() if not weights.is_counter(name)}
-    file = weights.path(folder / "weights", "tiny-v1")
+    file = weights.path(folder / places.WEIGHTS, "tiny-v1")
     safetensors.torch.save_file(official, file)
     digest = weights.tensors_digest(weights.read_arrays(file))
     left = {}
     for run, knobs in RUNS.items():
         recipe = tiny_recipe(None if run == "scratch" else digest, seeds=list(SEEDS), **knobs)
-        files.write_yaml(folder / "recipes" / f"{run}.yaml", recipe)
+        recipes.write(folder / places.RECIPES / f"{run}.yaml", recipe)
         changed = {}
         for seed in SEEDS:
-            model, initial = assemble(recipe, seed, folder / "weights")
+            model, initial = assemble(recipe, seed, folder / places.WEIGHTS)
             model = model.to(memory_format=torch.channels_last)
             train_a_little(model, recipe, seed)
             changed[seed] = saved.changed(model.state_dict(), initial)
             left[run, seed] = {name: t.clone() for name, t in model.state_dict().items()}
-        files.write_bytes(folder / "runs" / run / "model.safetensors", saved.serialise(changed))
+        files.write_bytes(folder / places.RUNS / run / "model.safetensors",
+                          saved.serialise(changed))
     return folder, left
 
 
@@ -107,7 +110,7 @@ def test_only_what_training_changed_is_stored(root):
         "scratch": lambda name: True,
     }
     for run in RUNS:
-        stored = safetensors.torch.load_file(folder / "runs" / run / "model.safetensors")
+        stored = safetensors.torch.load_file(folder / places.RUNS / run / "model.safetensors")
         assert stored.keys() == {f"{seed}/{name}" for seed in SEEDS for name in left[run, seed]
                                  if learned[run](name)}, run
 
@@ -132,7 +135,7 @@ def refused(folder, *words, run="tuned", seed=None):
 
 
 def test_other_weights_are_refused(copy):
-    file = weights.path(copy / "weights", "tiny-v1")
+    file = weights.path(copy / places.WEIGHTS, "tiny-v1")
     tensors = safetensors.torch.load_file(file)
     tensors["stem.0.weight"] += 1
     safetensors.torch.save_file(tensors, file)
@@ -140,18 +143,18 @@ def test_other_weights_are_refused(copy):
 
 
 def test_missing_weights_are_named(copy):
-    weights.path(copy / "weights", "tiny-v1").unlink()
+    weights.path(copy / places.WEIGHTS, "tiny-v1").unlink()
     refused(copy, "tiny-v1.safetensors: missing")
     saved.load("scratch", root=copy)  # which needs none
 
 
 def test_missing_model_is_named(copy):
-    (copy / "runs/tuned/model.safetensors").unlink()
+    (copy / places.RUNS / "tuned/model.safetensors").unlink()
     refused(copy, "runs/tuned/model.safetensors", "missing or damaged")
 
 
 def test_damaged_model_is_named(copy):
-    path = copy / "runs/tuned/model.safetensors"
+    path = copy / places.RUNS / "tuned/model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     refused(copy, "runs/tuned/model.safetensors", "missing or damaged")
 
@@ -160,16 +163,16 @@ def test_damaged_model_is_named(copy):
 def test_model_file_of_other_seeds_is_a_clear_error(copy, run):
     # As when recipes/ is newer than runs/: a seed was added and not yet trained.
     path = copy / "recipes" / f"{run}.yaml"
-    recipe = files.read_yaml(path)
-    recipe["seeds"][99] = {"subset": "none.json", "digest": "none"}
-    files.write_yaml(path, recipe)
+    recipe = recipes.read(path)
+    recipes.write(path, replace(recipe, seeds={**recipe.seeds, 99: recipe.seeds[SEEDS[0]]}))
     refused(copy, f"runs/{run}/model.safetensors", run=run, seed=99)
 
 
 def test_model_file_of_another_shape_is_a_clear_error(copy):
     # As when recipes/ is newer than runs/: another dataset, with more classes.
     path = copy / "recipes" / "tuned.yaml"
-    files.write_yaml(path, files.read_yaml(path) | {"classes": ["a", "b", "c", "d"]})
+    recipe = recipes.read(path)
+    recipes.write(path, replace(recipe, dataset=replace(recipe.dataset, classes=tuple("abcd"))))
     refused(copy, "runs/tuned/model.safetensors")
 
 

@@ -3,25 +3,31 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
-from helpers import ROOT, TINY, tiny_recipe
-from unfreeze import files, models
+from helpers import ROOT, TINY, plain, tiny_recipe
+from unfreeze import files, models, places
+from unfreeze import recipe as recipes
 from unfreeze.comparing import compare, similarity
 from unfreeze.data.reading import arrays
-from unfreeze.data.reading.batches import Images
+from unfreeze.data.reading.images import Images
 from unfreeze.errors import UserError
 from unfreeze.judging.tables import similarity as similarity_table
+from unfreeze.models import weights
+from unfreeze.recipe import PinnedDataset, PinnedSubset
 from unfreeze.reporting import figures
 from unfreeze.training import movement, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.devices import Device
 from unfreeze.tuning.methods.tinytl import LiteResidual
+from unfreeze.tuning.rules import Row
 
 torch.set_num_threads(1)  # on tiny tensors more threads only wait for one another
 
@@ -100,7 +106,7 @@ def test_distances_are_those_of_the_seed():
 
 
 def test_similarity_imports_no_torch():
-    check = "import sys, unfreeze.scoring.similarity; sys.exit('torch' in sys.modules)"
+    check = "import sys, unfreeze.comparing.similarity; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check],
                           env={"PYTHONPATH": str(ROOT / "src")}).returncode == 0
 
@@ -124,7 +130,7 @@ class Tiny(nn.Module):
         return self.head(x[:, 0])
 
 
-PARTS = [{"module": module, "part": part} for module, part in (
+PARTS = [Row(part, module, "full", 1.0) for module, part in (
     ("conv", "stem"), ("norm", "stem"), ("token", "stage1"), ("mix", "stage1"), ("head", "head"))]
 
 
@@ -142,8 +148,7 @@ def test_parameters_come_by_part_without_added_branches():
 
 def some_images(count=5, size=9):
     pixels = RNG.integers(0, 256, (count, size, size, 3), np.uint8)
-    return Images(pixels, np.zeros(count), list(range(count)), size, [0.5] * 3, [0.25] * 3,
-                  CPU.torch, 0)
+    return Images(pixels, np.zeros(count), range(count), plain(size), CPU.torch, 0)
 
 
 @torch.no_grad()
@@ -170,21 +175,20 @@ def test_activations_are_averaged_over_space_or_tokens(shape):
 def project(tmp_path, monkeypatch):
     """Recipes and images of two runs that share the seeds 2 and 1; their models are tiny ones, the
     same in both runs for seed 1."""
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
     pixels, labels = RNG.integers(0, 256, (520, 9, 9, 3), np.uint8), np.zeros(520, np.int64)
-    arrays.save(tmp_path / "data" / "some", arrays.Arrays(pixels, labels, pixels, labels), {
+    arrays.save(tmp_path / places.DATA / "some", arrays.Arrays(pixels, labels, pixels, labels), {
         "digest": "d"})
-    subset = tmp_path / "subsets" / "all.json"
+    subset = tmp_path / places.SUBSETS / "all.json"
     files.write_text(subset, json.dumps({"test": list(range(520))}))
-    entry = {"subset": subset.name, "digest": files.file_digest(subset)}
+    pinned = PinnedSubset(subset.name, files.file_digest(subset))
     for run, seeds in (("one", [3, 2, 1]), ("other", [1, 2])):
-        files.write_yaml(tmp_path / "recipes" / f"{run}.yaml", {
-            "knobs": {"image_size": 9}, "normalization": {"mean": [0.5] * 3, "std": [0.25] * 3},
-            "transform": {"resize": None, "interpolation": "bilinear"},
-            "dataset": {"name": "some", "digest": "d"}, "seeds": dict.fromkeys(seeds, entry)})
-
+        recipes.write(tmp_path / places.RECIPES / f"{run}.yaml", replace(
+            tiny_recipe(), preprocessing=plain(9), dataset=PinnedDataset("some", "d", ("a",)),
+            seeds=dict.fromkeys(seeds, pinned)))
     moved = [(seed, "head", 10, 0.5, 0.25) for seed in (3, 2, 1)]
-    files.write_csv(tmp_path / "runs/one/movement.csv", movement.HEADER, moved)
-    files.write_csv(tmp_path / "runs/other/movement.csv", movement.HEADER, [])  # from scratch
+    for run, rows in (("one", moved), ("other", [])):  # the other is from scratch
+        files.write_csv(tmp_path / places.RUNS / run / "movement.csv", movement.HEADER, rows)
     monkeypatch.setattr(compare, "load", lambda run, recipe, seed, root: tiny(
         1 if seed == 1 else len(run)))
     return tmp_path
@@ -216,29 +220,31 @@ def test_first_500_test_images_are_looked_at(project, monkeypatch):
 
 def test_runs_without_a_common_seed_are_a_clear_error(project):
     path = project / "recipes" / "other.yaml"
-    recipe = files.read_yaml(path)
-    files.write_yaml(path, recipe | {"seeds": {9: recipe["seeds"][1]}})
+    recipe = recipes.read(path)
+    recipes.write(path, replace(recipe, seeds={9: recipe.seeds[1]}))
     with pytest.raises(UserError, match=r"no seed in common \(\[3, 2, 1\] and \[9\]\)"):
         compare.compare("one", "other", CPU, project)
 
 
 def test_other_subset_is_a_clear_error(project):
-    files.write_text(project / "subsets" / "all.json", "{}")
+    files.write_text(project / places.SUBSETS / "all.json", "{}")
     with pytest.raises(UserError, match=r"all\.json: missing, or not the subset"):
         compare.compare("one", "other", CPU, project)
 
 
 def test_weights_count_with_what_lora_adds(tmp_path, monkeypatch):
     monkeypatch.setitem(models.by_model(), "tiny", TINY)
-    recipe = tiny_recipe(tune="lora", lora_rank=2) | {"weights": None}
-    rows = [row | {"tune": "lora" if row["part"] != "head" else "full"}
-            for row in recipe["phases"][0]["parts"]]  # as if it were not from scratch
-    recipe["phases"][0]["parts"] = rows
-    recipe["knobs"] |= {"lora_rank": 2, "lora_alpha": 4, "lora_layers": "all"}
-    files.write_yaml(tmp_path / "recipes" / "run.yaml", recipe)
-    model, _ = assemble(recipe, 1, tmp_path)
+    file = weights.path(tmp_path / places.WEIGHTS, "tiny-v1")
+    file.parent.mkdir(parents=True)
+    tensors = TINY.build("tiny", "original", 1000, 8).state_dict()
+    safetensors.torch.save_file({name: tensor for name, tensor in tensors.items()
+                                 if not weights.is_counter(name)}, file)
+    recipe = tiny_recipe(weights.tensors_digest(weights.read_arrays(file)), tune="lora",
+                         lora_rank=2, lora_alpha=4)
+    recipes.write(tmp_path / places.RECIPES / "run.yaml", recipe)
+    model, _ = assemble(recipe, 1, file.parent)
     torch.nn.init.ones_(model.stage1[0].lora.up.weight)
-    files.write_bytes(tmp_path / "runs/run/model.safetensors",
+    files.write_bytes(tmp_path / places.RUNS / "run/model.safetensors",
                       saved.serialise({1: saved.changed(model.state_dict(), {})}))
     found = compare.parameters(compare.load("run", recipe, 1, tmp_path))
     assert {part: list(tensors) for part, tensors in found.items()} == {

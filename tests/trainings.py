@@ -1,16 +1,18 @@
-"""Trainings that test_pieces.py runs whole in its own process, and in two processes by calling this
-file: pieces_cases.py FILE CASE ... writes {case: [history, tensors]}."""
+"""Trainings that tests run whole in their own process, and in several processes by calling this
+file: trainings.py FILE CASE ... writes {case: [history, tensors]}."""
 
 import sys
 
 import torch
 
-from helpers import TINY, striped, tiny_recipe
-from unfreeze import models
+import tiny_models
+from helpers import striped, tiny_recipe
+from unfreeze import places
 from unfreeze.training import devices, replicate
 from unfreeze.training.devices import Device
-from unfreeze.training.prefix import prefix_cache
-from unfreeze.training.together import processes
+from unfreeze.training.prefix import feed
+from unfreeze.training.setting import set_up
+from unfreeze.training.together import launch, reduce
 
 DEVICE = Device(torch.device("cpu"), "fp32", "test")
 SGD = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "batch_size": 8, "epochs": 3, "flip": True}
@@ -26,27 +28,23 @@ CASES = {
     "batches of two images": {"freeze": "none", "batch_size": 2},
     "frozen statistics": {"freeze": {"train": ["stage2", "head"]}},
     "small layers": {"model": "cnn", "image_size": 32, "freeze": "none", "dropout": 0.5},
-    "attention": {"model": "vit_b_16", "image_size": 32, "freeze": "none", "tune": "lora",
-                  "lora_rank": 2, "epochs": 1},
+    "attention": {"model": "tiny_vit", "freeze": "none", "tune": "lora", "lora_rank": 2},
     "frozen layers kept, stochastic depth": {
-        "model": "convnext_tiny", "image_size": 32, "freeze": {"train": ["stage4", "head"]},
-        "epochs": 3, "lr": 0.01},
-    "stochastic depth": {"model": "convnext_tiny", "image_size": 32, "freeze": "none",
-                         "epochs": 1, "lr": 0.01},
+        "model": "tiny_convnext", "freeze": {"train": ["stage2", "head"]}},
+    "stochastic depth": {"model": "tiny_convnext", "freeze": "none"},
 }
-LARGE = ("attention", "stochastic depth", "frozen layers kept, stochastic depth")
 # Where no layer takes statistics over a batch.
 DIVISIBLE = ("frozen layers kept", "frozen layers kept, stochastic depth", "frozen statistics",
              "attention", "stochastic depth")
 
 
 def training(case):
-    models.by_model()["tiny"] = TINY
+    """A replicate about to be trained."""
     recipe = tiny_recipe(**SGD | CASES[case])
-    size = recipe["knobs"]["image_size"]
-    return replicate.Training(recipe, 1, DEVICE, replicate.Inputs(),
-                              {"train": striped(size, 19, DEVICE.torch),
-                               "validation": striped(size, 6, DEVICE.torch)}, case)
+    size = recipe.preprocessing.image_size
+    splits = {"train": striped(size, 19, DEVICE.torch),
+              "validation": striped(size, 6, DEVICE.torch)}
+    return replicate.Replicate(set_up(recipe, 1, DEVICE, places.WEIGHTS, splits, case))
 
 
 def finish(training):
@@ -55,15 +53,16 @@ def finish(training):
         training.epoch(lambda: None)
     return [[{key: value for key, value in row.items() if key != "seconds"}
              for row in training.history],
-            {name: tensor.clone() for name, tensor in training.result().state_dict().items()}]
+            {name: tensor.clone() for name, tensor in training.model().state_dict().items()}]
 
 
 if __name__ == "__main__":
-    prefix_cache._FLOPS_PER_BYTE = 0  # tiny layers count as much as large ones
-    processes.begin(on_cpu=devices.wanted().type == "cpu")
+    tiny_models.install()
+    feed.FLOPS_PER_BYTE = 0  # tiny layers count as much as large ones
+    launch.begin(on_cpu=devices.wanted().type == "cpu")
     if devices.wanted().type == "cuda":
         DEVICE = devices.pick()
     results = {case: finish(training(case)) for case in sys.argv[2:]}
-    if processes.rank() == 0:
+    if reduce.rank() == 0:
         torch.save(results, sys.argv[1])
-    processes.finish()
+    launch.finish()

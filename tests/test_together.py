@@ -1,0 +1,153 @@
+"""Several processes train what one does; what happens where one of them stops."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import tiny_models
+from helpers import ROOT
+from test_memory import ENVIRONMENT, check_close
+from trainings import CASES, finish, training
+from unfreeze.training.prefix import feed
+
+
+@pytest.fixture(autouse=True)
+def scratch(monkeypatch, tmp_path):
+    tiny_models.install(monkeypatch)
+    monkeypatch.setattr(feed, "FLOPS_PER_BYTE", 0)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+
+
+def train_together(folder, count, cases):
+    """{case: result} of several processes, and what they said."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "trainings.py", folder / "results.pt", *cases],
+        text=True, capture_output=True, timeout=600, env=ENVIRONMENT | {
+            "UNFREEZE_PROCESSES": str(count), "UNFREEZE_SCRATCH": str(folder / "scratch")})
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "results.pt"), done.stdout
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """{case: result} of two processes."""
+    results, said = train_together(tmp_path_factory.mktemp("two"), 2, CASES)
+    assert all(f"{case}: prefix cache on" in said for case in CASES if "kept" in case)
+    return results
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_what_one_does(two, case):
+    check_close(two[case], finish(training(case)))
+
+
+def test_more_processes_than_images_train_what_one_does(tmp_path):
+    case = "batches of two images"
+    results, _ = train_together(tmp_path, 3, [case])
+    check_close(results[case], finish(training(case)))
+
+
+NORM = """
+import sys, torch
+from torch import nn
+from unfreeze.training.memory import MicroBatches
+from unfreeze.training.together import launch, reduce
+launch.begin(on_cpu=True)
+torch.manual_seed(0)
+whole, shared = nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3))
+shared[0].load_state_dict(whole.state_dict())
+micro_batches = MicroBatches(shared)
+for images in (8, 5, 2):
+    whole.zero_grad(), shared.zero_grad()
+    x = 3 + 2 * torch.randn(images, 3, 4, 4)
+    weights = torch.randn_like(x)
+    mine, all_ = x.clone().requires_grad_(), x.clone().requires_grad_()
+    (whole(all_) * weights).sum().backward()
+    for rows, share in micro_batches.of(images):
+        found = shared(mine[rows])
+        (found * weights[rows]).sum().mul(share).backward()
+    reduce.total(mine.grad)
+    torch.testing.assert_close(mine.grad, all_.grad, rtol=1e-4, atol=1e-5)
+    reduce.total_gradients(shared.parameters())
+    for one, other in zip(shared.parameters(), whole.parameters()):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
+    for name, buffer in whole.named_buffers():
+        torch.testing.assert_close(shared[0].get_buffer(name), buffer, rtol=1e-4, atol=1e-5)
+launch.finish()
+"""
+
+
+def test_batch_norm_is_that_of_the_whole_batch(tmp_path):
+    """Gradients and running statistics, of three processes; at last they have two images."""
+    file = tmp_path / "norm.py"
+    file.write_text(NORM)
+    done = subprocess.run([sys.executable, file], text=True, capture_output=True, timeout=600,
+                          env=ENVIRONMENT | {"UNFREEZE_PROCESSES": "3"})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("body, words", [
+    ("raise SystemExit('error: params.yaml: of the second')", "error: params.yaml: of the second"),
+    ("1 / 0", r"error: one of 2 processes that train together stopped \(ZeroDivisionError: .*\); "
+              "run the same command again, or unset UNFREEZE_PROCESSES"),
+    ("print('a warning', file=sys.stderr); os.kill(os.getpid(), 9)",
+     r"error: one of 2 processes .* \(it was killed\).*")])
+def test_a_process_that_stops_stops_all(tmp_path, body, words):
+    done = subprocess.run([sys.executable, script(tmp_path, second=body)], env=ENVIRONMENT | {
+        "UNFREEZE_PROCESSES": "2"}, text=True, capture_output=True, timeout=600)
+    assert done.returncode == 1
+    assert re.fullmatch(words, done.stderr.strip().splitlines()[-1])
+
+
+def test_a_first_process_that_is_killed_takes_the_others_along(tmp_path):
+    first = subprocess.Popen(
+        [sys.executable, script(tmp_path, second="open('pid', 'w').write(str(os.getpid()))")],
+        env=ENVIRONMENT | {"UNFREEZE_PROCESSES": "2"}, cwd=tmp_path)
+    for _ in range(600):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            break
+        time.sleep(0.1)
+    first.kill()
+    first.wait()
+    second = int((tmp_path / "pid").read_text())
+    for _ in range(100):
+        if not alive(second):
+            break
+        time.sleep(0.1)
+    assert not alive(second)
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"WORLD_SIZE": "2"}, "error: RANK=: must be a number where WORLD_SIZE is set"),
+    ({"WORLD_SIZE": "two"}, "error: WORLD_SIZE=two: must be a number"),
+    ({"UNFREEZE_PROCESSES": "-1"}, "error: UNFREEZE_PROCESSES=-1: allowed is a whole number")])
+def test_processes_that_cannot_be_are_one_line(tmp_path, given, words):
+    file = tmp_path / "script.py"
+    file.write_text("from unfreeze.stage import run_stage\n"
+                    "from unfreeze.training.together import launch\n"
+                    "run_stage(lambda: launch.begin(on_cpu=True))\n")
+    done = subprocess.run([sys.executable, file], env=ENVIRONMENT | given, text=True,
+                          capture_output=True, timeout=600)
+    assert done.returncode == 1 and done.stderr.startswith(words)
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def script(folder, second):
+    """What two processes run; the second does something of its own, and then all wait."""
+    file = folder / "script.py"
+    file.write_text(f"import os, sys, time\nfrom unfreeze.training.together import launch, reduce\n"
+                    f"launch.begin(on_cpu=True)\nif reduce.rank():\n    {second}\n"
+                    "time.sleep(100)\n")
+    return file
+
+
+def alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
