@@ -23,8 +23,9 @@ def main() -> None:
                 indices = subsets.draw(labels["train"], labels["test"], **settings)
             except UserError as error:
                 raise UserError(f"params.yaml: {subset.dataset}: {error}") from None
-            head = asdict(subset) | {"dataset_digest": arrays.read_card(dataset)["digest"]}
-            files.write_text(folder / name, json.dumps(head | indices) + "\n")
+            digest = arrays.read_card(dataset)["digest"]
+            files.write_text(folder / name, json.dumps({
+                "drawn_with": asdict(subset), "dataset_digest": digest, **indices}) + "\n")
     print(f"{len(wanted)} subsets")
 
 
