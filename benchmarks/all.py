@@ -46,11 +46,14 @@ def run(name: str, *arguments: str) -> None:
 def draw(results: dict, file: Path) -> None:
     """Bars: for each case, what part of the ceiling each loop reaches; medians over the rounds, and
     a line from the smallest to the largest."""
-    from unfreeze.reporting.figures import style
+    from unfreeze.reporting.figures.pixels import plt
 
-    sides = {"ours": ("unfreeze", style.BLUE), "timm+": ("timm, best flags", style.GREEN),
-             "timm": ("timm, defaults", style.SKY), "plain": ("plain loop", style.GREY)}
-    figure, axes = style.plt.subplots(figsize=(8, 1 + 0.9 * len(results)))
+    plt.rcParams |= {"svg.hashsalt": "unfreeze", "svg.fonttype": "none", "legend.fontsize": 9,
+                     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+                     "axes.axisbelow": True, "grid.color": "#e0e0e0"}
+    sides = {"ours": ("unfreeze", "#0072B2"), "timm+": ("timm, best flags", "#009E73"),
+             "timm": ("timm, defaults", "#56B4E9"), "plain": ("plain loop", "#777777")}
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.9 * len(results)))
     height = 0.8 / len(sides)
     for row, result in enumerate(results.values()):
         for place, (side, (name, colour)) in enumerate(sides.items()):
@@ -60,9 +63,9 @@ def draw(results: dict, file: Path) -> None:
             middle = statistics.median(parts)
             y = row + (place - (len(sides) - 1) / 2) * height
             axes.barh(y, middle, height * 0.9, color=colour, label=name if row == 0 else None)
-            axes.plot([min(parts), max(parts)], [y, y], color=style.BLACK, linewidth=1)
+            axes.plot([min(parts), max(parts)], [y, y], color="black", linewidth=1)
             axes.text(max(parts) + 0.01, y, f"{middle:.2f}", va="center", fontsize=8)
-    axes.axvline(1, color=style.BLACK, linewidth=1, linestyle="--")
+    axes.axvline(1, color="black", linewidth=1, linestyle="--")
     axes.set_yticks(range(len(results)), [
         f"{model}{', CIFAR stem' if stem == 'cifar' else ''}\n{size} px"
         for model, stem, size in (throughput.CASES[case] for case in results)])
@@ -71,7 +74,7 @@ def draw(results: dict, file: Path) -> None:
     axes.set_xlabel("images per second, as a part of the model's bare step (dashed)")
     axes.set_title(next(iter(results.values()))["machine"], fontsize=9)
     figure.legend(loc="outside lower center", ncols=len(sides), frameon=False)
-    style.save(figure, file)
+    figure.savefig(file, metadata={"Date": None}, dpi=150)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import _source  # noqa: F401
 from unfreeze import files, places
 from unfreeze.data.reading import arrays, splits
 from unfreeze.params import plan
-from unfreeze.reporting.figures import datasets, save
+from unfreeze.reporting.figures import datasets
 from unfreeze.stage import run_stage
 
 
@@ -24,8 +24,8 @@ def main() -> None:
         examples.append(datasets.Examples(name, len(card["classes"]), [
             (title, images[split][rows]) for title, rows in chosen]))
     with files.whole_folder(places.DATA_PICTURES) as folder:
-        save(datasets.gallery(examples), folder / "gallery.png")
-        save(datasets.class_counts(cards), folder / "classes.svg")
+        files.write_bytes(folder / "gallery.png", datasets.gallery(examples))
+        files.write_text(folder / "classes.svg", datasets.class_counts(cards))
 
 
 if __name__ == "__main__":

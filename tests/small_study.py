@@ -2,10 +2,9 @@
 two seeds, one with one, one that failed."""
 
 import csv
-from dataclasses import replace
-from pathlib import Path
 
-from unfreeze.reporting.report import TABLES, Study
+from unfreeze.params.plan import Plan, Preprocessing, Run
+from unfreeze.reporting.study import Study
 
 FAILURE = "the logits of seed 1 are not finite: training diverged"
 
@@ -15,14 +14,17 @@ def rows(header: str, *lines: str) -> list[dict[str, str]]:
     return list(csv.DictReader([header, *lines]))
 
 
-def settled(**changes) -> dict:
-    knobs = {"dataset": "tiny", "fraction": 0.5, "seeds": [1, 2], "model": "cnn", "tune": "full",
-             "freeze": "none", "phases": [], "epochs": 2, "lr": 0.1, "image_size": 8}
-    return knobs | changes | {"changes": changes, "training": []}
+def settled(**changes) -> Run:
+    """A run of the plan that sets these knobs itself."""
+    knobs = {"dataset": "tiny", "fraction": 0.5, "image_size": 8, "seeds": [1, 2], "model": "cnn",
+             "freeze": "none", "tune": "full", "phases": [], "epochs": 2, "lr": 0.1} | changes
+    return Run(knobs=knobs, changes=changes, training_knobs={}, augmentations={}, phases=(),
+               preprocessing=Preprocessing(8, "square", "bicubic", None, None), classes=2,
+               decoded="", weights="", subsets={seed: f"{seed}.json" for seed in knobs["seeds"]})
 
 
 def study(**changes) -> Study:
-    """The study; `changes` replace attributes of report.Study, or tables by their name."""
+    """The study; `changes` replace attributes of Study or of its plan, or tables by their name."""
     tables = {
         "accuracy": rows(
             "run,accuracy,std,low,high,replicates,images,interval",
@@ -68,6 +70,19 @@ def study(**changes) -> Study:
             "base,1,1,4.5,50", "base,1,2,9,78", "base,2,1,4.5,54", "base,2,2,9,80",
             "lora,1,1,7,60", "lora,1,2,14,82", "lora,2,1,7,62", "lora,2,2,14,80",
             "one_seed,1,1,16,40", "one_seed,1,2,28,58"),
+        "matched": rows(
+            "run,epochs_matched,accuracy_after_epochs,seconds_matched,set_by,accuracy_in_seconds,"
+            "epochs_in_seconds,epochs,seconds",
+            "base,2,79,15,,79,2,2,9", "lora,2,81,15,,81,2,2,14", "one_seed,2,58,15,,,,2,28"),
+        "quantities": rows(
+            "name,kind,text,unit,better",
+            "accuracy,score,accuracy,%,higher",
+            "balanced_accuracy,score,balanced accuracy,%,higher",
+            "ece,score,expected calibration error,%,lower",
+            "seconds,cost,training time of a replicate,s,lower"),
+        "similar_parts": rows(
+            "pair,part,measure,run,value",
+            "both,stem,cosine_biases,,0.5", "both,stem,cka,,0.75"),
         "pareto": rows(
             "run,cost,unit,value,accuracy,low,high,dominated",
             "lora,seconds,s,14,80,76,84,no", "base,seconds,s,9,79,75,83,no",
@@ -78,6 +93,7 @@ def study(**changes) -> Study:
               for epoch in (1, 2) for split in ("train", "validation"))),
         "confusion": rows("actual,predicted,images,percent", "cat,cat,8,80", "cat,dog,2,20",
                           "dog,cat,1,10", "dog,dog,9,90"),
+        "fractions": [],
         "confused": rows("run,actual,predicted,percent", "base,cat,dog,20", "lora,dog,cat,15"),
         "movement": rows("run,part,seed,distance,relative_distance", "base,stem,1,2.0,0.1"),
         "reliability": rows("run,scaled,bin,images,confidence,accuracy", "base,no,9,50,64.0,60.0"),
@@ -88,24 +104,13 @@ def study(**changes) -> Study:
     details = {run: {"accuracy": {"mean": mean, "seeds": {"1": mean}},
                      "cross_entropy": {"mean": 0.9}, "test_images": 50}
                for run, mean in (("base", 79.0), ("lora", 80.0), ("one_seed", 60.0))}
-    whole = Study(
-        plan={"base": settled(), "lora": settled(tune="lora"), "one_seed": settled(seeds=[1]),
-              "exploded": settled(lr=10.0)},
-        budget={"seconds": 15},
-        pairs={"both": ["base", "lora"]},
-        details=details | {"exploded": {"failed": FAILURE, "test_images": 50}},
-        rows={name: tables.get(name, []) for name in TABLES})
-    own = {name: value for name, value in changes.items() if name not in TABLES}
-    given = {name: value for name, value in changes.items() if name in TABLES}
-    return replace(whole, **({"rows": whole.rows | given} | own))
-
-
-def write_tables(whole: Study, plots: Path) -> None:
-    """plots/tables/*.csv of a study; a table without rows is left out."""
-    plots.mkdir(parents=True, exist_ok=True)
-    for name, table in whole.rows.items():
-        if table:
-            with open(plots / f"{name}.csv", "w", newline="") as file:
-                writer = csv.DictWriter(file, table[0])
-                writer.writeheader()
-                writer.writerows(table)
+    plan = {
+        "runs": {"base": settled(), "lora": settled(tune="lora"), "one_seed": settled(seeds=[1]),
+                 "exploded": settled(lr=10.0)},
+        "datasets": {}, "decoded": {}, "weights": {}, "subsets": {}, "claims": (),
+        "budget": {"seconds": 15}, "not_run": {}, "compare": {"both": ("base", "lora")}}
+    whole = {"details": details | {"exploded": {"failed": FAILURE, "test_images": 50}},
+             "cards": {}, "folder": "."}
+    for name, value in changes.items():
+        next(part for part in (tables, plan, whole) if name in part)[name] = value
+    return Study(plan=Plan(**plan, reported={}), rows=tables, **whole)

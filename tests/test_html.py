@@ -10,29 +10,32 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests import browser
-from tests.small_study import rows, settled, study, write_tables
+from tests.small_study import settled, study
 
+from unfreeze import places
 from unfreeze.reporting import document, html, report
 from unfreeze.reporting.document import Number, Picture, Section, Table, Verdict
+from unfreeze.reporting.figures import vega
+from unfreeze.reporting.study import Study
 
 READY = "document.documentElement.dataset.ready === 'yes'"
 EVIL = '</script><script>window.evil = 1</script><img src=x onerror="window.evil=2"> & "q" \'a\''
 
 
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36.5pt"/>'
+def sections_of(whole: Study, folder: Path) -> list[Section]:
+    """Its sections, with the charts drawn in the folder and a small picture of mistakes."""
+    (folder / places.CHARTS).mkdir(parents=True, exist_ok=True)
+    drawn = {"mistakes.png": "Mistakes"}
+    Image.new("RGB", (30, 20)).save(folder / places.CHARTS / "mistakes.png")
+    for name, chart in vega.charts(whole.rows).items():
+        drawn[f"{name}.svg"] = chart.text
+        (folder / places.CHARTS / f"{name}.svg").write_text(vega.svg(chart.spec))
+    return report.sections(whole, drawn)
 
 
-def page(whole: report.Study, plots: Path) -> str:
-    """With the charts that there are, and small pictures for the rest."""
-    write_tables(whole, plots)
-    sections = report.sections(whole)
-    for picture in (block for section in sections for block in section.blocks
-                    if isinstance(block, Picture)):
-        if picture.file.endswith(".svg"):
-            (plots / picture.file).write_text(SVG)
-        else:
-            Image.new("RGB", (30, 20)).save(plots / picture.file)
-    return html.page(report.title(whole), sections, html.charts(plots), plots)
+def page(whole: Study, folder: Path) -> str:
+    return html.page(report.title(whole), sections_of(whole, folder), vega.charts(whole.rows),
+                     folder)
 
 
 class Texts(HTMLParser):
@@ -55,7 +58,7 @@ class Texts(HTMLParser):
 def test_it_says_what_report_md_says(tmp_path):
     whole = study()
     shown = "".join(Texts(page(whole, tmp_path)).found)
-    for section in report.sections(whole):
+    for section in sections_of(whole, tmp_path):
         for block in section.blocks:
             if isinstance(block, Table):
                 assert all(html._text(cell) in shown for row in block.rows for cell in row)
@@ -84,8 +87,8 @@ def test_users_words_are_text(tmp_path):
     assert "<img src=x" not in source and "</script><script>window.evil" not in source
     assert source.count(standard_html.escape(EVIL)) == 3
     inside = re.search(r'<script type="application/json" id="charts">(.*?)</script>', source)
-    assert EVIL in {row["run"] for row in
-                    json.loads(inside.group(1))["learning_curves"]["data"]["values"]}
+    learning = json.loads(inside.group(1))["plots/charts/learning_curves.svg"]
+    assert EVIL in {row["run"] for row in learning["datasets"]["rows"]}
 
 
 def test_json_in_a_script_closes_nothing():
@@ -98,31 +101,33 @@ def test_the_bundle_closes_no_script():
     assert not re.search("</script|<!--|<script", html._bundle(), re.IGNORECASE)
 
 
-def test_a_chart_is_filled_and_takes_the_page_s_colours():
-    template = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": "white",
-        "data": {"values": "<DVC_METRIC_DATA>"}, "title": "<DVC_METRIC_TITLE>",
-        "config": {"axis": {"labelLimit": 400}}, "mark": "point"}
-    spec = html.chart(template, rows("run,v", "base,1"))
-    config = spec.pop("config")
-    assert spec == {"data": {"values": [{"run": "base", "v": "1"}]}, "mark": "point"}
-    assert config == html.CONFIG | {"axis": html.CONFIG["axis"] | {"labelLimit": 400}}
-
-
-@pytest.mark.parametrize("template", sorted(html.TEMPLATES.glob("*.json")), ids=lambda x: x.stem)
-def test_no_placeholder_is_left_in_a_template(template):
-    assert "DVC_" not in json.dumps(html.chart(json.loads(template.read_text()), []))
+def test_a_chart_takes_the_page_s_colours_and_keeps_its_own_settings(tmp_path):
+    spec = {"mark": "point", "config": {"axis": {"labelLimit": 400}}}
+    assert vega.with_looks(spec, html.LOOKS) == {
+        "mark": "point",
+        "config": html.LOOKS | {"axis": html.LOOKS["axis"] | {"labelLimit": 400}}}
 
 
 def test_a_picture_without_a_chart_is_shown_itself(tmp_path):
     Image.new("RGB", (30, 20)).save(tmp_path / "mistakes.png")
-    (tmp_path / "claims.svg").write_text(SVG)
+    (tmp_path / "claims.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="96" height="49"/>')
     pictures = [Picture("mistakes.png", "of base"), Picture("claims.svg", "of all")]
     source = html.page("T", [Section("S", pictures)], {}, tmp_path)
     assert re.search('<img src="data:image/png;base64,[^"]+" width="30" height="20" alt="of base">',
                      source)
     assert re.search('<img src="data:image/svg.xml;base64,[^"]+" width="96" height="49"', source)
     assert len(source) < 50_000  # without Vega
+
+
+def test_a_chart_of_too_many_rows_is_left_to_its_picture(tmp_path):
+    (tmp_path / places.CHARTS).mkdir(parents=True)
+    (tmp_path / places.CHARTS / "some.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="96" height="49"/>')
+    sections = [Section("S", [Picture.chart("some", "of all")])]
+    for count, element in ((html.MOST_ROWS, "data-chart="), (html.MOST_ROWS + 1, "<img src=")):
+        chart = {"some": vega.Chart("of all", {"mark": "point"}, count)}
+        assert element in html.page("T", sections, chart, tmp_path)
 
 
 def test_short_tables_have_no_filter_and_ordered_ones_no_buttons():
@@ -149,7 +154,7 @@ def shown(tmp_path_factory):
     small = study()
     claim = small.rows["claims"][0] | {"note": EVIL}
     whole = study(
-        plan=small.plan | {run: settled(lr=0.5) for run in more},
+        runs=small.plan.runs | {run: settled(lr=0.5) for run in more},
         details=small.details | {run: small.details["base"] for run in more},
         claims=[claim, *small.rows["claims"][1:]],
         accuracy=small.rows["accuracy"] + [
@@ -158,7 +163,7 @@ def shown(tmp_path_factory):
         costs=small.rows["costs"] + [
             small.rows["costs"][0] | {"run": run, "parameters_trainable": str(900 + place)}
             for place, run in enumerate(more)])
-    (folder / "report.html").write_text(page(whole, folder / "plots"))
+    (folder / "report.html").write_text(page(whole, folder))
     with browser.page(folder / "profile") as opened:
         opened.call("Page.addScriptToEvaluateOnNewDocument", source="""
             window.shifts = 0;
@@ -227,22 +232,14 @@ def test_typing_filters(shown):
     assert len(runs(shown)) == 13
 
 
-def test_a_chart_of_too_many_rows_is_left_to_its_picture(tmp_path):
-    names = [f"class{number}" for number in range(150)]
-    for count, expected in ((141, {"confusion"}), (142, set())):  # squares beside MOST_ROWS
-        rows = [f"{one},{other},1,1" for one in names[:count] for other in names[:count]]
-        (tmp_path / "confusion.csv").write_text(
-            "\n".join(["actual,predicted,images,percent", *rows]) + "\n")
-        assert set(html.charts(tmp_path)) == expected
-
-
 def test_every_chart_is_drawn_where_room_was_kept(shown):
     charts = shown.evaluate("""[...document.querySelectorAll("[data-chart]")].map((view) => ({
         name: view.dataset.chart,
         marks: view.querySelectorAll("svg [role='graphics-symbol']").length,
         kept: parseFloat(view.style.minHeight),
         drawn: view.querySelector("svg")?.getBoundingClientRect().height}))""")
-    assert {chart["name"] for chart in charts} >= {"accuracy", "learning_curves", "confusion"}
+    assert {Path(chart["name"]).stem for chart in charts} >= {
+        "accuracy", "learning_curves", "confusion"}
     for chart in charts:
         assert chart["marks"] > 0, chart
         assert chart["drawn"] == pytest.approx(chart["kept"], abs=25), chart
@@ -250,7 +247,7 @@ def test_every_chart_is_drawn_where_room_was_kept(shown):
 
 def test_charts_answer_the_mouse(shown):
     x, y = shown.evaluate("""(() => {
-        const mark = document.querySelector("[data-chart=accuracy] .mark-symbol path");
+        const mark = document.querySelector("[data-chart*=accuracy] .mark-symbol path");
         mark.scrollIntoView({block: "center"});
         const box = mark.getBoundingClientRect();
         return [box.x + box.width / 2, box.y + box.height / 2];
@@ -292,7 +289,7 @@ def test_text_and_charts_are_readable(shown, scheme):
     shown.call("Emulation.setEmulatedMedia", media="",
                features=[{"name": "prefers-color-scheme", "value": scheme}])
     for selector in ("p", "a", "figcaption", ".verdict.holds", ".verdict.not-distinguishable",
-                     "[data-chart=accuracy] svg .role-axis-label text"):
+                     "[data-chart*=accuracy] svg .role-axis-label text"):
         assert contrast(shown, selector) >= 4.5, selector
     shown.call("Emulation.setEmulatedMedia", media="", features=[])
 

@@ -1,22 +1,29 @@
 """What the report says, in which order, and what users' words do to it."""
 
 import re
-from dataclasses import replace
 
-import pytest
 from markdown_it import MarkdownIt
 from tests.small_study import FAILURE, rows, settled, study
 
 from unfreeze.judging import tables
+from unfreeze.params.plan import NotRun
 from unfreeze.reporting import document, report
 from unfreeze.reporting.document import Code, Items, Number, Section, Strong, Table, line
+from unfreeze.reporting.figures import vega
+from unfreeze.reporting.study import Study
 
 
-def text(whole: report.Study) -> str:
-    return document.markdown(report.title(whole), report.sections(whole))
+def drawn(whole: Study) -> dict[str, str]:
+    """What the stage plot would have drawn."""
+    charts = {f"{name}.svg": chart.text for name, chart in vega.charts(whole.rows).items()}
+    return charts | ({"mistakes.png": "Mistakes"} if whole.shown else {})
 
 
-def section(whole: report.Study, title: str) -> str:
+def text(whole: Study) -> str:
+    return document.markdown(report.title(whole), report.sections(whole, drawn(whole)))
+
+
+def section(whole: Study, title: str) -> str:
     return re.search(rf"^## {title}\n\n(.*?)(?=^## |\Z)", text(whole),
                      re.MULTILINE | re.DOTALL).group(1)
 
@@ -63,7 +70,7 @@ def test_recommendation_of_a_best_run_that_stands_alone():
 def test_recommendation_of_the_only_run():
     (lora,) = [row | {"tied": "yes", "recommended": "yes"}
                for row in study().rows["recommendation"] if row["run"] == "lora"]
-    alone = {"plan": {"lora": settled(tune="lora")},
+    alone = {"runs": {"lora": settled(tune="lora")},
              "details": {"lora": study().details["lora"]}}
     for budget_given, why in (({}, "it is the only run."),
                               ({"seconds": 15}, "it is the only run within the budget.")):
@@ -121,8 +128,8 @@ def test_runs_that_were_not_run_are_listed_with_why():
                "reported": number, "difference": "", "within": "not run"}
               for metric, number in (("accuracy", "98.4"), ("cross_entropy", "0.25"))]
     whole = study(reported=[*study().rows["reported"], *absent], not_run={
-        "vit": {"why": "its weights cannot be had", "changes": {"model": "vit_b_16", "lr": 0.1}},
-        "again": {"why": "needs a GPU", "changes": {}}})
+        "vit": NotRun("its weights cannot be had", {"model": "vit_b_16", "lr": 0.1}),
+        "again": NotRun("needs a GPU", {})})
     said = section(whole, "Not run here")
     assert said.startswith("2 runs of this question") and "`not_run:`" in said
     assert table(said)[2:] == [
@@ -149,9 +156,9 @@ def test_only_one_seed_is_explained_where_there_is_one():
 
 def test_scores_without_interval_or_value():
     cells = table(section(study(), "Other scores"))
-    assert cells[0] == ["run", "balanced accuracy (%)", "calibration error (%)",
+    assert cells[0] == ["run", "balanced accuracy (%)", "expected calibration error (%)",
                         "after scaling (%)"]
-    assert cells[2][1:] == ["71.2 (71.2 to 71.2)", "5.5 (5.5 to 5.5)", "2.5"]
+    assert cells[2][1:] == ["71.3 (71.3 to 71.3)", "5.5 (5.5 to 5.5)", "2.5"]
     assert cells[3][3] == "-"
 
 
@@ -164,27 +171,23 @@ def test_matched_epochs_and_time():
 
 
 def test_without_a_budget_of_seconds_time_is_what_the_fastest_run_needs():
-    said = section(study(budget={}), "Matched epochs, matched time")
+    matched = [row | {"set_by": "base", "seconds_matched": "9", "epochs_matched": "1"}
+               for row in study().rows["matched"]]
+    said = section(study(matched=matched), "Matched epochs, matched time")
     assert "within 9.0 s of training (what base needs for all its epochs" in said
-    assert ["lora", "81.0", "61.0", "1.0", "2.0", "14.0"] in table(said)
-
-
-def test_fewer_epochs_of_one_run_are_what_is_matched():
-    curves = study().rows["wall_clock"][:-1]
-    cells = table(section(study(wall_clock=curves), "Matched epochs, matched time"))
-    assert cells[0][1] == "after 1 epoch (%)"
-    assert ["base", "52.0"] in [row[:2] for row in cells]
+    assert table(said)[0][1:3] == ["after 1 epoch (%)", "after 9.0 s (%)"]
 
 
 def test_no_validation_images():
     scores = [row for row in study().rows["scores"] if row["metric"] != "ece_scaled"]
     curves = [row for row in study().rows["learning_curves"] if row["split"] == "train"]
-    whole = study(wall_clock=[], learning_curves=curves, scores=scores)
+    whole = study(matched=[], wall_clock=[], learning_curves=curves, scores=scores)
     assert "Matched" not in text(whole) and "wall_clock.svg" not in text(whole)
     assert "learning_curves.svg" in section(whole, "Learning curves")
     assert "validation images" not in section(whole, "Other scores")
     assert "validation images" in section(study(), "Other scores")
-    assert "Learning curves" not in text(study(wall_clock=[], learning_curves=[]))
+    assert "Learning curves" not in text(
+        study(matched=[], wall_clock=[], learning_curves=[]))
 
 
 def test_a_failed_base_shows_no_mistakes_of_another_run():
@@ -195,11 +198,12 @@ def test_a_failed_base_shows_no_mistakes_of_another_run():
 
 
 def test_a_study_in_which_every_run_failed():
-    whole = study(details={run: {"failed": FAILURE, "test_images": 50} for run in study().plan},
-                  **dict.fromkeys(("accuracy", "scores", "wall_clock", "pareto", "confusion",
-                                   "confused", "movement", "reliability", "claims", "reported",
-                                   "similarity"), []),
-                  pairs={})
+    whole = study(details={run: {"failed": FAILURE, "test_images": 50}
+                           for run in study().plan.runs},
+                  **dict.fromkeys(("accuracy", "scores", "matched", "wall_clock", "pareto",
+                                   "confusion", "confused", "movement", "reliability", "claims",
+                                   "reported", "similarity", "similar_parts"), []),
+                  compare={})
     assert "**No run has finished.**" in text(whole)
     assert [row[2] for row in table(section(whole, "All runs"))[2:]] == ["failed"] * 4
 
@@ -207,18 +211,21 @@ def test_a_study_in_which_every_run_failed():
 def test_pictures_of_nothing_are_left_out():
     assert "fractions.svg" not in text(study())
     some = rows("series,init,run,fraction,accuracy,low,high", "base,scratch,base,0.5,1,1,1")
-    assert "](plots/fractions.svg)" in text(study(fractions=some))
+    assert "](plots/charts/fractions.svg)" in text(study(fractions=some))
 
 
 def test_what_was_run_is_a_list_in_groups():
     said = section(study(), "What was run, and how to repeat it")
-    assert ("- **Data**: `dataset: tiny, fraction: 0.5, seeds: [1, 2]`\n"
+    assert ("- **Data**: `dataset: tiny, fraction: 0.5`\n"
+            "- **Images**: `image_size: 8`\n"
+            "- **Seeds**: `seeds: [1, 2]`\n"
             "- **Model**: `model: cnn`\n"
-            "- **What is trained**: `tune: full, freeze: none`\n") in said
+            "- **What is trained**: `freeze: none, tune: full`\n"
+            "- **Training**: `phases: [], epochs: 2, lr: 0.1`\n") in said
     assert "4 runs, 7 models trained" in said and "a machine (fp32)" in said
     assert "`make repro`" in said
-    said = section(replace(study(), place="studies/one"), "What was run, and how to repeat it")
-    assert "`dvc repro studies/one/dvc.yaml`" in said and "make repro" not in said
+    said = section(study(folder="studies/one"), "What was run, and how to repeat it")
+    assert "`cd studies/one && dvc repro`" in said and "make repro" not in said
 
 
 def test_similarity_of_pairs():
@@ -249,18 +256,8 @@ def test_markdown_escapes():
         "# T\n\n## S\n\np\n\n- a**b\\***`` `c\\|d` ``\n\n| x | y |\n|---|---:|\n| 1 | 2 |\n")
 
 
-@pytest.mark.parametrize(("value", "unit", "said"), [
-    (9_083_592, "bytes", "9.08 MB"), (512, "bytes", "512 B"), (97.9e6, "operations",
-    "97.9 M operations"), (12.81, "s", "12.8 s"), (2_236_682, "parameters",
-    "2,236,682 parameters"), (70.025, "%", "70.0 %"), (0.9123, "nats", "0.912 nats"),
-    (0.4, "", "0.400")])
-def test_quantities(value, unit, said):
-    assert report.quantity(value, unit) == said
-    assert report.quantity(value, unit, sign=True) == f"+{said}"
-
-
 def test_runs_may_be_called_what_they_like():
-    whole = study(plan={"base": settled(), "NA": settled(), "1": settled(lr=0.2)},
+    whole = study(runs={"base": settled(), "NA": settled(), "1": settled(lr=0.2)},
                   details=dict.fromkeys(("base", "NA", "1"), study().details["base"]),
                   accuracy=[study().rows["accuracy"][1] | {"run": run}
                             for run in ("base", "NA", "1")],
@@ -269,6 +266,6 @@ def test_runs_may_be_called_what_they_like():
 
 
 def test_the_made_up_tables_have_the_columns_of_the_real_ones():
-    for name, rows_of_table in study().rows.items():
-        if rows_of_table:
-            assert set(rows_of_table[0]) <= set(tables.by_name()[name].HEADER), name
+    for name, made_up in study().rows.items():
+        if made_up:
+            assert set(made_up[0]) <= set(tables.by_name()[name].HEADER), name

@@ -19,10 +19,8 @@ from unfreeze.comparing import compare, similarity
 from unfreeze.data.reading import arrays
 from unfreeze.data.reading.images import Images
 from unfreeze.errors import UserError
-from unfreeze.judging.tables import similarity as similarity_table
 from unfreeze.models import weights
 from unfreeze.recipe import PinnedDataset, PinnedSubset
-from unfreeze.reporting import figures
 from unfreeze.training import movement, saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.devices import Device
@@ -257,24 +255,3 @@ def test_weights_count_with_what_lora_adds(tmp_path, monkeypatch):
     np.testing.assert_allclose(found["stage1"]["stage1.0.weight"],
                                (layer.weight + added).detach().numpy(), rtol=1e-5, atol=1e-6)
     assert np.array_equal(found["stem"]["stem.0.weight"], model.stem[0].weight.detach().numpy())
-
-
-@pytest.fixture(scope="module")
-def table():
-    rows = []
-    for seed in (1, 2):
-        first, second = (compare.parameters(tiny(10 * seed + each)) for each in (0, 1))
-        rows += similarity.cosine_rows(seed, first, second)
-        rows += [(seed, "cosine", "head", "bias", "none.bias", "2", "", None),
-                 (seed, "cka", "stem", "", "", "", "", 0.5 + seed / 10),
-                 (seed, "relative_distance", "stem", "", "", "", "one", 0.1 * seed)]
-    return pd.DataFrame([("pair", *row) for row in rows], columns=similarity_table.HEADER)
-
-
-def test_figure_is_the_same_file_every_time(table, tmp_path):
-    for name, pairs in (("a", {"pair": ["one", "other"]}), ("none", {})):
-        for each in (1, 2):
-            figures.save(figures.similarity(table, pairs), tmp_path / f"{name}{each}.svg")
-        content = (tmp_path / f"{name}1.svg").read_text()
-        assert content == (tmp_path / f"{name}2.svg").read_text()
-        assert ("one and other" in content) == (name == "a")

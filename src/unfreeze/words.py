@@ -21,9 +21,11 @@ commas, no number has an exponent, and no zero a sign. What is no number is "nan
 import json
 import math
 from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+EXACT = Context(prec=400)  # digits: more than a float has before and behind its point
 _TINY = 1e-12
 
 
@@ -75,9 +77,11 @@ def interval(low: float, high: float, unit: str, sign: bool = False) -> str:
 
 
 def fixed(value: float, decimals: int, sign: bool = False) -> str:
-    """A number with so many decimals; `sign` as of `quantity`."""
+    """A number with so many decimals, halves rounded away from 0, as in charts (ECMA-262,
+    toFixed); `sign` as of `quantity`."""
     if math.isfinite(value):
-        value = round(float(value), decimals) + 0.0  # no -0.0
+        value = float(Decimal(float(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP,
+                                                     EXACT)) + 0.0  # no -0.0
     return f"{value:{'+' if sign and value else ''},.{decimals}f}"
 
 

@@ -7,6 +7,8 @@ Plain strings are text and nothing else: each writer escapes what its language t
 import re
 from dataclasses import dataclass, field
 
+from unfreeze import places
+
 
 @dataclass(frozen=True)
 class Strong:
@@ -70,10 +72,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A file below plots/, or a chart of the same name where the report can show one."""
+    """A picture.
+
+    Attributes:
+        file: where it lies in the study's folder.
+        text: what it shows; "" for what the chart itself says.
+    """
 
     file: str
     text: str
+
+    @classmethod
+    def chart(cls, name: str, text: str = "", suffix: str = ".svg") -> "Picture":
+        """One of the stage plot's."""
+        return cls(str(places.CHARTS / f"{name}{suffix}"), text)
 
 
 Block = Paragraph | Items | Table | Picture
@@ -109,7 +121,7 @@ def _block(block: Block) -> str:
         case Items(items):
             return "\n".join(f"- {_line(item)}" for item in items)
         case Picture(file, text):
-            return f"![{escaped(text)}](plots/{file})"
+            return f"![{escaped(text)}]({file})"
         case Table():
             rules = ["---:" if column in block.numbers else "---" for column in block.columns]
             rows = [[_inline(cell) for cell in row] for row in (block.columns, *block.rows)]

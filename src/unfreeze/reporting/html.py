@@ -1,8 +1,8 @@
 """report.html: the report as one file that needs no other and asks for none, with tables that sort
 and charts that answer the mouse.
 
-The charts are those of `dvc plots` (templates/NAME.json over plots/tables/NAME.csv); Vega, which
-draws them, comes inside vl-convert. A content security policy keeps the page from loading anything.
+The charts are those of figures/vega.py, drawn by the reader's browser; Vega comes inside
+vl-convert. A content security policy keeps the page from loading anything.
 """
 
 import base64
@@ -10,12 +10,12 @@ import html
 import json
 import re
 import struct
-from collections.abc import Mapping
-from pathlib import Path, PurePath
+from collections.abc import Mapping, Set
+from pathlib import Path
 
 import vl_convert
 
-from unfreeze import files
+from unfreeze import places
 from unfreeze.reporting.document import (
     Block,
     Code,
@@ -29,16 +29,16 @@ from unfreeze.reporting.document import (
     Table,
     Verdict,
 )
+from unfreeze.reporting.figures import vega
 
 FOLDER = Path(__file__).parent
-TEMPLATES = FOLDER / "templates"
 FILTER_FROM = 12  # rows; shorter tables are taken in at a glance
-MOST_ROWS = 20_000  # of a chart
+MOST_ROWS = 20_000  # of a chart; a browser does not draw more in a moment
 LONG = 30  # characters; columns with longer texts get room for them
 
 # Text and lines take the page's colour, whether it is light, dark or printed.
 _INK = "currentColor"
-CONFIG = {
+LOOKS = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "axis": {"labelFontSize": 11, "titleFontSize": 12, "labelColor": _INK, "titleColor": _INK,
@@ -52,17 +52,19 @@ CONFIG = {
 }
 
 
-def page(title: str, sections: list[Section], charts: Mapping[str, dict], plots: Path) -> str:
+def page(title: str, sections: list[Section], charts: Mapping[str, vega.Chart], root: Path) -> str:
     """The whole page.
 
     Args:
-        charts: {name: Vega-Lite specification}, shown instead of the picture NAME.svg.
-        plots: the folder of the pictures that have no chart.
+        charts: {name: chart}, shown instead of plots/charts/NAME.svg unless it has too many rows.
+        root: the study's folder, in which the pictures lie.
     """
-    shown = {block.file.partition(".")[0] for section in sections for block in section.blocks
+    shown = {block.file for section in sections for block in section.blocks
              if isinstance(block, Picture)}
-    charts = {name: chart for name, chart in charts.items() if name in shown}
-    body = "\n".join(_section(section, charts, plots) for section in sections)
+    specs = {str(places.CHARTS / f"{name}.svg"): vega.with_looks(chart.spec, LOOKS)
+             for name, chart in charts.items() if chart.rows <= MOST_ROWS}
+    specs = {file: spec for file, spec in specs.items() if file in shown}
+    body = "\n".join(_section(section, set(specs), root) for section in sections)
     links = "\n".join(f'<li><a href="#{_slug(section.title)}">{_escape(section.title)}</a></li>'
                       for section in sections)
     return f"""<!doctype html>
@@ -86,9 +88,9 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 </ul></nav>
 {body}
 </main>
-<script type="application/json" id="charts">{script_json(charts)}</script>
+<script type="application/json" id="charts">{script_json(specs)}</script>
 <script type="module">
-{_bundle() if charts else ""}</script>
+{_bundle() if specs else ""}</script>
 <script type="module">
 {(FOLDER / "page.js").read_text()}</script>
 </body>
@@ -96,50 +98,9 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 """
 
 
-def charts(tables: Path) -> dict[str, dict]:
-    """{name: specification} of every template that has rows in plots/tables/NAME.csv, filled as
-    `dvc plots` fills it. What has more rows than a browser draws in a moment has none: the page
-    shows its picture."""
-    found = {}
-    for template in sorted(TEMPLATES.glob("*.json")):
-        table = tables / f"{template.stem}.csv"
-        rows = files.read_csv(table) if table.exists() else []
-        if 0 < len(rows) <= MOST_ROWS:
-            found[template.stem] = chart(files.read_json(template), rows)
-    return found
-
-
-def chart(template: dict, rows: list[dict[str, str]]) -> dict:
-    """A template of DVC with its rows; without the field `rev`, as here is but one revision."""
-    spec = _filled(template, rows)
-    spec.pop("$schema", None)  # DVC's Vega-Lite may be older than ours, which would warn of it
-    spec.pop("background", None)  # white, for DVC's page
-    config = spec.get("config", {})
-    return spec | {"config": CONFIG | {key: CONFIG.get(key, {}) | own
-                                       for key, own in config.items()}}
-
-
 def script_json(value: object) -> str:
     """JSON that can lie in a script element whatever its texts hold: no `<` opens or closes any."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _filled(node: object, rows: list[dict[str, str]]) -> object:
-    """The template with its placeholders filled; keys that hold others are left out, so that Vega
-    takes its defaults."""
-    if isinstance(node, dict):
-        filled = {key: _filled(value, rows) for key, value in node.items()}
-        return {key: value for key, value in filled.items() if not _is_placeholder(value)}
-    if isinstance(node, list):
-        return [_filled(value, rows) for value in node
-                if not (isinstance(value, dict) and value.get("field") == "rev")]
-    if node == "<DVC_METRIC_DATA>":
-        return rows
-    return node
-
-
-def _is_placeholder(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("<DVC_")
 
 
 def _bundle() -> str:
@@ -149,14 +110,14 @@ def _bundle() -> str:
     return re.sub(r"<(?=/script|!--|script)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
-def _section(section: Section, charts: Mapping[str, dict], plots: Path) -> str:
-    blocks = "\n".join(_block(block, charts, plots) for block in section.blocks)
+def _section(section: Section, charts: Set[str], root: Path) -> str:
+    blocks = "\n".join(_block(block, charts, root) for block in section.blocks)
     name = _slug(section.title)
     return (f'<section aria-labelledby="{name}">\n<h2 id="{name}">{_escape(section.title)}</h2>\n'
             f"{blocks}\n</section>")
 
 
-def _block(block: Block, charts: Mapping[str, dict], plots: Path) -> str:
+def _block(block: Block, charts: Set[str], root: Path) -> str:
     match block:
         case Paragraph(parts):
             return f"<p>{_line(parts)}</p>"
@@ -164,37 +125,39 @@ def _block(block: Block, charts: Mapping[str, dict], plots: Path) -> str:
             lines = "\n".join(f"<li>{_line(item)}</li>" for item in items)
             return f"<ul>\n{lines}\n</ul>"
         case Picture():
-            return _picture(block, charts, plots)
+            return _picture(block, charts, root)
         case Table():
             return _table(block)
 
 
-def _picture(picture: Picture, charts: Mapping[str, dict], plots: Path) -> str:
-    """A chart, or the picture itself. Room is kept for it, so that nothing moves when it comes."""
-    name, text = PurePath(picture.file).stem, _escape(picture.text)
-    svg = vl_convert.vegalite_to_svg(charts[name]) if name in charts else ""
-    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
-    if size:  # none where a chart of nothing but undefined numbers has no end
-        width, height = size.groups()
-        inside = (f'<div class="chart" data-chart="{_escape(name)}" '
+def _picture(picture: Picture, charts: Set[str], root: Path) -> str:
+    """A chart, or the picture itself. Room is kept for it, so that nothing moves when it comes.
+
+    Args:
+        charts: files that the browser draws itself.
+    """
+    text = _escape(picture.text)
+    content = (root / picture.file).read_bytes()
+    if picture.file in charts:
+        width, height = vega.size(content.decode())
+        inside = (f'<div class="chart" data-chart="{_escape(picture.file)}" '
                   f'style="min-width:{width}px;min-height:{height}px"></div>')
     else:
-        uri, width, height = _image(plots / picture.file)
+        uri, width, height = _image(content)
         inside = f'<img src="{uri}" width="{width}" height="{height}" alt="{text}">'
     return (f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{text}">{inside}'
             f"</div><figcaption>{text}</figcaption></figure>")
 
 
-def _image(path: Path) -> tuple[str, int, int]:
-    """A picture of the stage plot as a data URI, its width and height in pixels."""
-    content = path.read_bytes()
-    if path.suffix == ".png":
-        kind, size = "png", struct.unpack(">II", content[16:24])  # of the header chunk
+def _image(content: bytes) -> tuple[str, str, str]:
+    """A picture as a data URI, its width and height in pixels."""
+    if content.startswith(b"\x89PNG"):
+        kind = "png"
+        width, height = map(str, struct.unpack(">II", content[16:24]))  # of the header chunk
     else:
         kind = "svg+xml"
-        points = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', content)
-        size = [round(float(each) * 4 / 3) for each in points.groups()]
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}", *size
+        width, height = vega.size(content.decode())
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}", width, height
 
 
 def _table(table: Table) -> str:

@@ -1,14 +1,17 @@
 """Pictures of the datasets themselves: examples of each class, and how many images there are."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from unfreeze.reporting.figures.style import BLUE, ORANGE, one_line, plt, wrap
+from unfreeze.reporting.figures import vega
+from unfreeze.reporting.figures.pixels import one_line, plt, png, wrap
 
 MOST_CLASSES = 20  # rows of a gallery
 COLUMNS = 8        # its images of a class
+MOST_BARS = 40     # of classes; of more, their numbers alone
 _NAME = 18         # characters of a line of a class's name
 
 
@@ -39,58 +42,58 @@ def _spread(items: np.ndarray, most: int) -> np.ndarray:
     return items[np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
-def gallery(examples: Sequence[Examples]) -> plt.Figure:
-    """A row of images for each class, the datasets one below another. Save it as .png."""
-    lines = [(each, *row) for each in examples for row in each.rows]
+def gallery(examples: Sequence[Examples]) -> bytes:
+    """A row of images for each class, the datasets one below another, as PNG."""
+    lines = [(dataset, *row) for dataset in examples for row in dataset.rows]
     figure, grid = plt.subplots(len(lines), COLUMNS, squeeze=False,
                                 figsize=(1.1 * COLUMNS + 1.6, 1.12 * len(lines) + 0.4))
     shown = None
-    for axes, (each, name, images) in zip(grid, lines, strict=True):
-        for place in axes:
-            place.axis("off")
-        for place, image in zip(axes, images, strict=False):
-            place.imshow(image, interpolation="nearest")
-        axes[0].text(-0.08, 0.5, wrap(one_line(name), _NAME), transform=axes[0].transAxes,
-                     ha="right", va="center", fontsize=8)
-        if each is not shown:
-            some = f", {len(each.rows)} of {each.classes} classes"
-            axes[0].set_title(each.dataset + some * (len(each.rows) < each.classes), fontsize=10,
-                              loc="left")
-            shown = each
-    return figure
+    for row, (dataset, name, images) in zip(grid, lines, strict=True):
+        for axes in row:
+            axes.axis("off")
+        for axes, image in zip(row, images, strict=False):
+            axes.imshow(image, interpolation="nearest")
+        row[0].text(-0.08, 0.5, wrap(one_line(name), _NAME), transform=row[0].transAxes,
+                    ha="right", va="center", fontsize=8)
+        if dataset is not shown:
+            some = f", {len(dataset.rows)} of {dataset.classes} classes"
+            row[0].set_title(dataset.dataset + some * (len(dataset.rows) < dataset.classes),
+                             fontsize=10, loc="left")
+            shown = dataset
+    return png(figure)
 
 
-def class_counts(cards: Sequence[dict]) -> plt.Figure:
-    """Training and test images of each class; of more classes than fit, their numbers sorted.
+def class_counts(cards: Sequence[dict]) -> str:
+    """Training and test images of each class, as SVG; of more classes than fit, their numbers
+    sorted.
 
     Args:
-        cards: of datasets (`data.cards`).
+        cards: of datasets (data.acquire.cards).
     """
-    heights = [0.24 * min(len(card["classes"]), 2 * MOST_CLASSES) + 0.9 for card in cards]
-    figure, grid = plt.subplots(len(cards), 1, squeeze=False, figsize=(7, sum(heights)),
-                                height_ratios=heights)
-    for axes, card in zip(grid[:, 0], cards, strict=True):
-        train, test = (np.array(card["counts"][split]) for split in ("train", "test"))
-        many = len(train) > 2 * MOST_CLASSES
-        places = np.arange(len(train))
-        for counts, left, colour, split in ((train, 0, BLUE, "training"),
-                                            (test, train, ORANGE, "test")):
-            if many:
-                axes.plot(places, np.sort(counts)[::-1], color=colour, label=split)
-            else:
-                axes.barh(places, counts, left=left, color=colour, label=split)
-        if many:
-            axes.set(xlabel="classes, the largest first", ylabel="images")
-            axes.set_ylim(bottom=0)
-        else:
-            axes.set(xlabel="images", yticks=places,
-                     yticklabels=[shorten(one_line(name)) for name in card["classes"]])
-            axes.invert_yaxis()
-            axes.grid(axis="y", visible=False)
-        axes.set_title(card["name"], fontsize=10, loc="left")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return figure
+    return vega.svg({"vconcat": [_counts(card) for card in cards]})
 
 
-def shorten(name: str) -> str:
-    return name if len(name) <= 2 * _NAME else f"{name[:2 * _NAME - 1]}…"
+def _counts(card: dict) -> dict:
+    names = [one_line(name) for name in card["classes"]]
+    many = len(names) > MOST_BARS
+    rows = []
+    for split, counts in (("training", card["counts"]["train"]), ("test", card["counts"]["test"])):
+        ordered = sorted(counts, reverse=True) if many else counts
+        rows += [{"split": split, "class": place, "images": images}
+                 for place, images in enumerate(ordered)]
+    color = {"field": "split", "type": "nominal", "title": None, "sort": None,
+             "scale": {"domain": ["training", "test"], "range": ["#0072B2", "#D55E00"]}}
+    images = {"field": "images", "type": "quantitative", "title": "images"}
+    if many:
+        return {"title": {"text": card["name"], "anchor": "start"}, "data": {"values": rows},
+                "mark": "line", "width": 480, "height": 240, "encoding": {
+                    "x": {"field": "class", "type": "quantitative",
+                          "title": "classes, the largest first"}, "y": images, "color": color}}
+    # Two classes may have names that are shown alike, and so are told apart by their places.
+    label = f"{json.dumps(names)}[datum.value]"
+    return {"title": {"text": card["name"], "anchor": "start"}, "data": {"values": rows},
+            "mark": "bar", "width": 480, "height": {"step": 18}, "encoding": {
+                "y": {"field": "class", "type": "ordinal", "title": None,
+                      "axis": {"labelExpr": label, "labelLimit": 240}},
+                "x": images, "color": color,
+                "order": {"field": "split", "sort": "descending"}}}

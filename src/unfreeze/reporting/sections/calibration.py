@@ -1,0 +1,14 @@
+"""Whether the models are right as often as they say."""
+
+from unfreeze.reporting.document import Picture, Section, line
+from unfreeze.reporting.study import Study
+
+
+def section(study: Study) -> Section:
+    if not study.rows["reliability"]:
+        return Section("Calibration")
+    return Section("Calibration", [
+        line("Share of right predictions against the confidence of the model, pooled over seeds; "
+             "on the diagonal a model is right as often as it says."),
+        Picture.chart("reliability"),
+    ])

@@ -1,0 +1,39 @@
+"""What the images are, where they come from, and whether some are in both splits."""
+
+from unfreeze import places
+from unfreeze.data.acquire.cards import leakage
+from unfreeze.reporting.document import Code, Items, Picture, Section, Strong
+from unfreeze.reporting.study import Study
+from unfreeze.words import count
+
+
+def section(study: Study) -> Section:
+    items = []
+    for name, card in study.cards.items():
+        items.append((
+            Strong(name), f": {count(len(card['classes']), 'class', 'classes')}, "
+            f"{count(card['train'], 'training image')} and {count(card['test'], 'test image')}"
+            f"{_sizes(card['sizes'])}. Split: {card['split']}. From: {card['source']}. "
+            f"Licence: {card['licence']}. Digest: ", Code(card["digest"][:12]), "."))
+        if leak := leakage(card):
+            items.append((Strong("Leakage: "), f"{leak}. A model may know them by heart."))
+        if skipped := card.get("skipped"):
+            files = count(len(skipped), "file")
+            items.append((f"{files} that cannot be used {'was' if len(skipped) == 1 else 'were'} "
+                          "skipped.",))
+    if not items:
+        return Section("The images")
+    return Section("The images", [
+        Items(items),
+        Picture(str(places.DATA_PICTURES / "gallery.png"), "Some images of each class"),
+        Picture(str(places.DATA_PICTURES / "classes.svg"), "Images of each class")])
+
+
+def _sizes(sizes: dict | None) -> str:
+    if sizes is None:
+        return ""
+    smallest, median, largest = ("{} x {}".format(*sizes[key])
+                                 for key in ("smallest", "median", "largest"))
+    if smallest == largest:
+        return f", all of {smallest} pixels"
+    return f" of {smallest} to {largest} pixels (median {median})"
