@@ -1,0 +1,48 @@
+"""Step 1: the tests marked cuda, their whole log kept. In a rehearsal on a CPU a few of them run
+there, and those that need a GPU are skipped."""
+
+import re
+import subprocess
+import time
+
+from on_gpu.setting import ROOT, Setting, python
+
+NAME = "tests"
+_LARGEST = 12_000_000  # bytes of the log that is kept
+_REHEARSED = "last_only and cifar and resnet18 or rows_read_ahead or tf32 or two_gpus"
+
+
+def run(setting: Setting) -> None:
+    log = setting.results / f"{NAME}.log"
+    command = python("-m", "pytest", "-m", "cuda", "tests/test_cuda.py", "-o", "addopts=",
+                     "-rfEs", "-p", "no:cacheprovider", "-p", "no:logging", "--durations=10", "-v",
+                     *(["-k", _REHEARSED] if setting.rehearse else []))
+    environment = setting.environment(
+        UNFREEZE_SCRATCH=str(setting.work / "scratch-tests"),
+        **({"UNFREEZE_REHEARSE": "1"} if setting.rehearse else {}))
+    start, stopped = time.monotonic(), False
+    with open(log, "wb") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file,
+                                   stderr=subprocess.STDOUT)
+        try:
+            process.wait(max(1, setting.left()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            stopped = True
+    text = log.read_text(errors="replace")
+    if len(text) > _LARGEST:
+        log.write_text(text[:_LARGEST // 2] + "\n...\n" + text[-_LARGEST // 2:])
+    setting.write(NAME, outcome(text) | {
+        "stopped": stopped, "seconds": round(time.monotonic() - start, 1)})
+
+
+def outcome(log: str) -> dict:
+    """{"passed", "failed", "skipped": names of tests, "errors": modules that cannot be collected}
+    of a log of pytest -v."""
+    said = re.findall(r"^(tests/\S+?::.+?) (PASSED|FAILED|SKIPPED|ERROR)\b", log, re.MULTILINE)
+    names = {word: [name.split("::", 1)[1] for name, each in said if each == word]
+             for word in ("PASSED", "FAILED", "SKIPPED", "ERROR")}
+    collected = re.findall(r"^ERROR (tests/\S+)(?: - .*)?$", log, re.MULTILINE)
+    return {"passed": names["PASSED"], "failed": names["FAILED"], "skipped": names["SKIPPED"],
+            "errors": sorted({*names["ERROR"], *collected})}
