@@ -47,6 +47,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from unfreeze import places  # noqa: E402
 from unfreeze.data.catalogue import cifar10  # noqa: E402
 from unfreeze.data.reading import arrays  # noqa: E402
 from unfreeze.stage import run_stage  # noqa: E402
@@ -76,9 +77,8 @@ Portion = Callable[[int], float]  # train for that many steps, return the second
 
 def main() -> None:
     options = _options()
-    data = arrays.load(ROOT / "data" / "cifar10")
     if options.side:
-        _serve(options, data)
+        _serve(options, arrays.load(ROOT / places.DATA / "cifar10"))
     else:
         _compare(options)
 
@@ -128,9 +128,9 @@ def _measure(case: str, options: argparse.Namespace) -> dict:
     for name in ("plain", "step"):
         processes[name], _ = _start(name, case, options, "--device", about["device"])
     # A first look at the plain loop's speed settles the steps of a portion, the same for all.
-    step, _ = _ask(processes["plain"], 1)
+    one, _ = _ask(processes["plain"], 1)
     most = options.images // options.batch_size - WARM_UP  # a portion lies within one epoch
-    steps = min(max(2, round(options.seconds / step)), most)
+    steps = min(max(2, round(options.seconds / one)), most)
     for name in ("ours", "step"):
         _ask(processes[name], 1)
     sides = {name: functools.partial(_ask, processes[name]) for name in SIDES}
@@ -161,7 +161,7 @@ def _write_images(folder: Path, images: int) -> None:
     train/CLASS/NUMBER.png, and a few for the validation that it is not left to do."""
     from PIL import Image
 
-    data = arrays.load(ROOT / "data" / "cifar10")
+    data = arrays.load(ROOT / places.DATA / "cifar10")
     for split, count in (("train", images), ("validation", 64)):
         for number in range(count):
             place = folder / split / cifar10.CLASSES[data.train_labels[number]]
@@ -265,14 +265,14 @@ def _ratio(found: list[float]) -> str:
 def _serve(options: argparse.Namespace, data: arrays.Arrays) -> None:
     """Say what this side is; then for each number of steps read, the seconds they took."""
     (case,) = options.cases
-    portion, about = {"ours": _ours, "plain": _plain, "step": _step}[options.side](
+    portion, about = {"ours": ours, "plain": plain, "step": step}[options.side](
         case, options, data)
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
-        print(json.dumps((portion(int(line)), _memory())), flush=True)
+        print(json.dumps((portion(int(line)), memory())), flush=True)
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes of this process; on a GPU, the most that it ever held there."""
     import torch
 
@@ -280,6 +280,15 @@ def _memory() -> int:
         return torch.cuda.max_memory_allocated()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def made_up(count: int) -> arrays.Arrays:
+    """Images of noise in the form of CIFAR-10, where it is not at hand: a step takes as long."""
+    import numpy as np
+
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(count) % len(cifar10.CLASSES)
+    return arrays.Arrays(images, labels, images[:0], labels[:0])
 
 
 def build(case: str):
@@ -293,28 +302,34 @@ def build(case: str):
     return models.build(name, stem, len(cifar10.CLASSES), size)
 
 
-def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
-    """What replicate.train does for a run with `freeze: none`."""
+def ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
+    """What replicate.train does for a run with `freeze: none`.
+
+    Args:
+        options: images, batch_size.
+    """
     import torch
 
     from unfreeze import environment, models
-    from unfreeze.data.reading.batches import Augmentation, Images
+    from unfreeze.data.reading.augmentation import Chain
+    from unfreeze.data.reading.images import Images
+    from unfreeze.recipe import Preprocessing
     from unfreeze.training import devices, loop
     from unfreeze.training.randomness import generator
-    from unfreeze.tuning import frozen, groups, rules
+    from unfreeze.tuning import groups, lean, rules
 
     name, _, size = CASES[case]
     device = devices.pick()
     start = time.perf_counter()
-    images = Images(data.train_images, data.train_labels, range(options.images), size,
-                    cifar10.MEAN, cifar10.STD, device=device.torch,
-                    limit=environment.resized_limit(device.memory))
+    images = Images(data.train_images, data.train_labels, range(options.images),
+                    Preprocessing(size, "square", "bilinear", cifar10.MEAN, cifar10.STD),
+                    device.torch, environment.resized_limit(device.memory))
     device.synchronize()
     resizing = time.perf_counter() - start
-    augmentation = Augmentation(crop_padding=PADDING, flip=True)
+    augmentation = Chain({"crop_padding": PADDING, "flip": True})
     rows = rules.part_table(models.facts_of(name).parts, "none", {})
     model = build(case)
-    frozen.install(model)
+    lean.install(model)
     groups.freeze(model, rows)
     model = model.to(device.torch, memory_format=torch.channels_last)
     optimizer = loop.make_optimizer(groups.parameter_groups(model, rows, LR, 0.0),
@@ -323,8 +338,9 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
     epochs = itertools.count()
 
     def portion(steps: int) -> float:
+        epoch = next(epochs)
         batches = images.shuffled(options.batch_size, augmentation,
-                                  generator(0, "order", next(epochs)))
+                                  lambda purpose: generator(0, purpose, epoch))
 
         def train(count: int) -> None:
             loop.train_epoch(model, optimizer, itertools.islice(batches, count), device,
@@ -342,16 +358,22 @@ def _ours(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[
                      "resizing": resizing}
 
 
-def _step(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
-    """The model's step on one batch that is there."""
+def step(case: str, options: argparse.Namespace, data: arrays.Arrays | None = None,
+         prepare: Callable = lambda model: model) -> tuple[Portion, dict]:
+    """The model's step on one batch that is there.
+
+    Args:
+        options: batch_size.
+        prepare: as of `bare_step`.
+    """
     from unfreeze.training import devices
 
     device = devices.pick()
-    step = bare_step(case, options.batch_size, device)
+    train_one = bare_step(case, options.batch_size, device, prepare)
 
     def train(count: int) -> None:
         for _ in range(count):
-            step()
+            train_one()
         device.synchronize()
 
     def portion(steps: int) -> float:
@@ -392,8 +414,12 @@ def bare_step(case: str, batch_size: int, device, prepare: Callable = lambda mod
     return step
 
 
-def _plain(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
-    """The training loop as tutorials and the published write-ups have it."""
+def plain(case: str, options: argparse.Namespace, data: arrays.Arrays) -> tuple[Portion, dict]:
+    """The training loop as tutorials and the published write-ups have it.
+
+    Args:
+        options: images, batch_size, device.
+    """
     import torch
     from PIL import Image
     from torchvision import transforms
