@@ -317,7 +317,7 @@ def test_heads(name, head, dropout):
     torch.manual_seed(0)
     with torch.device("meta"):
         model = models.build(name, "original", heads.outputs(head, CLASSES), SIZES[name])
-        heads.attach(model, facts, head, CLASSES, 16, dropout)
+        heads.attach(model, facts, CLASSES, {"head": head, "head_width": 16, "dropout": dropout})
         assert model(torch.empty(2, 3, SIZES[name], SIZES[name])).shape == (2, CLASSES)
     rows = rules.part_table(heads.parts(facts, head), "last_only", {})
     groups.freeze(model, rows)
