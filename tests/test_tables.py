@@ -1,5 +1,6 @@
 """The tables of plots/tables/ and the files of metrics/, from what runs leave behind."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -189,9 +190,20 @@ def test_a_table_is_one_new_file(tmp_path):
     assert set(made.stdout.split()) == {*tables.by_name(), "names"}
 
 
-def test_judging_needs_neither_torch_nor_the_report():
+def test_judging_and_reporting_do_not_import_each_other():
+    """A changed verdict redraws by its tables alone, a changed sentence judges nothing anew."""
+    judges = {"judging", "expecting", "scoring"}
+    for package in (*judges, "reporting"):
+        unwanted = {"reporting"} if package in judges else judges
+        for path in (ROOT / "src/unfreeze" / package).rglob("*.py"):
+            imported = re.findall(r"^\s*(?:from|import) unfreeze\.(\w+)", path.read_text(),
+                                  re.MULTILINE)
+            assert not unwanted & set(imported), path
+
+
+def test_judging_does_without_torch():
     check = ("import sys; from unfreeze.judging import leftovers, outcome, quality, tables;"
-             "tables.by_name(); unwanted = {'torch', 'pandas', 'matplotlib', 'unfreeze.reporting'};"
+             "tables.by_name(); unwanted = {'torch', 'pandas', 'matplotlib'};"
              "sys.exit(', '.join(unwanted & set(sys.modules)) or 0)")
     subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(ROOT / "src")}, check=True)
 
