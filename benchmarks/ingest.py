@@ -1,18 +1,18 @@
-"""Ingest of photos (decode, resize, crop, write the map) beside a plain loop, and its memory.
+"""Ingest of photos (decode, resize, crop, write the array) beside a plain loop, and its memory.
 
-Both sides make the same map, byte for byte, of the same JPEGs (500 x 375, noise whose spectrum
+Both sides make the same array, byte for byte, of the same JPEGs (500 x 375, noise whose spectrum
 falls as that of natural images, quality 90, about 120 kB), with Resize(256) and CenterCrop(224):
 
     plain   Image.open, convert, resize, crop for one file after the other, np.stack, np.save
-    ours    photos.ingest as the stage decode calls it, UNFREEZE_WORKERS processes; their start and
-            the check of each file's digest count
+    ours    decoding.write_photos as the stage decode calls it, UNFREEZE_WORKERS processes; their
+            start and the check of each file's digest count
 
 They take turns, the first one alternates. A ratio is that of neighbouring portions; printed are its
 median over the rounds and its smallest and largest value, and the processor time that an image
 took: where other programs run, the ratio says more of them than of us, and that time does not.
 
-Then a map of 8 GB is made of the same files and its statistics are taken, while the resident memory
-of all processes is summed up every 20 ms (shared pages count once for each process).
+Then an array of 8 GB is made of the same files and its statistics are taken, while the resident
+memory of all processes is summed up every 20 ms (shared pages count once for each process).
 
 Usage: python benchmarks/ingest.py [--images 4000] [--rounds 3] [--gigabytes 8]
 """
@@ -33,12 +33,13 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from unfreeze import environment, files  # noqa: E402
-from unfreeze.data import photos  # noqa: E402
+from unfreeze.data import decoding, photos  # noqa: E402
+from unfreeze.recipe import Preprocessing  # noqa: E402
 from unfreeze.stage import run_stage  # noqa: E402
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 RESIZE, SIZE = 256, 224
-LARGE = 1024  # side of the 8 GB map: few rows, so that it takes a minute, not ten
+LARGE = 1024  # side of the 8 GB array: few rows, so that it takes a minute, not ten
 FILES, SPECTRA = 500, 25
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=4000, help="of a timed portion")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--gigabytes", type=float, default=8, help="of the large map; 0: none")
+    parser.add_argument("--gigabytes", type=float, default=8, help="of the large array; 0: none")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -93,8 +94,8 @@ def compare(folder: Path, found: tuple[photos.Photo, ...], images: int, rounds: 
     workers = environment.workers()
     sides = {
         "plain": lambda out: plain(paths, out),
-        "ours": lambda out: photos.ingest(folder / "photos", rows, SIZE, RESIZE, "bilinear", out,
-                                          workers),
+        "ours": lambda out: decoding.write_photos(
+            folder / "photos", rows, Preprocessing(SIZE, RESIZE, "bilinear", (), ()), out, workers),
     }
     speeds, ratios, digests = {name: [] for name in sides}, [], set()
     busy = dict.fromkeys(sides, 0.0)
@@ -135,15 +136,16 @@ def memory(folder: Path, found: tuple[photos.Photo, ...], gigabytes: float) -> N
     rows = [found[i % len(found)] for i in range(int(gigabytes * 1e9 / (LARGE * LARGE * 3)))]
     out = folder / "large.npy"
     tasks = {
-        "ingest": lambda: photos.ingest(folder / "photos", rows, LARGE, None, "bilinear", out,
-                                        environment.workers()),
-        "statistics": lambda: photos.statistics(out),
+        "ingest": lambda: decoding.write_photos(
+            folder / "photos", rows, Preprocessing(LARGE, "square", "bilinear", (), ()), out,
+            environment.workers()),
+        "statistics": lambda: decoding.mean_and_std(out),
     }
     for name, task in tasks.items():
         start = time.perf_counter()
         peak, processes = peak_of(task)
-        print(f"{name}: a map of {out.stat().st_size / 1e9:.1f} GB, peak memory {peak / 1e9:.2f} "
-              f"GB in {processes} processes, {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"{name}: an array of {out.stat().st_size / 1e9:.1f} GB, peak memory "
+              f"{peak / 1e9:.2f} GB in {processes} processes, {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def peak_of(task) -> tuple[int, int]:
