@@ -145,7 +145,8 @@ def memory(folder: Path, found: tuple[photos.Photo, ...], gigabytes: float) -> N
         start = time.perf_counter()
         peak, processes = peak_of(task)
         print(f"{name}: an array of {out.stat().st_size / 1e9:.1f} GB, peak memory "
-              f"{peak / 1e9:.2f} GB in {processes} processes, {time.perf_counter() - start:.0f} s", flush=True)
+              f"{peak / 1e9:.2f} GB in {processes} processes, "
+              f"{time.perf_counter() - start:.0f} s", flush=True)
 
 
 def peak_of(task) -> tuple[int, int]:
