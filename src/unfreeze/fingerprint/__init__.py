@@ -105,7 +105,7 @@ class _Reach:
                     self._load(self._code.module(name), order)
             if isinstance(step, Statement):
                 event = step
-                if not self._quiet.statement(step):
+                if not self._quiet.statement(step) or "__getattr__" in step.names:
                     self._reach(step)
             else:
                 event = spell_import(self._code, module, step)

@@ -250,11 +250,15 @@ class Quiet:
     def outside(self, node: ast.expr, module: Module) -> str:
         """The dotted name of what a top-level expression names outside the package: a builtin has
         none of dots; "" for all else."""
-        if isinstance(node, ast.Name) and node.id not in module.bindings and hasattr(
-                builtins, node.id) and not module.stars:
+        if isinstance(node, ast.Name) and self._is_builtin(node.id, module):
             return node.id
         found = self._only(node, module)
         return found.name if found and found.kind == "outside" else ""
+
+    def _is_builtin(self, name: str, module: Module) -> bool:
+        return (name not in module.bindings and hasattr(builtins, name)
+                and all(self._code.module(star[0]) for star in module.stars)
+                and self._code.within(module, (name,))[0].kind == "nothing")
 
     def _only(self, node: ast.expr, module: Module) -> Found | None:
         parts = dotted(node)

@@ -139,7 +139,8 @@ class _Speller:
             self._put("[")
             for each in node:
                 self._any(each)
-                self._put(",")
+                # An import leaves no trace where it only binds names.
+                self._put("" if isinstance(each, ast.Import | ast.ImportFrom) else ",")
             self._put("]")
         elif not isinstance(node, ast.AST):
             self._put(repr(node))
@@ -306,7 +307,7 @@ class _Speller:
         found = [each for source in imported for each in self._code.follow(source + parts[1:])]
         if of_module:
             leads = self._code.within(self._module, parts)
-            if leads[0].kind != "nothing":
+            if leads != [Found("nothing", self._module.name, parts[0], parts[1:])]:
                 found += leads
             elif not self._is_builtin(parts[0]):
                 local = True
@@ -386,6 +387,8 @@ class _Speller:
             self._attribute(name)
         if found.kind == "nothing":
             self._attribute(found.name)
+            if found.name.startswith("__") and found.name not in _PLACE:
+                self._spelled.found.add(Found("module", found.module))
         if found.kind == "outside":
             self._spelled.opaque |= any(found.name == each or found.name.startswith(f"{each}.")
                                         for each in _OPAQUE_OUTSIDE)
