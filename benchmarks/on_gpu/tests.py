@@ -9,12 +9,16 @@ from on_gpu.setting import ROOT, Setting, python
 
 NAME = "tests"
 _LARGEST = 12_000_000  # bytes of the log that is kept
-_REHEARSED = "last_only and cifar and resnet18 or rows_read_ahead or tf32 or two_gpus"
+_REHEARSED = ("last_only-cifar-resnet18 or rows_read_ahead or tf32 or two_gpus or "
+              "on_a_gpu and last_only and resnet18")
 
 
 def run(setting: Setting) -> None:
     log = setting.results / f"{NAME}.log"
-    command = python("-m", "pytest", "-m", "cuda", "tests/test_cuda.py", "-o", "addopts=",
+    # Those files alone: others may import what is not installed there.
+    files = [file.relative_to(ROOT) for file in sorted((ROOT / "tests").glob("test_*.py"))
+             if "mark.cuda" in file.read_text()]
+    command = python("-m", "pytest", "-m", "cuda", *files, "-o", "addopts=",
                      "-rfEs", "-p", "no:cacheprovider", "-p", "no:logging", "--durations=10", "-v",
                      *(["-k", _REHEARSED] if setting.rehearse else []))
     environment = setting.environment(
