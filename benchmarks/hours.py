@@ -140,7 +140,7 @@ def hours(works: list[Work], rates: dict[str, tuple[float | None, float]]) -> fl
 def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
     """Images per second of a kind of work, in training (None where it does not train) and in
     testing, for about that many seconds each."""
-    from unfreeze.data.reading.batches import Images
+    from unfreeze.data.reading.images import Images
     from unfreeze.training import loop
     from unfreeze.training.replicate import Inputs, Training
 

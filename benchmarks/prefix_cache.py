@@ -22,7 +22,7 @@ import torch  # noqa: E402
 from unfreeze import environment, files  # noqa: E402
 from unfreeze.data.catalogue import cifar10  # noqa: E402
 from unfreeze.data.reading import arrays  # noqa: E402
-from unfreeze.data.reading.batches import Images  # noqa: E402
+from unfreeze.data.reading.images import Images  # noqa: E402
 from unfreeze.params import config  # noqa: E402
 from unfreeze.stage import run_stage  # noqa: E402
 from unfreeze.training import devices  # noqa: E402

@@ -15,13 +15,6 @@ from unfreeze.errors import UserError
 TEST_SEED = 0
 
 
-def arguments(run: dict, seed: int) -> dict:
-    """What the subset of a replicate is drawn with; `per_class` takes the place of `fraction`."""
-    size = "per_class" if run["per_class"] else "fraction"
-    return {key: run[key] for key in ("dataset", size, "validation", "test_fraction")} | {
-        "seed": seed}
-
-
 def file_name(dataset: str, validation: float, test_fraction: float, seed: int,
               fraction: float = 1.0, per_class: int = 0) -> str:
     """Name of the index file, the same for the same numbers however they are written."""
