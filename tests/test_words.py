@@ -71,13 +71,6 @@ def test_a_sign_for_differences(value, unit, text):
     assert words.quantity(value, unit, sign=True) == text
 
 
-@pytest.mark.parametrize(("value", "unit", "text"), [
-    (2.5e8, "bytes", "250 MB"), (2.5e8, "operations", "250 M"), (2_236_682, "parameters", "2.24 M"),
-    (999_950, "parameters", "1 M"), (12.5, "s", "12.5"), (0, "s", "0"), (-1500, "s", "-1.5 k")])
-def test_short_ones_for_axes(value, unit, text):
-    assert words.short(value, unit) == text
-
-
 @pytest.mark.parametrize(("value", "other", "unit", "texts"), [
     (409.3e6, 100e6, "bytes", ("409 MB", "100 MB")),
     (100.04e6, 100e6, "bytes", ("100.04 MB", "100 MB")),

@@ -4,7 +4,6 @@
     quantity(23.46, "s")                23.5 s
     quantity(2_236_682, "parameters")   2,236,682 parameters
     quantity(1.7, "points", sign=True)  +1.7 points
-    short(2.5e8, "bytes")               250 MB         (on an axis, which names its unit)
     apart(100.04, 100, "s")             100.04 s, 100 s
     interval(66.81, 70.49, "%")         66.8 to 70.5   (beside a value that has the unit)
     fixed(-0.001, 2)                    0.00           (in a column)
@@ -50,15 +49,6 @@ def quantity(value: float, unit: str, sign: bool = False, digits: int = 3) -> st
     if number.lstrip("+-") == "1":
         unit = {"parameters": "parameter", "operations": "operation"}.get(unit, unit)
     return f"{number} {unit}".rstrip()
-
-
-def short(value: float, unit: str) -> str:
-    """A number for an axis or a label whose unit is named elsewhere: three digits and a prefix,
-    to which bytes add their B."""
-    if unit == "bytes":
-        return quantity(value, unit)
-    scaled, prefix = _scaled(value, 3)
-    return f"{_significant(scaled, False, 3)} {prefix}".rstrip()
 
 
 def apart(value: float, other: float, unit: str) -> tuple[str, str]:
