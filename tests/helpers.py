@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import yaml
 
+from unfreeze.errors import UserError
 from unfreeze.fetching.assets import Asset
 from unfreeze.models.facts import Model, Weights
 from unfreeze.params.plan import Run
@@ -37,6 +38,19 @@ def params(runs: dict | None = None, **knobs) -> dict:
     real = yaml.safe_load((ROOT / "params.yaml").read_text())
     return copy.deepcopy(real | PINNED | {"compare": {}, "claims": [], "budget": {}} | knobs
                          | {"runs": {"base": {}} if runs is None else runs})
+
+
+def message(given: dict, *words: str) -> str:
+    """What is wrong with some params, which is one line and has these words."""
+    import pytest
+
+    with pytest.raises(UserError) as caught:
+        resolve(given)
+    text = str(caught.value)
+    assert text.startswith("params.yaml: ") and len(text.splitlines()) == 1
+    for word in words:
+        assert word in text
+    return text
 
 
 def _build_tiny(name, stem, classes, image_size):

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from helpers import PINNED, ROOT
+from helpers import ROOT
 from unfreeze.params import knobs, plugins
 from unfreeze.params.knobs import KNOBS, PHASE_KNOBS
 from unfreeze.params.sections import NAMES
@@ -69,10 +69,6 @@ def test_a_study_of_five_lines():
     assert list(plan.runs) == ["all", "head"] and len(plan.claims) == 1
     assert plan.runs["head"].knobs == {name: knob.default for name, knob in KNOBS.items()} | {
         "lr": 0.01, "freeze": "last_only"}
-
-
-def test_every_knob_has_a_pinned_value_for_tests():
-    assert set(PINNED) == set(KNOBS)
 
 
 # Knobs of plugins
