@@ -19,6 +19,8 @@ from unfreeze.recipe import (
     software,
 )
 
+TEXTS = ("unfreeze.words",)  # what makes nothing but texts for people
+
 
 def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
     """The recipe of each run of a plan, whose data, weights and subsets lie in the working folder.
@@ -34,7 +36,7 @@ def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
     digests = {name: weights.tensors_digest(weights.read_arrays(
         weights.path(places.WEIGHTS, name))) for name in plan.weights}
     subsets = {file: files.file_digest(places.SUBSETS / file) for file in plan.subsets}
-    fingerprints = Fingerprints(train, source)
+    fingerprints = Fingerprints(train, source, TEXTS)
 
     def recipe(run: Run) -> Recipe:
         return Recipe(

@@ -11,7 +11,7 @@ statements that work when a module is imported.
   hand count whole; where anything may happen (`eval`, `inspect`), all that is loaded does.
 - Not counted: comments, docstrings, annotations of parameters; literal text of errors, printed
   lines and progress bars, with what is put into it without a call; the file that a definition lies
-  in, and what it is imported as.
+  in, and what it is imported as; modules that are named as making such texts.
 """
 
 import ast
@@ -44,9 +44,11 @@ class Fingerprints:
 
     Args:
         script, source: as of `fingerprint`.
+        texts: dotted names of modules that make nothing but texts for people, which do not count.
     """
 
-    def __init__(self, script: Path, source: Path) -> None:
+    def __init__(self, script: Path, source: Path, texts: Iterable[str] = ()) -> None:
+        self.texts = frozenset(texts)
         self._code = Code(source, script)
         self._quiet = Quiet(self._code)
         self._spelled: dict[Statement, Spelled] = {}
@@ -95,7 +97,7 @@ class _Reach:
 
     def _load(self, module: Module, order: list) -> None:
         """Load a module and what it imports, unless that has been done."""
-        if module.name in self._events:
+        if module.name in self._events or module.name in self._of.texts:
             return
         events = self._events[module.name] = []
         for step in module.steps:
@@ -154,6 +156,8 @@ class _Reach:
                     self._reach(statement)
 
     def _arrive(self, found: Found) -> None:
+        if found.module in self._of.texts:
+            return
         if found.kind == "definition":
             self._load_late(found.module)
             for statement in self._code.definitions(found.module, found.name):
