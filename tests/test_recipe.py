@@ -1,179 +1,183 @@
-import copy
-from pathlib import Path
+"""A recipe goes to its file and back, and identifies what it determines."""
+
+from dataclasses import replace
 
 import pytest
+import yaml
 
 from helpers import ROOT
-from unfreeze import recipe
-from unfreeze.tuning import methods
+from unfreeze import files, recipe
+from unfreeze.errors import UserError
+from unfreeze.recipe import (
+    Phase,
+    PinnedDataset,
+    PinnedSubset,
+    PinnedWeights,
+    Preprocessing,
+    Recipe,
+)
 
-TREE = {
-    "src/pack/__init__.py": "",
-    "src/pack/engine.py": '"""Doc."""\nfrom pack import helper\nfrom pack.deep import leaf\n\n\n'
-                          'def run(x):\n    """Run it."""\n    return helper.twice(x) + leaf.ONE\n',
-    "src/pack/helper.py": "def twice(x):\n    import pack.inner\n    return pack.inner.TWO * x\n",
-    "src/pack/far/__init__.py": "",
-    "src/pack/far/leaf.py": "FAR = 1\n",
-    "src/pack/inner.py": "import pack.far.leaf\n\nTWO = 2\n",
-    "src/pack/deep/__init__.py": "",
-    "src/pack/deep/leaf.py": "ONE = 1\n",
-    "src/pack/plugin.py": "CHOSEN = True\n",
-    "src/pack/reporting.py": "import pack.engine\nCOLOUR = 'red'\n",
-    "stages/train.py": "import os\n\nfrom pack import engine\n\nprint(engine.run(1))\n",
-}
-ROOTS = ("stages/train.py", "src/pack/plugin.py")
-
-
-@pytest.fixture
-def fingerprint(tmp_path):
-    """A function: the fingerprint of the tree above with some files changed."""
-    def of(changes=None, place="project"):
-        for name, text in (TREE | (changes or {})).items():
-            path = tmp_path / place / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        base = tmp_path / place
-        return recipe.fingerprint([base / root for root in ROOTS], base / "src")
-
-    return of
+PHASE = {"freeze": "last_only", "epochs": 1, "lr": 0.001, "lr_scale": {"stem": 0.5},
+         "lr_decay": 1.0, "weight_decay": 0.0, "schedule": "cosine", "warmup_epochs": 0}
+RECIPE = Recipe(
+    knobs={"model": "resnet18", "tune": "lora", "batch_size": 64, "lora_layers": ["layer4.*"]},
+    augmentations={"flip": True, "rotation": 10},
+    phases=(Phase(PHASE), Phase(PHASE | {"freeze": {"last": 2}, "lr_scale": {}})),
+    preprocessing=Preprocessing(64, "square", "bilinear", (0.5, 0.25, 0.0), (1.0, 0.5, 0.25)),
+    dataset=PinnedDataset("flowers", "d" * 64, ("rose", "yes", "1"), "flowers-64",
+                          {"train": "e" * 64, "test": "f" * 64}),
+    weights=PinnedWeights("resnet18-v1", "a" * 64, own=False, unused=("aux",)),
+    seeds={42: PinnedSubset("a.json", "1" * 64), 43: PinnedSubset("b.json", "2" * 64)},
+    software={"torch": "2.15.0"},
+    code="c" * 64)
 
 
-ENGINE, INNER = TREE["src/pack/engine.py"], TREE["src/pack/inner.py"]
-SAME = {
-    "comment": {"src/pack/engine.py": f"# why\n{ENGINE}# end\n"},
-    "module docstring": {"src/pack/engine.py": ENGINE.replace("Doc.", "Better.")},
-    "no module docstring": {"src/pack/engine.py": ENGINE.replace('"""Doc."""\n', "")},
-    "function docstring": {"src/pack/engine.py": ENGINE.replace("Run it.", "Run\n    it now.")},
-    "blank lines": {"src/pack/engine.py": ENGINE.replace("\n\n", "\n\n\n\n")},
-    "line layout": {"src/pack/engine.py": ENGINE.replace(
-        "helper.twice(x) + leaf.ONE", "(\n        helper.twice( x )\n        + leaf.ONE)")},
-    "comment in an import of an import": {"src/pack/inner.py": f"{INNER}# two\n"},
-    "module that nothing imports": {"src/pack/reporting.py": "COLOUR = 'blue'\n"},
-    "new module": {"src/pack/new.py": "X = 1\n"},
-    "docstring in an empty package": {"src/pack/deep/__init__.py": '"""What it is."""\n'},
-}
-OTHER = {
-    "code": {"src/pack/engine.py": ENGINE.replace("+ leaf", "- leaf")},
-    "constant": {"src/pack/deep/leaf.py": "ONE = 1.0\n"},  # equal, but not the same
-    "name of an argument": {"src/pack/engine.py": ENGINE.replace("(x)", "(y)")},
-    "import of an import, in a function": {"src/pack/inner.py": INNER.replace("2", "3")},
-    "package imported from": {"src/pack/deep/__init__.py": "import os\n"},
-    "package on the way": {"src/pack/far/__init__.py": "import os\n"},
-    "the package itself": {"src/pack/__init__.py": "X = 1\n"},
-    "plugin": {"src/pack/plugin.py": "CHOSEN = False\n"},
-    "stage": {"stages/train.py": TREE["stages/train.py"].replace("run(1)", "run(2)")},
-    "text that is no docstring": {"src/pack/inner.py": INNER.replace("2", '"2"')},
-    "new import": {"src/pack/inner.py": f"import pack.reporting\n{INNER}"},
-}
+def test_written_and_read_it_is_the_same(tmp_path):
+    for each in (RECIPE, replace(RECIPE, weights=None, augmentations={}, software={})):
+        recipe.write(tmp_path / "r.yaml", each)
+        assert recipe.read(tmp_path / "r.yaml") == each
 
 
-@pytest.mark.parametrize("change", SAME)
-def test_fingerprint_ignores(fingerprint, change):
-    assert fingerprint() == fingerprint(SAME[change])
+def test_a_change_is_one_line_of_the_file(tmp_path):
+    """So that `git diff recipes/` tells what will be trained again, and why."""
+    recipe.write(tmp_path / "r.yaml", RECIPE)
+    lines = (tmp_path / "r.yaml").read_text().splitlines()
+    changes = {
+        "  batch_size: 64": replace(RECIPE, knobs={**RECIPE.knobs, "batch_size": 32}),
+        "  rotation: 10": replace(RECIPE, augmentations={"flip": True, "rotation": 20}),
+        "- freeze: last_only": replace(RECIPE, phases=(
+            Phase({**PHASE, "freeze": "none"}), RECIPE.phases[1])),
+        "  lr_scale: {stem: 0.5}": replace(RECIPE, phases=(
+            Phase({**PHASE, "lr_scale": {"stem": 0.1}}), RECIPE.phases[1])),
+        f"    digest: {'1' * 64}": replace(RECIPE, seeds={
+            **RECIPE.seeds, 42: PinnedSubset("a.json", "3" * 64)}),
+        f"code: {'c' * 64}": replace(RECIPE, code="d" * 64),
+    }
+    for line, other in changes.items():
+        recipe.write(tmp_path / "r.yaml", other)
+        changed = (tmp_path / "r.yaml").read_text().splitlines()
+        assert [was for was, now in zip(lines, changed, strict=True) if was != now] == [line]
 
 
-@pytest.mark.parametrize("change", OTHER)
-def test_fingerprint_sees_changed(fingerprint, change):
-    assert fingerprint() != fingerprint(OTHER[change])
+def test_what_trains_is_told_by_the_epochs():
+    assert RECIPE.trains
+    assert not replace(RECIPE, phases=(Phase({"epochs": 0}),)).trains
+    assert replace(RECIPE, phases=(Phase({"epochs": 0}), Phase({"epochs": 1}))).trains
 
 
-def test_all_changes_differ_from_one_another(fingerprint):
-    assert len({fingerprint(change) for change in OTHER.values()}) == len(OTHER)
+# What `dvc repro` wrote before recipes were typed.
+OLD = """\
+knobs: {model: resnet18, image_size: 64}
+phases:
+- epochs: 3
+  lr: 0.001
+  parts:
+  - {part: stem, module: conv1, tune: full, lr_scale: 1.0}
+normalization: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
+transform: {resize: null, interpolation: bilinear}
+dataset: {name: cifar10, digest: 4d0b}
+weights: null
+classes: [airplane, automobile]
+seeds:
+  42: {subset: a.json, digest: c6e0}
+software: {torch: 2.15.0}
+code: 2bb3
+"""
 
 
-def test_fingerprint_is_of_no_place(fingerprint):
-    assert fingerprint(place="here") == fingerprint(place="elsewhere/deep")
+@pytest.mark.parametrize("text", [
+    OLD, "", "[]", "a", "{}", "phases: []", "phases: {}", "1: 2", "phases: [1]"])
+def test_what_is_no_recipe_of_now_is_one_line(tmp_path, text):
+    (tmp_path / "base.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"base.yaml: is no recipe of this version.*`dvc repro`"):
+        recipe.read(tmp_path / "base.yaml")
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ("f(1, 2)", "f((1, 2))"), ("x = [None]", "x = []"), ("x = None", "x = ()"), ("return_ = 1", ""),
-    ("x = 1", "x = True"), ("x = '1'", "x = b'1'"), ("x = f'{y}'", "x = f'{y!r}'"),
-    ("f(*x)", "f(**x)"), ("f(a, b=1)", "f(a, c=1)"), ("x = a if b else c", "x = a if c else b"),
-    ("def f(x): return", "def f(x): return None"), ("def f(x=None): ...", "def f(x): ..."),
-    ("def f(*, x): ...", "def f(x): ..."), ("def f(x, /): ...", "def f(x): ..."),
-    ("x = {**y}", "x = {None: y}"), ("x: int = 1", "x = 1"), ("x = 'doc'", "'doc'"),
-    ("if x:\n    y()\nz()", "if x:\n    y()\n    z()"), ("x = 0.1", "x = 0.10000000000000002"),
+@pytest.mark.parametrize("change", [
+    lambda r: r.pop("augmentations"),
+    lambda r: r.update(new=1),
+    lambda r: r.update(phases=[]),
+    lambda r: r.update(phases=[None]),
+    lambda r: r.update(seeds={}),
+    lambda r: r.update(seeds={"42": r["seeds"][42]}),
+    lambda r: r.update(seeds={True: r["seeds"][42]}),
+    lambda r: r["seeds"][42].pop("digest"),
+    lambda r: r["seeds"][42].update(digest=1),
+    lambda r: r.update(knobs=[]),
+    lambda r: r.update(code=None),
+    lambda r: r.update(dataset=None),
+    lambda r: r["dataset"].update(classes="rose"),
+    lambda r: r["dataset"].update(decoded_digests=None),
+    lambda r: r["preprocessing"].update(image_size=64.0),
+    lambda r: r["preprocessing"].update(image_size=True),
+    lambda r: r["preprocessing"].update(resize=None),
+    lambda r: r["preprocessing"].update(mean=None),
+    lambda r: r["preprocessing"].update(mean=["0.5"]),
+    lambda r: r["weights"].update(own="no"),
+    lambda r: r["weights"].update(own=0),
+    lambda r: r["software"].update(torch=2.15),
 ])
-def test_fingerprint_tells_apart(fingerprint, one, other):
-    assert fingerprint({"src/pack/inner.py": one}) != fingerprint({"src/pack/inner.py": other})
-
-
-def test_import_of_the_same_modules_by_other_words_reaches_them():
-    # The real tree: what trains is reached, what only reports is not.
-    source = ROOT / "src"
-    roots = [ROOT / "stages" / "train.py", source / "unfreeze/models/resnet.py"]
-    found = {str(p.relative_to(ROOT)) for p in recipe.reachable(roots, source)}
-    package = {f"src/unfreeze/{name}.py" for name in (
-        "__init__", "errors", "files", "models/__init__", "models/resnet", "models/weights",
-        "models/heads", "training/loop", "training/replicate", "training/assemble",
-        "training/regularise", "training/randomness", "training/devices", "tuning/groups",
-        "tuning/frozen", "tuning/methods/__init__", "data/batches", "data/mixing",
-        "data/arrays")}
-    assert package | {"stages/train.py"} <= found
-    assert not [name for name in found if any(
-        part in name for part in ("mobilenet", "scoring", "reporting", "config", "cifar10",
-        "knobs", "rules", "lora", "tinytl", "divide"))]
-
-
-def test_method_reaches_its_own_code_and_no_other_methods():
-    source = ROOT / "src"
-    found = {name: {path.stem for path in recipe.reachable([methods.source_file(name)], source)}
-             & set(methods.names()) for name in methods.names()}
-    assert found == {"full": {"full"}, "bias": {"bias"}, "norm": {"norm"}, "lora": {"lora"},
-                     "tinytl": {"tinytl", "bias"}}
-
-
-def test_no_source_uses_relative_imports():
-    # `reachable` does not follow them.
-    for path in [*Path(ROOT / "src").rglob("*.py"), *Path(ROOT / "stages").glob("*.py")]:
-        assert "\nfrom ." not in path.read_text(), path
-
-
-RECIPE = {
-    "knobs": {"lr": 0.001, "epochs": 3},
-    "phases": [{"epochs": 3, "parts": [{"module": "fc", "tune": "full"}]}],
-    "transform": {"resize": None}, "dataset": {"name": "cifar10", "digest": "d"},
-    "weights": {"name": "w", "digest": "e"},
-    "seeds": {42: {"subset": "a.json", "digest": "1"}, 43: {"subset": "b.json", "digest": "2"}},
-    "software": {"torch": "2"}, "code": "c",
-}
-
-
-def changed(change):
-    content = copy.deepcopy(RECIPE)
+def test_values_of_other_types_are_no_recipe(tmp_path, change):
+    file = tmp_path / "r.yaml"
+    recipe.write(file, RECIPE)
+    content = yaml.safe_load(file.read_text())
     change(content)
-    return content
+    files.write_yaml(file, content)
+    with pytest.raises(UserError, match="`dvc repro`"):
+        recipe.read(file)
 
 
-@pytest.mark.parametrize("change", [
-    lambda r: r["seeds"].update({44: {"subset": "c.json", "digest": "3"}}),
-    lambda r: r["seeds"].pop(43),
-    lambda r: r["seeds"][43].update(digest="x"),
-    lambda r: r.update(seeds=dict(reversed(r["seeds"].items()))),
-    lambda r: r.update(knobs=dict(reversed(r["knobs"].items()))),
+def test_missing_recipe_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="base.yaml: no such file.*`dvc repro`"):
+        recipe.read(tmp_path / "base.yaml")
+
+
+def test_recipes_of_the_project_can_be_read():
+    for file in (ROOT / "recipes").glob("*.yaml"):
+        assert recipe.read(file).seeds
+
+
+@pytest.mark.parametrize("other", [
+    replace(RECIPE, seeds={**RECIPE.seeds, 44: PinnedSubset("c.json", "3")}),
+    replace(RECIPE, seeds={42: RECIPE.seeds[42]}),
+    replace(RECIPE, seeds={**RECIPE.seeds, 43: PinnedSubset("b.json", "x")}),
+    replace(RECIPE, seeds=dict(reversed(RECIPE.seeds.items()))),
+    replace(RECIPE, knobs=dict(reversed(RECIPE.knobs.items()))),
+    replace(RECIPE, augmentations=dict(reversed(RECIPE.augmentations.items()))),
 ])
-def test_replicate_is_the_same_whatever_other_seeds_do(change):
-    assert recipe.replicate_digest(changed(change), 42) == recipe.replicate_digest(RECIPE, 42)
+def test_replicate_is_the_same_whatever_other_seeds_do(other):
+    assert recipe.replicate_digest(other, 42) == recipe.replicate_digest(RECIPE, 42)
 
 
-@pytest.mark.parametrize("change", [
-    lambda r: r["seeds"][42].update(digest="x"),
-    lambda r: r["knobs"].update(lr=0.002),
-    lambda r: r["knobs"].update(new=1),
-    lambda r: r["phases"][0]["parts"][0].update(trainable=False),
-    lambda r: r["phases"].append(r["phases"][0]),
-    lambda r: r["transform"].update(resize=64),
-    lambda r: r["dataset"].update(digest="x"),
-    lambda r: r.update(weights=None),
-    lambda r: r["software"].update(torch="3"),
-    lambda r: r.update(code="x"),
+@pytest.mark.parametrize("other", [
+    replace(RECIPE, seeds={42: PinnedSubset("a.json", "x")}),
+    replace(RECIPE, knobs={**RECIPE.knobs, "batch_size": 32}),
+    replace(RECIPE, knobs={**RECIPE.knobs, "new": 1}),
+    replace(RECIPE, augmentations={"flip": True}),
+    replace(RECIPE, phases=RECIPE.phases[::-1]),
+    replace(RECIPE, phases=(*RECIPE.phases, RECIPE.phases[0])),
+    replace(RECIPE, preprocessing=replace(RECIPE.preprocessing, resize=80)),
+    replace(RECIPE, preprocessing=replace(RECIPE.preprocessing, mean=(0.5, 0.25, 0.1))),
+    replace(RECIPE, dataset=replace(RECIPE.dataset, digest="x")),
+    replace(RECIPE, dataset=replace(RECIPE.dataset, classes=("rose", "yes"))),
+    replace(RECIPE, dataset=replace(RECIPE.dataset, decoded_digests={"train": "x"})),
+    replace(RECIPE, weights=None),
+    replace(RECIPE, weights=replace(RECIPE.weights, own=True)),
+    replace(RECIPE, software={"torch": "3"}),
+    replace(RECIPE, code="x"),
 ])
-def test_replicate_is_another_when_what_it_reads_changes(change):
-    assert recipe.replicate_digest(changed(change), 42) != recipe.replicate_digest(RECIPE, 42)
+def test_replicate_is_another_when_what_it_reads_changes(other):
+    assert recipe.replicate_digest(other, 42) != recipe.replicate_digest(RECIPE, 42)
+
+
+def test_replicate_is_the_same_once_read(tmp_path):
+    recipe.write(tmp_path / "r.yaml", RECIPE)
+    assert (recipe.replicate_digest(recipe.read(tmp_path / "r.yaml"), 42)
+            == recipe.replicate_digest(RECIPE, 42))
 
 
 def test_seeds_are_different_replicates():
-    same_subset = changed(lambda r: r["seeds"].update({43: r["seeds"][42]}))
+    same_subset = replace(RECIPE, seeds={42: RECIPE.seeds[42], 43: RECIPE.seeds[42]})
     assert recipe.replicate_digest(same_subset, 42) != recipe.replicate_digest(same_subset, 43)
 
 

@@ -52,6 +52,9 @@ def write_yaml(path: Path, content: object) -> None:
                                width=1000, default_flow_style=False))
 
 
+_VALUES_OF_A_LINE = 6
+
+
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -60,14 +63,20 @@ class _Dumper(yaml.SafeDumper):
         node = super().represent_sequence(tag, sequence, flow_style)
         node.flow_style = all(isinstance(item, yaml.ScalarNode) for item in node.value)
         for item in node.value:
-            item.flow_style = not _has_rows(item)
+            item.flow_style = not _is_long(item)
         return node
 
 
-def _has_rows(node: yaml.Node) -> bool:
-    """Whether a mapping holds a list that takes a line for each row."""
-    return isinstance(node, yaml.MappingNode) and any(
-        isinstance(value, yaml.SequenceNode) and not value.flow_style for _, value in node.value)
+def _is_long(node: yaml.Node) -> bool:
+    """Whether a row is a mapping of more values than fit a line, or one that holds rows."""
+    if not isinstance(node, yaml.MappingNode):
+        return False
+    if len(node.value) > _VALUES_OF_A_LINE:
+        for _, value in node.value:
+            value.flow_style = True
+        return True
+    return any(isinstance(value, yaml.SequenceNode) and not value.flow_style
+               for _, value in node.value)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
