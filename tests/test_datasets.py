@@ -297,7 +297,7 @@ def test_official_layout_is_read(small, tmp_path, name):
     assert set(index.entries) == {Entry(image[0], image[1], *place)
                                   for image, place in images.items()}
     assert [entry.split for entry in index.entries] == ["train"] * 9 + ["test"] * 6
-    places = layout.places(facts, folder)
+    places = layout.paths(facts, folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(places)
     for entry in index.entries:  # the member is what split and label say
         with tarfile.open(places[entry.archive]) as archive:
@@ -493,7 +493,7 @@ def test_imagenet_is_read_in_place(tiny_imagenet, tmp_path):
         *(Entry("train", 0, "imagenet", f"train/n01440764/n01440764_{i}.JPEG") for i in range(3)),
         Entry("train", 1, "imagenet", "train/n01443537/n01443537_0.JPEG")]
     assert index.entries[-1] == Entry("test", 2, "imagenet", "val/n01484850/n01484850_1.JPEG")
-    place, = layout.places(tiny_imagenet, folder).values()
+    place, = layout.paths(tiny_imagenet, folder).values()
     assert all((place / entry.member).is_file() for entry in index.entries)
 
 

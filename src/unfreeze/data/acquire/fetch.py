@@ -87,7 +87,7 @@ def _photos(name: str, folder: Path) -> dict:
     """A photo dataset of the catalogue: its official files, and what they say."""
     facts = dataset(name)
     index = layout.fetch(facts, folder)
-    paths = layout.places(facts, folder)
+    paths = layout.paths(facts, folder)
     if card := _ready(folder, facts.COUNT):
         return card
     digests, sizes = {}, []

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     Attributes:
         split: "train" or "test".
         label: from 0.
-        archive: the official file (or folder) that holds it, a key of `places`.
+        archive: the official file (or folder) that holds it, a key of `paths`.
         member: its path in there, with slashes.
     """
 
@@ -79,7 +79,7 @@ def read(facts: ModuleType, folder: Path) -> Index:
     Raises:
         UserError: as `fetch`.
     """
-    at = places(facts, folder)
+    at = paths(facts, folder)
     try:
         index = facts.index(at)
     except (ValueError, LookupError, TypeError) as error:
@@ -89,7 +89,7 @@ def read(facts: ModuleType, folder: Path) -> Index:
     return Index(index.classes, sorted(index.entries, key=lambda entry: entry.split == "test"))
 
 
-def places(facts: ModuleType, folder: Path) -> dict[str, Path]:
+def paths(facts: ModuleType, folder: Path) -> dict[str, Path]:
     """{official file: where it lies} once it is fetched; a FOLDER lies in the mirror folder.
 
     Raises:

@@ -22,14 +22,14 @@ and, for arrays (one asset):
 
 or, for photos:
 
-    index(places)      {official file: where it lies} -> layout.Index: the class names, and split,
+    index(paths)      {official file: where it lies} -> layout.Index: the class names, and split,
                        label, official file and member of each image; raises UserError,
                        ValueError, LookupError or TypeError where they are not the official ones
     FOLDER             only where the official files cannot be fetched: a folder in the folder of
                        UNFREEZE_MIRROR that is read in place (ASSETS is empty)
 
 `layout.fetch(facts, folder)` brings a photo dataset's official files and gives their index;
-`layout.read` gives it again, and `layout.places` says where the files lie. All take the facts as an
+`layout.read` gives it again, and `layout.paths` says where the files lie. All take the facts as an
 argument: a test passes others.
 """
 

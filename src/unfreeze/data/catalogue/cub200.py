@@ -26,9 +26,9 @@ ASSETS = (Asset("CUB-200-2011",
 _FILES = ("classes", "images", "image_class_labels", "train_test_split")
 
 
-def index(places: dict[str, Path]) -> Index:
+def index(paths: dict[str, Path]) -> Index:
     """The images of images.txt, in its order, with the official split."""
-    (archive, path), = places.items()
+    (archive, path), = paths.items()
     classes, images, labels, training = (
         dict(table(content))
         for content in read_members(path, *(f"CUB_200_2011/{name}.txt" for name in _FILES)))

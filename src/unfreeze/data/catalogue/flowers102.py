@@ -51,10 +51,10 @@ ASSETS = (
 _SPLITS = {"trnid": "train", "valid": "train", "tstid": "test"}
 
 
-def index(places: dict[str, Path]) -> Index:
+def index(paths: dict[str, Path]) -> Index:
     """The photos of setid.mat; the training split is the official training and validation ones."""
-    labels = matlab(places["imagelabels.mat"].read_bytes(), "labels")
-    numbers = places["setid.mat"].read_bytes()
+    labels = matlab(paths["imagelabels.mat"].read_bytes(), "labels")
+    numbers = paths["setid.mat"].read_bytes()
     return Index(CLASSES, [
         Entry(split, int(labels[number - 1]) - 1, "102flowers.tgz", f"jpg/image_{number:05d}.jpg")
         for key, split in _SPLITS.items() for number in matlab(numbers, key)])

@@ -26,9 +26,9 @@ ASSETS = (Asset("Food-101", "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
 _FILES = ("classes", "train", "test")
 
 
-def index(places: dict[str, Path]) -> Index:
+def index(paths: dict[str, Path]) -> Index:
     """The photos of meta/train.txt and meta/test.txt; labels are in the classes' sorted order."""
-    (archive, path), = places.items()
+    (archive, path), = paths.items()
     classes, training, test = (
         [line for line, in table(content)]
         for content in read_members(path, *(f"food-101/meta/{name}.txt" for name in _FILES)))

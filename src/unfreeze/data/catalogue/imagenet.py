@@ -35,22 +35,22 @@ FOLDER = "imagenet"
 _SPLITS = {"train": "train", "val": "test"}
 
 
-def index(places: dict[str, Path]) -> Index:
+def index(paths: dict[str, Path]) -> Index:
     """The photos of the folders, sorted by synset and name; hidden files do not count.
 
     Raises:
         UserError: train/ or val/ has not exactly the synset folders.
     """
-    (folder, place), = places.items()
+    (folder, root), = paths.items()
     entries = []
     for part, split in _SPLITS.items():
-        there = {path.name for path in _visible(place / part)}
+        there = {path.name for path in _visible(root / part)}
         for what, wrong in (("lacks", SYNSETS.keys() - there), ("has", there - SYNSETS.keys())):
             if wrong:
-                raise UserError(f"{place / part}: {what} {min(wrong)} and {len(wrong) - 1} more; "
+                raise UserError(f"{root / part}: {what} {min(wrong)} and {len(wrong) - 1} more; "
                                 f"it must have the {len(SYNSETS)} synset folders and nothing else")
         for label, synset in enumerate(SYNSETS):
-            photos = sorted(path.name for path in _visible(place / part / synset))
+            photos = sorted(path.name for path in _visible(root / part / synset))
             entries += [Entry(split, label, folder, f"{part}/{synset}/{name}") for name in photos]
     return Index(tuple(SYNSETS.values()), entries)
 

@@ -28,10 +28,10 @@ ASSETS = (
 _FILES = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
 
 
-def index(places: dict[str, Path]) -> Index:
+def index(paths: dict[str, Path]) -> Index:
     """The photos of trainval.txt, which are the training split, and of test.txt."""
     names, entries = {}, []
-    for split, content in zip(_FILES, read_members(places["annotations.tar.gz"], *_FILES.values()),
+    for split, content in zip(_FILES, read_members(paths["annotations.tar.gz"], *_FILES.values()),
                               strict=True):
         for photo, number, _, _ in table(content):
             names[int(number)] = photo.rsplit("_", 1)[0].replace("_", " ").title()

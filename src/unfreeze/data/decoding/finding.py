@@ -37,7 +37,7 @@ def _own(folder: Path, source: ImageSource) -> Found:
 
 
 def _of_catalogue(folder: Path) -> Found:
-    paths = layout.places(dataset(folder.name), folder)
+    paths = layout.paths(dataset(folder.name), folder)
     index = files.read_csv(folder / "index.csv")
     found = {}
     for split in SPLITS:

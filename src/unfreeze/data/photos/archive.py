@@ -56,39 +56,39 @@ def shown(name: object) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def is_tar(place: Path) -> bool:
+def is_tar(path: Path) -> bool:
     """Whether its members come with their content.
 
     Raises:
         UserError: it is no folder, .zip or .tar.
     """
-    return _kind(place) == "tar"
+    return _kind(path) == "tar"
 
 
-def members(place: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Member]:
+def members(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Member]:
     """All files and folders for which `wanted(name)`, in no certain order.
 
     Raises:
         UserError: no such folder or archive; it is damaged; or it is one that does harm: a member
             with an absolute path or `..`, too many members, a bomb.
     """
-    walk = {"folder": _folder, "zip": _zip, "tar": _tar}[_kind(place)]
-    with _readable(place):
-        for count, member in enumerate(walk(place, wanted)):
+    walk = {"folder": _folder, "zip": _zip, "tar": _tar}[_kind(path)]
+    with _readable(path):
+        for count, member in enumerate(walk(path, wanted)):
             if count >= MAX_MEMBERS:
-                raise UserError(f"{shown(place)}: more than {MAX_MEMBERS:,} members")
+                raise UserError(f"{shown(path)}: more than {MAX_MEMBERS:,} members")
             yield member
 
 
 class Reader:
     """Reads members of a folder or a zip by name; keeps the zip's index from one to the next."""
 
-    def __init__(self, place: Path) -> None:
-        self.place, self.root = place, os.path.realpath(place)
+    def __init__(self, path: Path) -> None:
+        self.path, self.root = path, os.path.realpath(path)
         self.index = None
-        if _kind(place) == "zip":
-            with _readable(place):
-                self.archive = zipfile.ZipFile(place)
+        if _kind(path) == "zip":
+            with _readable(path):
+                self.archive = zipfile.ZipFile(path)
                 self.index = {_zip_name(info): info for info in self.archive.infolist()}
 
     def read(self, name: str) -> bytes:
@@ -96,8 +96,8 @@ class Reader:
         Raises:
             UserError: there is no such member, it lies outside, is too large, or is damaged.
         """
-        where = f"{shown(self.place)}: {shown(name)}"
-        _check_name(self.place, name)
+        where = f"{shown(self.path)}: {shown(name)}"
+        _check_name(self.path, name)
         try:
             if self.index is not None:
                 if name not in self.index:
@@ -106,50 +106,49 @@ class Reader:
                 if info.file_size > MAX_FILE:
                     raise UserError(f"{where}: {_too_large()}")
                 return self.archive.read(info)
-            path = f"{self.place}/{name}"
-            problem = _file_problem(path, self.root)
+            file = Path(f"{self.path}/{name}")
+            problem = _file_problem(file, self.root)
             if problem:
                 raise UserError(f"{where}: {problem}")
-            with open(path, "rb") as file:
-                return file.read()
+            return file.read_bytes()
         except FileNotFoundError:
             raise UserError(f"{where}: no such file") from None
         except _DAMAGED as error:
             raise UserError(f"{where}: cannot be read ({error})") from None
 
 
-def _kind(place: Path) -> str:
-    if place.is_dir():
+def _kind(path: Path) -> str:
+    if path.is_dir():
         return "folder"
-    if not place.exists():
-        raise UserError(f"{shown(place)}: no such folder or archive")
-    with _readable(place):
-        if not place.is_file():
-            raise UserError(f"{shown(place)}: neither a folder nor a file")
-        with open(place, "rb") as file:
+    if not path.exists():
+        raise UserError(f"{shown(path)}: no such folder or archive")
+    with _readable(path):
+        if not path.is_file():
+            raise UserError(f"{shown(path)}: neither a folder nor a file")
+        with open(path, "rb") as file:
             start = file.read(512)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     if start[257:262] == b"ustar" or start.startswith(tuple(_OPENERS)):
         return "tar"
-    raise UserError(f"{shown(place)}: neither a folder of images nor a .zip, .tar, .tar.gz, "
+    raise UserError(f"{shown(path)}: neither a folder of images nor a .zip, .tar, .tar.gz, "
                     ".tar.bz2 or .tar.xz of one")
 
 
 @contextmanager
-def _readable(place: Path) -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
         reason = str(error) or type(error).__name__
-        raise UserError(f"{shown(place)}: cannot be read, or is a damaged or truncated archive "
+        raise UserError(f"{shown(path)}: cannot be read, or is a damaged or truncated archive "
                         f"({reason})") from None
 
 
-def _check_name(place: Path, name: str) -> None:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise UserError(f"{shown(place)}: the member {shown(name)} has an absolute path or `..` in "
+def _check_name(path: Path, name: str) -> None:
+    inner = PurePosixPath(name)
+    if inner.is_absolute() or ".." in inner.parts:
+        raise UserError(f"{shown(path)}: the member {shown(name)} has an absolute path or `..` in "
                         "its name; such an archive is refused: make a new one of the folder "
                         "itself")
 
@@ -158,42 +157,42 @@ def _too_large() -> str:
     return f"larger than {MAX_FILE >> 20} MB, too large for a photo"
 
 
-def _limit(place: Path) -> int:
+def _limit(path: Path) -> int:
     """Bytes that an archive's members may have together."""
-    return min(MAX_TOTAL, _ALLOWANCE + MAX_RATIO * place.stat().st_size)
+    return min(MAX_TOTAL, _ALLOWANCE + MAX_RATIO * path.stat().st_size)
 
 
-def _bomb(place: Path) -> UserError:
-    return UserError(f"{shown(place)}: refused as an archive bomb: it holds more than "
-                     f"{_limit(place) / 1e9:.1f} GB, or a header that large, in "
-                     f"{place.stat().st_size / 1e6:.1f} MB")
+def _bomb(path: Path) -> UserError:
+    return UserError(f"{shown(path)}: refused as an archive bomb: it holds more than "
+                     f"{_limit(path) / 1e9:.1f} GB, or a header that large, in "
+                     f"{path.stat().st_size / 1e6:.1f} MB")
 
 
 # --- Folders
 
 
-def _folder(place: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    root = os.path.realpath(place)
+def _folder(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    root = os.path.realpath(path)
 
     def fail(error: OSError) -> None:
         raise error
 
-    for folder, below, names in os.walk(place, onerror=fail):
+    for folder, below, names in os.walk(path, onerror=fail):
         for name in (*below, *names):
-            path = Path(folder, name)
-            inner = path.relative_to(place).as_posix()
+            file = Path(folder, name)
+            inner = file.relative_to(path).as_posix()
             if not wanted(inner):
                 continue
-            if name in below and not path.is_symlink():
+            if name in below and not file.is_symlink():
                 yield Member(inner, is_folder=True)
             else:
-                yield Member(inner, _file_problem(path, root))
+                yield Member(inner, _file_problem(file, root))
 
 
-def _file_problem(path: Path | str, root: str) -> str:
+def _file_problem(file: Path, root: str) -> str:
     """Why a file of the folder `root` (without links) must not be opened, or ""."""
     try:
-        target = os.path.realpath(path, strict=True)
+        target = os.path.realpath(file, strict=True)
         status = os.stat(target)
     except FileNotFoundError:
         return "no such file, or a link that leads nowhere"
@@ -211,16 +210,16 @@ def _file_problem(path: Path | str, root: str) -> str:
 # --- Zips
 
 
-def _zip(place: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    with zipfile.ZipFile(place) as archive:
+def _zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     # Sizes as the index says; reading stops there, so it gains nothing by lying.
-    if sum(info.file_size for info in infos) > _limit(place):
-        raise _bomb(place)
+    if sum(info.file_size for info in infos) > _limit(path):
+        raise _bomb(path)
     seen = set()
     for info in infos:
         name = _zip_name(info)
-        _check_name(place, name)
+        _check_name(path, name)
         if not wanted(name):
             continue
         mode = info.external_attr >> 16
@@ -257,19 +256,19 @@ _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open
 class _Stream:
     """A tar's bytes, unpacked, with an eye on their number: tarfile believes every header."""
 
-    def __init__(self, place: Path, file: BinaryIO) -> None:
-        self.place, self.file, self.limit = place, file, _limit(place)
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file, self.limit = path, file, _limit(path)
         self.last = b""
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= MAX_FILE or self.file.tell() > self.limit:
-            raise _bomb(self.place)
+            raise _bomb(self.path)
         self.last = self.file.read(size)
         return self.last
 
     def seek(self, position: int) -> int:
         if position > self.limit:
-            raise _bomb(self.place)
+            raise _bomb(self.path)
         return self.file.seek(position)
 
     def tell(self) -> int:
@@ -277,8 +276,8 @@ class _Stream:
 
 
 @contextmanager
-def _unpacked(place: Path) -> Iterator[BinaryIO]:
-    with open(place, "rb") as packed:
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    with open(path, "rb") as packed:
         start = packed.read(6)
         packed.seek(0)
         for magic, opener in _OPENERS.items():
@@ -289,15 +288,15 @@ def _unpacked(place: Path) -> Iterator[BinaryIO]:
         yield packed
 
 
-def _tar(place: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    with _unpacked(place) as unpacked:
-        stream = _Stream(place, unpacked)
+def _tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    with _unpacked(path) as unpacked:
+        stream = _Stream(path, unpacked)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             seen = set()
             while (entry := archive.next()) is not None:
                 archive.members.clear()  # tarfile would keep them all
                 name = "/".join(part for part in entry.name.split("/") if part != ".")
-                _check_name(place, entry.name)
+                _check_name(path, entry.name)
                 if not name or not wanted(name):
                     continue
                 if entry.isdir():

@@ -64,11 +64,11 @@ class Collection:
     problems: tuple[str, ...]
 
 
-def scan(place: Path, skip_broken: bool, workers: int | None = None) -> Collection:
+def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collection:
     """Find, read and check all photos.
 
     Args:
-        place: a folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
+        path: a folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
         skip_broken: whether to leave out files that are no sound images, with a warning.
         workers: processes; UNFREEZE_WORKERS if None.
 
@@ -80,20 +80,20 @@ def scan(place: Path, skip_broken: bool, workers: int | None = None) -> Collecti
         UserError: a file cannot be used and skip_broken is false; there are not two classes; a
             class has too few images; train and test have different classes; the archive does harm.
     """
-    found, folders, problems = [], [], []
-    for name, sha256, problem in examine(place, workers=workers, folders=folders):
-        found.append((name, sha256))
+    examined, folders, problems = [], [], []
+    for name, sha256, problem in examine(path, workers=workers, folders=folders):
+        examined.append((name, sha256))
         if problem:
             problems.append((name, problem))
-    if not found:
-        raise UserError(f"{shown(place)}: holds no images; wanted is a folder for each class, with "
+    if not examined:
+        raise UserError(f"{shown(path)}: holds no images; wanted is a folder for each class, with "
                         "its images in it")
     broken = {name for name, _ in problems}
-    nested = {tuple(name.split("/")[:-1]) for name, _ in found} | {
+    nested = {tuple(name.split("/")[:-1]) for name, _ in examined} | {
         tuple(name.split("/")) for name in folders}
-    depth, split_depth = _depths(nested, place)
+    depth, split_depth = _depths(nested, path)
     photos = []
-    for name, sha256 in found:
+    for name, sha256 in examined:
         parts = name.split("/")
         if len(parts) < split_depth + 2:
             if name not in broken:
@@ -102,19 +102,19 @@ def scan(place: Path, skip_broken: bool, workers: int | None = None) -> Collecti
             photos.append((parts[depth] if split_depth > depth else "train", parts[split_depth],
                            name, sha256))
     lines = tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems))
-    _report(place, lines, skip_broken)
-    classes = _classes(place, photos, {path[depth:] for path in nested}, split_depth > depth)
+    _report(path, lines, skip_broken)
+    classes = _classes(path, photos, {path[depth:] for path in nested}, split_depth > depth)
     labels = {name: label for label, name in enumerate(classes)}
     photos = (Photo(split, labels[name], member, sha256) for split, name, member, sha256 in photos)
     return Collection(classes, tuple(sorted(photos, key=_order)), lines)
 
 
-def examine(place: Path, wanted: Iterable[str] | None = None, workers: int | None = None,
+def examine(path: Path, wanted: Iterable[str] | None = None, workers: int | None = None,
             folders: list[str] | None = None) -> Iterator[tuple[str, str, str]]:
     """Read files to their end, in parallel and with a progress bar.
 
     Args:
-        place: folder or archive.
+        path: folder or archive.
         wanted: members; all but hidden ones if None.
         workers: processes; UNFREEZE_WORKERS if None.
         folders: takes the names of folders, which have no digest.
@@ -130,8 +130,8 @@ def examine(place: Path, wanted: Iterable[str] | None = None, workers: int | Non
     reader.cache_clear()  # the archive may be another by now
     unread = []
 
-    def files_of(place: Path) -> Iterator[archive.Member]:
-        for member in archive.members(place, accept):
+    def files_of(path: Path) -> Iterator[archive.Member]:
+        for member in archive.members(path, accept):
             if member.is_folder:
                 if folders is not None:
                     folders.append(member.name)
@@ -140,8 +140,8 @@ def examine(place: Path, wanted: Iterable[str] | None = None, workers: int | Non
             else:
                 yield member
 
-    tasks = ((place, chunk) for chunk in chunks(files_of(place)))
-    with (tqdm(desc=f"checking {shown(place.name)}", unit=" images", disable=None) as bar,
+    tasks = ((path, chunk) for chunk in chunks(files_of(path)))
+    with (tqdm(desc=f"checking {shown(path.name)}", unit=" images", disable=None) as bar,
           closing(pool.run(_examine, tasks, workers or environment.workers())) as results):
         for result in results:
             bar.update(len(result))
@@ -163,20 +163,20 @@ def chunks(members: Iterable[archive.Member]) -> Iterator[list[archive.Member]]:
 
 
 @lru_cache(maxsize=1)
-def reader(place: Path) -> archive.Reader:
+def reader(path: Path) -> archive.Reader:
     """Kept by a worker from one task to the next: a large zip takes seconds to open."""
-    return archive.Reader(place)
+    return archive.Reader(path)
 
 
 def _examine(task: tuple[Path, list[archive.Member]]) -> list[tuple[str, str, str]]:
-    place, chunk = task
+    path, chunk = task
     results = []
     for member in chunk:
         try:
-            content = reader(place).read(member.name) if member.content is None else member.content
+            content = reader(path).read(member.name) if member.content is None else member.content
         except UserError as error:
             results.append((member.name, "", str(error).removeprefix(
-                f"{shown(place)}: {shown(member.name)}: ")))
+                f"{shown(path)}: {shown(member.name)}: ")))
             continue
         results.append((member.name, hashlib.sha256(content).hexdigest(), pixels.check(content)))
     return results
@@ -194,7 +194,7 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _depths(folders: set[tuple[str, ...]], place: Path) -> tuple[int, int]:
+def _depths(folders: set[tuple[str, ...]], path: Path) -> tuple[int, int]:
     """How many folders lie outside of the splits, and outside of the classes."""
     depth = 0
     while True:
@@ -203,45 +203,45 @@ def _depths(folders: set[tuple[str, ...]], place: Path) -> tuple[int, int]:
         if len(outermost) != 1 or outermost <= set(SPLITS) or all(len(path) == 1 for path in below):
             break
         depth += 1
-    return depth, depth + _has_splits(below, outermost, place)
+    return depth, depth + _has_splits(below, outermost, path)
 
 
-def _has_splits(folders: set[tuple[str, ...]], outermost: set[str], place: Path) -> bool:
+def _has_splits(folders: set[tuple[str, ...]], outermost: set[str], path: Path) -> bool:
     if not any(len(path) > 1 for path in folders if path[0] in SPLITS):
         return False  # then they are classes of these names
     if "train" not in outermost:
         if outermost <= set(SPLITS):
-            raise UserError(f"{shown(place)}: holds {', '.join(sorted(outermost))} but no train; "
+            raise UserError(f"{shown(path)}: holds {', '.join(sorted(outermost))} but no train; "
                             "wanted is train, with a folder for each class in it")
         return False
     for other in sorted(outermost - set(SPLITS)):
-        raise UserError(f"{shown(place)}: the folder {shown(other)} lies beside train; allowed "
+        raise UserError(f"{shown(path)}: the folder {shown(other)} lies beside train; allowed "
                         f"there are {', '.join(SPLITS)}")
     return True
 
 
-def _report(place: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
-    path = environment.scratch() / "broken.txt"
+def _report(path: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
+    list_file = environment.scratch() / "broken.txt"
     if not problems:
-        path.unlink(missing_ok=True)
+        list_file.unlink(missing_ok=True)
         return
-    files.write_text(path, "".join(f"{line}\n" for line in problems))
+    files.write_text(list_file, "".join(f"{line}\n" for line in problems))
     count = f"{len(problems)} file{'s' if len(problems) > 1 else ''}"
     if skip_broken:
-        print(f"warning: {shown(place)}: skipped {count} that cannot be used; all are listed in "
-              f"{path}", flush=True)
+        print(f"warning: {shown(path)}: skipped {count} that cannot be used; all are listed in "
+              f"{list_file}", flush=True)
         return
     more = f"; and {len(problems) - _IN_MESSAGE} more" if len(problems) > _IN_MESSAGE else ""
-    raise UserError(f"{shown(place)}: {count} cannot be used: "
-                    f"{'; '.join(problems[:_IN_MESSAGE])}{more}. All are listed in {path}; mend or "
-                    "remove them, or set skip_broken: true to go on without them")
+    raise UserError(f"{shown(path)}: {count} cannot be used: "
+                    f"{'; '.join(problems[:_IN_MESSAGE])}{more}. All are listed in {list_file}; mend "
+                    "or remove them, or set skip_broken: true to go on without them")
 
 
-def _classes(place: Path, photos: list[tuple[str, str, str, str]],
+def _classes(path: Path, photos: list[tuple[str, str, str, str]],
              folders: set[tuple[str, ...]], has_splits: bool) -> tuple[str, ...]:
     """Checks that there are images of every class; `folders` are paths below the common one."""
     counts = Counter((split, name) for split, name, _, _ in photos)
-    splits = [split for split in SPLITS if any(each == split for each, _ in counts)]
+    splits = [split for split in SPLITS if any(known == split for known, _ in counts)]
     if has_splits:
         wanted = {path[1] for path in folders if len(path) > 1 and path[0] in SPLITS}
         splits = [split for split in SPLITS
@@ -250,7 +250,7 @@ def _classes(place: Path, photos: list[tuple[str, str, str, str]],
         wanted = {path[0] for path in folders if path}
     classes = tuple(sorted(wanted))
     if len(classes) < 2:
-        raise UserError(f"{shown(place)}: has {len(classes)} class"
+        raise UserError(f"{shown(path)}: has {len(classes)} class"
                         f"{f' ({shown(classes[0])})' if classes else 'es'}; at least two are "
                         "needed, a folder for each")
     # Photos of val/ join train/ where there is a test/, so not every class needs one there.
@@ -262,7 +262,7 @@ def _classes(place: Path, photos: list[tuple[str, str, str, str]],
             where = f"{split}/ " if has_splits else ""
             which = ", ".join(short[:_IN_MESSAGE]) + (", ..." if len(short) > _IN_MESSAGE else "")
             raise UserError(
-                f"{shown(place)}: {where}has fewer than {least} usable image"
+                f"{shown(path)}: {where}has fewer than {least} usable image"
                 f"{'s' if least > 1 else ''} of {len(short)} of the {len(classes)} classes "
                 f"({which}); " + ("one to train on and one to test on are needed" if least > 1
                                   else "train and test need the same classes"))

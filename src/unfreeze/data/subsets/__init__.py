@@ -61,12 +61,12 @@ def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray
     Returns:
         (N,) indices.
     """
-    place = np.empty(len(labels))
+    rank = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         shuffled = rng.permutation(members)
-        place[shuffled] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.lexsort((labels, place))
+        rank[shuffled] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.lexsort((labels, rank))
 
 
 def validation_mask(labels: np.ndarray, validation: float) -> np.ndarray:
