@@ -233,8 +233,9 @@ def _report(path: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
         return
     more = f"; and {len(problems) - _IN_MESSAGE} more" if len(problems) > _IN_MESSAGE else ""
     raise UserError(f"{shown(path)}: {count} cannot be used: "
-                    f"{'; '.join(problems[:_IN_MESSAGE])}{more}. All are listed in {list_file}; mend "
-                    "or remove them, or set skip_broken: true to go on without them")
+                    f"{'; '.join(problems[:_IN_MESSAGE])}{more}. "
+                    f"All are listed in {list_file}; mend or remove them, or set "
+                    "skip_broken: true to go on without them")
 
 
 def _classes(path: Path, photos: list[tuple[str, str, str, str]],

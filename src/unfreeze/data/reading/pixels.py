@@ -82,7 +82,7 @@ def choose(stored: np.ndarray | RowFile, indices: np.ndarray, preprocessing: Pre
     if isinstance(stored, RowFile):
         if device.type == "cpu" or not fits:
             return InFile(stored, indices, device)
-        return Kept(_on_device(stored, indices, device))
+        return Kept(_read_to_device(stored, indices, device))
     images = torch.from_numpy(np.ascontiguousarray(stored[indices])).to(device)
     if not fits:
         return ResizedEachTime(images, preprocessing)
@@ -98,7 +98,7 @@ def on_device(parts: Sequence[torch.Tensor], device: torch.device) -> Sequence[t
     return torch.cat(list(parts)).to(device).split([len(part) for part in parts])
 
 
-def _on_device(file: RowFile, indices: np.ndarray, device: torch.device) -> torch.Tensor:
+def _read_to_device(file: RowFile, indices: np.ndarray, device: torch.device) -> torch.Tensor:
     images = torch.empty(len(indices), *file.shape[1:], dtype=torch.uint8, device=device)
     for start in range(0, len(indices), _CHUNK):
         part = slice(start, start + _CHUNK)
