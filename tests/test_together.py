@@ -12,7 +12,9 @@ import tiny_models
 from helpers import ROOT
 from test_memory import ENVIRONMENT, check_close
 from trainings import CASES, finish, training
+from unfreeze.errors import UserError
 from unfreeze.training.prefix import feed
+from unfreeze.training.together import launch
 
 
 @pytest.fixture(autouse=True)
@@ -45,49 +47,23 @@ def test_two_processes_train_what_one_does(two, case):
     check_close(two[case], finish(training(case)))
 
 
-def test_more_processes_than_images_train_what_one_does(tmp_path):
-    case = "batches of two images"
-    results, _ = train_together(tmp_path, 3, [case])
-    check_close(results[case], finish(training(case)))
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """{case: result} of three processes, one more than there are images, which first look after
+    BatchNorm."""
+    return train_together(tmp_path_factory.mktemp("three"), 3, ["BatchNorm", FEW])[0]
 
 
-NORM = """
-import sys, torch
-from torch import nn
-from unfreeze.training.memory import MicroBatches
-from unfreeze.training.together import launch, reduce
-launch.begin(on_cpu=True)
-torch.manual_seed(0)
-whole, shared = nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3))
-shared[0].load_state_dict(whole.state_dict())
-micro_batches = MicroBatches(shared)
-for images in (8, 5, 2):
-    whole.zero_grad(), shared.zero_grad()
-    x = 3 + 2 * torch.randn(images, 3, 4, 4)
-    weights = torch.randn_like(x)
-    mine, all_ = x.clone().requires_grad_(), x.clone().requires_grad_()
-    (whole(all_) * weights).sum().backward()
-    for rows, share in micro_batches.of(images):
-        found = shared(mine[rows])
-        (found * weights[rows]).sum().mul(share).backward()
-    reduce.total(mine.grad)
-    torch.testing.assert_close(mine.grad, all_.grad, rtol=1e-4, atol=1e-5)
-    reduce.total_gradients(shared.parameters())
-    for one, other in zip(shared.parameters(), whole.parameters()):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
-    for name, buffer in whole.named_buffers():
-        torch.testing.assert_close(shared[0].get_buffer(name), buffer, rtol=1e-4, atol=1e-5)
-launch.finish()
-"""
+FEW = "batches of two images"
 
 
-def test_batch_norm_is_that_of_the_whole_batch(tmp_path):
-    """Gradients and running statistics, of three processes; at last they have two images."""
-    file = tmp_path / "norm.py"
-    file.write_text(NORM)
-    done = subprocess.run([sys.executable, file], text=True, capture_output=True, timeout=600,
-                          env=ENVIRONMENT | {"UNFREEZE_PROCESSES": "3"})
-    assert done.returncode == 0, done.stderr
+def test_more_processes_than_images_train_what_one_does(three):
+    check_close(three[FEW], finish(training(FEW)))
+
+
+def test_batch_norm_is_that_of_the_whole_batch(three):
+    """Gradients and running statistics; at last the processes have two images."""
+    assert three["BatchNorm"] == [8, 5, 2]
 
 
 @pytest.mark.parametrize("body, words", [
@@ -122,18 +98,15 @@ def test_a_first_process_that_is_killed_takes_the_others_along(tmp_path):
 
 
 @pytest.mark.parametrize("given, words", [
-    ({"WORLD_SIZE": "2"}, "error: RANK=: must be a number where WORLD_SIZE is set"),
-    ({"WORLD_SIZE": "two"}, "error: WORLD_SIZE=two: must be a number"),
-    ({"UNFREEZE_PROCESSES": "-1"}, "error: UNFREEZE_PROCESSES=-1: allowed is a whole number")])
-def test_processes_that_cannot_be_are_one_line(tmp_path, given, words):
-    file = tmp_path / "script.py"
-    file.write_text("from unfreeze.stage import run_stage\n"
-                    "from unfreeze.training.together import launch\n"
-                    "run_stage(lambda: launch.begin(on_cpu=True))\n")
-    done = subprocess.run([sys.executable, file], env=ENVIRONMENT | given, text=True,
-                          capture_output=True, timeout=600)
-    assert done.returncode == 1 and done.stderr.startswith(words)
-    assert len(done.stderr.strip().splitlines()) == 1
+    ({"WORLD_SIZE": "2"}, "RANK=: must be a number where WORLD_SIZE is set"),
+    ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two: must be a number"),
+    ({"UNFREEZE_PROCESSES": "-1"}, "UNFREEZE_PROCESSES=-1: allowed is a whole number")])
+def test_processes_that_cannot_be_are_one_line(monkeypatch, given, words):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as caught:
+        launch.begin(on_cpu=True)
+    assert str(caught.value).startswith(words)
 
 
 def script(folder, second):

@@ -1,15 +1,18 @@
 """Trainings that tests run whole in their own process, and in several processes by calling this
-file: trainings.py FILE CASE ... writes {case: [history, tensors]}."""
+file: trainings.py FILE CASE ... writes {case: [history, tensors]}; the case BatchNorm checks that
+layer alone."""
 
 import sys
 
 import torch
+from torch import nn
 
 import tiny_models
 from helpers import striped, tiny_recipe
 from unfreeze import places
 from unfreeze.training import devices, replicate
 from unfreeze.training.devices import Device
+from unfreeze.training.memory import MicroBatches
 from unfreeze.training.prefix import feed
 from unfreeze.training.setting import set_up
 from unfreeze.training.together import launch, reduce
@@ -56,13 +59,39 @@ def finish(training):
             {name: tensor.clone() for name, tensor in training.model().state_dict().items()}]
 
 
+def check_batch_norm():
+    """BatchNorm of all processes beside that of one which sees the whole batch; the sizes of the
+    batches."""
+    torch.manual_seed(0)
+    whole, shared = nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3))
+    shared[0].load_state_dict(whole.state_dict())
+    micro_batches, sizes = MicroBatches(shared), [8, 5, 2]
+    for images in sizes:
+        whole.zero_grad(), shared.zero_grad()
+        x = 3 + 2 * torch.randn(images, 3, 4, 4)
+        weights = torch.randn_like(x)
+        part, every = x.clone().requires_grad_(), x.clone().requires_grad_()
+        (whole(every) * weights).sum().backward()
+        for rows, share in micro_batches.of(images):
+            (shared(part[rows]) * weights[rows]).sum().mul(share).backward()
+        pairs = [(reduce.total(part.grad), every.grad)]
+        reduce.total_gradients(shared.parameters())
+        pairs += [(one.grad, other.grad) for one, other in
+                  zip(shared.parameters(), whole.parameters(), strict=True)]
+        pairs += [(shared[0].get_buffer(name), buffer) for name, buffer in whole.named_buffers()]
+        for one, other in pairs:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    return sizes
+
+
 if __name__ == "__main__":
     tiny_models.install()
     feed.FLOPS_PER_BYTE = 0  # tiny layers count as much as large ones
     launch.begin(on_cpu=devices.wanted().type == "cpu")
     if devices.wanted().type == "cuda":
         DEVICE = devices.pick()
-    results = {case: finish(training(case)) for case in sys.argv[2:]}
+    results = {case: check_batch_norm() if case == "BatchNorm" else finish(training(case))
+               for case in sys.argv[2:]}
     if reduce.rank() == 0:
         torch.save(results, sys.argv[1])
     launch.finish()
