@@ -130,7 +130,7 @@ model = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Flatten(),
                       nn.Linear(65536, 2))
 optimizer = torch.optim.SGD(model.parameters(), 0.1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (250 << 20), resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (used + (125 << 20), resource.RLIM_INFINITY))
 batch = torch.rand(512, 3, 32, 32), torch.arange(512) % 2
 micro_batches = MicroBatches(model)
 loop.train_epoch(model, optimizer, [batch], device, loop.Step(), lambda: None, micro_batches)

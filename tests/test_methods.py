@@ -19,7 +19,8 @@ CPU = Device(torch.device("cpu"), "fp32", "test")
 SIZES = {"cnn": 32, "mobilenet_v2": 64, "resnet18": 64, "vit_b_16": 32}
 # One of each other architecture.
 SLOW = {"alexnet": 64, "resnet50": 64, "vgg16": 32, "convnext_tiny": 64, "densenet121": 64,
-        "efficientnet_b0": 64, "efficientnet_v2_s": 64, "googlenet": 64, "inception_v3": 96, "maxvit_t": 224, "mnasnet0_5": 64,
+        "efficientnet_b0": 64, "efficientnet_v2_s": 64, "googlenet": 64, "inception_v3": 96,
+        "maxvit_t": 224, "mnasnet0_5": 64,
         "mobilenet_v3_small": 64, "regnet_y_400mf": 64, "resnext50_32x4d": 64,
         "shufflenet_v2_x0_5": 64, "squeezenet1_1": 64, "swin_t": 64, "swin_v2_t": 64,
         "vgg11_bn": 32, "vit_b_32": 64, "wide_resnet50_2": 64}
