@@ -245,6 +245,15 @@ def test_its_pipeline_is_the_roots(folder):
 
 
 @pytest.mark.parametrize("folder", [folder for _, folder in folders()])
+def test_it_is_a_dvc_project_as_the_root_is_and_shares_its_cache(folder):
+    up = "/".join([".."] * len(f"{folder}/.dvc".split("/")))
+    shared = text(".", ".dvc/config").replace("[cache]\n", f"[cache]\n    dir = {up}/.dvc/cache\n")
+    assert text(folder, ".dvc/config") == shared
+    for file in (".dvc/.gitignore", ".dvc/plots/README"):
+        assert text(folder, file) == text(".", file)
+
+
+@pytest.mark.parametrize("folder", [folder for _, folder in folders()])
 def test_it_can_be_planned(folder):
     plan = resolve(params(folder), f"{folder}/params.yaml")
     assert set(plan.runs) == set(params(folder)["runs"])
