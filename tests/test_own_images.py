@@ -15,10 +15,13 @@ import pytest
 from PIL import Image
 
 from conftest import make_project, ran
-from unfreeze import files
+from unfreeze import files, places
+from unfreeze import recipe as recipes
+from unfreeze.data.reading import decoded
+from unfreeze.recipe import Recipe
 
 CLASSES = ["blue\nsky", "green $x$", "réd"]
-EACH = 10
+OF_A_CLASS = 10
 RUNS = "runs:\n  base: {}\n  last: {freeze: last_only}\ncompare: {}\nclaims: []\nbudget: {}\n"
 
 
@@ -37,7 +40,7 @@ def photo(label: int, number: int) -> tuple[str, bytes]:
 def fill(folder) -> None:
     for label, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
-        for number in range(EACH):
+        for number in range(OF_A_CLASS):
             file, content = photo(label, number)
             (folder / name / file).write_bytes(content)
 
@@ -78,12 +81,12 @@ def project(first):
 
 
 def card(project) -> dict:
-    (path,) = (project.folder / "data").glob("own-*/card.json")
+    (path,) = (project.folder / places.DATA).glob("own-*/card.json")
     return files.read_json(path)
 
 
-def recipe(project) -> dict:
-    return files.read_yaml(project.folder / "recipes" / "base.yaml")
+def recipe(project) -> Recipe:
+    return recipes.read(project.folder / places.RECIPES / "base.yaml")
 
 
 def the_error(project, *command: str) -> str:
@@ -97,23 +100,23 @@ def the_error(project, *command: str) -> str:
 def test_from_folder_to_report(first):
     project, output = first
     assert ran(output, "train") == {"base", "last"}
-    found = card(project)
-    assert found["classes"] == CLASSES
-    assert found["counts"] == {"train": [8] * 3, "test": [2] * 3}
-    assert found["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
-    assert found["duplicates"] == {"images": 0, "examples": []} and found["source"] == "photos"
-    name = f"own-photos-{found['digest'][:12]}"
+    counted = card(project)
+    assert counted["classes"] == CLASSES
+    assert counted["counts"] == {"train": [8] * 3, "test": [2] * 3}
+    assert counted["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
+    assert counted["duplicates"] == {"images": 0, "examples": []} and counted["source"] == "photos"
+    name = f"own-photos-{counted['digest'][:12]}"
     report = (project.folder / "report.md").read_text()
-    assert f"**{name}**: 3 classes, 24 training and 6 test images" in report
-    assert "plots/gallery.png" in report and "plots/classes.svg" in report
-    with Image.open(project.folder / "plots" / "gallery.png") as gallery:
+    assert f"**{name}**: 3 classes, 24 training images and 6 test images" in report
+    assert "plots/data/gallery.png" in report and "plots/data/classes.svg" in report
+    with Image.open(project.folder / places.DATA_PICTURES / "gallery.png") as gallery:
         assert gallery.width > gallery.height > 100
     trained = recipe(project)
-    assert trained["classes"] == CLASSES
-    map_card = files.read_json(
-        project.folder / "arrays" / f"{name}-square-bilinear-8" / "map.json")
-    assert trained["normalization"] == {key: map_card[key] for key in ("mean", "std")}
-    assert trained["dataset"]["map"]["digests"] == map_card["digests"]
+    assert trained.classes == tuple(CLASSES)
+    made = decoded.read_card(project.folder / places.DECODED / f"{name}-square-bilinear-8")
+    assert (trained.preprocessing.mean, trained.preprocessing.std) == (made.mean, made.std)
+    assert (trained.preprocessing.image_size, trained.preprocessing.resize) == (8, "square")
+    assert trained.dataset.decoded_digests == made.digests
     assert files.read_json(project.folder / "metrics" / "runs" / "base.json")["accuracy"] > 40
     assert "Running stage" not in project.run("dvc", "repro")
 
@@ -139,7 +142,7 @@ def test_times_do_not_matter_and_a_changed_photo_does(project):
     project.run("dvc", "repro", "-f", "plan")
     output = project.run("dvc", "repro", "pin")
     assert ran(output, "decode") == {""}
-    assert recipe(project)["dataset"] != before["dataset"]
+    assert recipe(project).dataset != before.dataset
 
     shutil.copy(paths[0], paths[2])
     project.edit("params.yaml", "\nimage_size: 8", "\nimage_size: 10")
@@ -150,9 +153,9 @@ def test_times_do_not_matter_and_a_changed_photo_does(project):
 
 
 @pytest.mark.slow
-def test_another_size_is_one_more_map_and_goes_when_no_run_needs_it(project):
+def test_another_size_is_one_more_folder_and_goes_when_no_run_needs_it(project):
     def made() -> set:
-        return {path.parent for path in (project.folder / "arrays").glob("*/map.json")}
+        return {path.parent for path in (project.folder / places.DECODED).glob("*/card.json")}
 
     (old,) = made()
     project.edit("params.yaml", "last: {freeze: last_only}", "last: {image_size: 12, resize: 16}")
@@ -208,10 +211,11 @@ def test_broken_photos_are_all_named_or_skipped_and_leaks_are_told(project):
     output = project.run("dvc", "repro", "fetch-data")
     assert "skipped 4 files" in output
     assert "30 of 30 test images are training images too, byte for byte" in output
-    found = next(files.read_json(path) for path in (project.folder / "data").glob("own-*/card.json")
-                 if files.read_json(path)["skipped"])
-    assert found["duplicates"]["images"] == 30 and len(found["duplicates"]["examples"]) == 10
-    assert len(found["skipped"]) == 4
+    cards = (project.folder / places.DATA).glob("own-*/card.json")
+    counted = next(files.read_json(path) for path in cards
+                   if files.read_json(path)["skipped"])
+    assert counted["duplicates"]["images"] == 30 and len(counted["duplicates"]["examples"]) == 10
+    assert len(counted["skipped"]) == 4
 
 
 @pytest.mark.slow
@@ -226,11 +230,11 @@ def test_an_address_is_fetched_once_and_few_shots_are_drawn(project, tmp_path):
         project.run("dvc", "repro", "pin")
         server.shutdown()
     made = recipe(project)
-    assert made["dataset"]["name"].startswith("own-my-photos-")
-    subset = files.read_json(project.folder / "subsets" / made["seeds"][1]["subset"])
-    labels = np.load(project.folder / "data" / made["dataset"]["name"] / "train_labels.npy")
+    assert made.dataset.name.startswith("own-my-photos-")
+    subset = files.read_json(project.folder / places.SUBSETS / made.seeds[1].file)
+    labels = np.load(project.folder / places.DATA / made.dataset.name / "train_labels.npy")
     assert np.bincount(labels[subset["train"]]).tolist() == [5, 5, 5]
-    assert subset["dataset_digest"] == made["dataset"]["digest"] == card_of(project, made)["digest"]
+    assert subset["dataset_digest"] == made.dataset.digest == card_of(project, made)["digest"]
     assert card_of(project, made)["source"] == address
     project.edit("params.yaml", "\nimage_size: 8", "\nimage_size: 10")
     project.run("dvc", "repro", "decode")  # from the archive that is kept
@@ -252,14 +256,14 @@ torch.save(saved.load("base").state_dict(), "photos_model.pth")""")
     assert other.pop("parameters_trainable") == 0 < base.pop("parameters_trainable")
     for score in ("accuracy", "cross_entropy", "brier"):
         assert other[score] == base[score]
-    assert files.read_csv(project.folder / "runs" / "as_it_is" / "history.csv") == []
+    assert files.read_csv(project.folder / places.RUNS / "as_it_is" / "history.csv") == []
     assert "| as_it_is |" in (project.folder / "report.md").read_text()
 
 
 CATALOGUE = '''
 """Two archives of photos, as the catalogue has them."""
-from unfreeze.data.assets import Asset
-from unfreeze.data.layout import Entry, Index
+from unfreeze.data.acquire.layout import Entry, Index
+from unfreeze.fetching.assets import Asset
 
 KIND, SIZES = "photos", "many"
 CLASSES, COUNT, TRAIN, TEST = None, 3, 24, 6
@@ -269,7 +273,7 @@ ASSETS = tuple(Asset(split, f"http://127.0.0.1:9/{{split}}.tgz", md5=md5)
                for split, md5 in {md5s!r}.items())
 
 
-def index(places):
+def index(paths):
     return Index(("a", "b", "c"), tuple(
         Entry(split, label, f"{{split}}.tgz", f"{{split}}/{{label}} {{number}}.img")
         for split, numbers in (("train", range(8)), ("test", range(8, 10)))
@@ -288,19 +292,19 @@ def test_photos_of_the_catalogue(project, mirror):
                     entry.size = len(content)
                     archive.addfile(entry, io.BytesIO(content))
     md5s = {split: files.file_digest(mirror / f"{split}.tgz", "md5") for split in ("train", "test")}
-    (project.folder / "src" / "unfreeze" / "data" / "datasets" / "tinyphotos.py").write_text(
+    (project.folder / "src" / "unfreeze" / "data" / "catalogue" / "tinyphotos.py").write_text(
         CATALOGUE.format(md5s=md5s))
     project.edit("params.yaml", "dataset: photos", "dataset: tinyphotos")
     output = project.run("dvc", "repro", "show-data", "pin")
     assert "train: served by" in output
     made = recipe(project)
-    assert made["classes"] == ["a", "b", "c"] and made["dataset"]["name"] == "tinyphotos"
-    found = card_of(project, made)
-    assert found["counts"] == {"train": [8] * 3, "test": [2] * 3}
-    assert found["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
-    labels = np.load(project.folder / "data" / "tinyphotos" / "train_labels.npy")
+    assert made.classes == ("a", "b", "c") and made.dataset.name == "tinyphotos"
+    counted = card_of(project, made)
+    assert counted["counts"] == {"train": [8] * 3, "test": [2] * 3}
+    assert counted["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
+    labels = np.load(project.folder / places.DATA / "tinyphotos" / "train_labels.npy")
     assert labels.tolist() == [0, 1, 2] * 8
-    images = np.load(project.folder / "arrays" / made["dataset"]["map"]["name"]
+    images = np.load(project.folder / places.DECODED / made.dataset.decoded
                      / "train_images.npy").mean((1, 2))
     assert (images.argmax(1) == 2 - labels).all()  # the rows are those of the labels
 
@@ -308,5 +312,5 @@ def test_photos_of_the_catalogue(project, mirror):
     assert "already there" in project.run("dvc", "repro", "-f", "fetch-data")
 
 
-def card_of(project, made: dict) -> dict:
-    return files.read_json(project.folder / "data" / made["dataset"]["name"] / "card.json")
+def card_of(project, made: Recipe) -> dict:
+    return files.read_json(project.folder / places.DATA / made.dataset.name / "card.json")
