@@ -91,7 +91,8 @@ def run_step(model: nn.Module, images: torch.Tensor, classes: int, backward: boo
     Raises:
         ValueError: the model does not give (N, classes) logits.
     """
-    own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    of_model = {tensor.untyped_storage()._cdata
+                for tensor in (*model.parameters(), *model.buffers())}
     kept: weakref.WeakSet[_Kept] = weakref.WeakSet()
 
     def pack(tensor: torch.Tensor) -> _Kept:
@@ -121,7 +122,7 @@ def run_step(model: nn.Module, images: torch.Tensor, classes: int, backward: boo
         if backward and loss.requires_grad:
             loss.backward()
     return Step(forward, flops.get_total_flops() - forward,
-                sum(size for storage, size in storages.items() if storage not in own))
+                sum(size for storage, size in storages.items() if storage not in of_model))
 
 
 class _Kept:

@@ -13,8 +13,8 @@ from unfreeze.training.memory import MicroBatches
 from unfreeze.training.together import reduce
 
 # (B, 3, S, S) images, or a tuple of what leading layers put out for them, and (B,) int64 labels.
-Images = torch.Tensor | tuple[torch.Tensor, ...]
-Batches = Iterable[tuple[Images, torch.Tensor]]
+ModelInput = torch.Tensor | tuple[torch.Tensor, ...]
+Batches = Iterable[tuple[ModelInput, torch.Tensor]]
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
@@ -140,7 +140,7 @@ def _passes(model: torch.nn.Module, group: list[tuple], device: Device, label_sm
     return sums
 
 
-def _part(images: Images, rows: slice) -> Images:
+def _part(images: ModelInput, rows: slice) -> ModelInput:
     if isinstance(images, tuple):  # what leading layers put out
         return tuple(_part(output, rows) for output in images)
     return images if rows.stop - rows.start == len(images) else images[rows]
@@ -171,7 +171,7 @@ def predict(model: torch.nn.Module, batches: Batches, device: Device) -> torch.T
     return reduce.total(torch.cat(logits)).cpu()
 
 
-def _forward(model: torch.nn.Module, images: Images, count: int,
+def _forward(model: torch.nn.Module, images: ModelInput, count: int,
              device: Device) -> torch.Tensor:
     """(count, classes) float32 logits; where memory is full, in smaller micro-batches."""
     try:

@@ -25,10 +25,10 @@ def changed(state: dict[str, torch.Tensor],
             if name not in initial or not _same_bits(tensor, initial[name])}
 
 
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _same_bits(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     """Unlike torch.equal, this tells 0 from -0 and takes a NaN for itself."""
-    return (one.shape == other.shape and one.dtype == other.dtype
-            and one.numpy().tobytes() == other.contiguous().numpy().tobytes())
+    return (tensor.shape == other.shape and tensor.dtype == other.dtype
+            and tensor.numpy().tobytes() == other.contiguous().numpy().tobytes())
 
 
 def serialise(by_seed: dict[int, dict[str, torch.Tensor]]) -> bytes:

@@ -172,11 +172,11 @@ def _requires_grad(value: object) -> bool:
 
 def _dependent(graph: fx.Graph, source: fx.Node) -> set[fx.Node]:
     """The steps that depend on the images, and not on parameters alone."""
-    found = {source}
+    dependent = {source}
     for node in graph.nodes:
-        if any(step in found for step in node.all_input_nodes):
-            found.add(node)
-    return found
+        if any(step in dependent for step in node.all_input_nodes):
+            dependent.add(node)
+    return dependent
 
 
 def _frontier(graph: fx.Graph, fixed: dict, of_image: set[fx.Node]) -> list[fx.Node]:
@@ -219,13 +219,13 @@ def _rest(model: nn.Module, graph: fx.Graph, fixed: dict,
 
 def _ancestors(nodes: list[fx.Node], given: list[fx.Node] = ()) -> set[fx.Node]:
     """Some steps and all that lead to them from those that are given."""
-    found, waiting = set(), list(nodes)
+    leading, waiting = set(), list(nodes)
     while waiting:
         node = waiting.pop()
-        if node not in found and node not in given:
-            found.add(node)
+        if node not in leading and node not in given:
+            leading.add(node)
             waiting += node.all_input_nodes
-    return found
+    return leading
 
 
 def _flops(rest: nn.Module, outputs: tuple[torch.Tensor, ...]) -> int:

@@ -121,11 +121,11 @@ def _watch(other: subprocess.Popen, rank: int, said: TextIO) -> None:
     lines = [line.removeprefix(f"[rank{rank}]: ")  # torch's
              for line in said.read().strip().splitlines()]
     _stop()
-    own = [line for line in lines if line.startswith("error: ")]
-    # What one that was killed said last, a warning perhaps, is not why.
+    errors = [line for line in lines if line.startswith("error: ")]
+    # What a killed process said last, a warning perhaps, is not why.
     silent = other.returncode == -signal.SIGKILL or not lines
     why = "it was killed" if silent else lines[-1]
-    print(own[-1] if own else
+    print(errors[-1] if errors else
           f"error: one of {count} processes that train together stopped ({why}); run the "
           "same command again, or unset UNFREEZE_PROCESSES", file=sys.stderr, flush=True)
     os._exit(1)
