@@ -205,6 +205,19 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     assert "absent was not run" in (project.folder / "plots/tables/claims.csv").read_text()
 
 
+def test_a_changed_sentence_runs_plot_alone_a_verdict_rule_what_it_decides(project):
+    def stages(output: str) -> list[str]:
+        return re.findall("Running stage '(.*)'", output)
+
+    project.edit("src/unfreeze/reporting/sections/how_sure.py", "An interval", "Any interval")
+    assert stages(project.run("dvc", "repro", "--dry")) == ["plot"]
+    project.run("git", "checkout", "-q", "--", "src")
+    project.edit("src/unfreeze/judging/verdicts.py",
+                 'OPEN = "holds", "contradicted"', 'OPEN = "contradicted", "holds"')
+    assert stages(project.run("dvc", "repro", "summarize")) == ["summarize"]
+    assert stages(project.run("dvc", "repro", "--dry")) == ["plot"]
+
+
 @pytest.mark.slow
 def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(project):
     project.edit("params.yaml", "own_lr: {lr: 0.02", "own_lr: {lr: 1.0e+30")
