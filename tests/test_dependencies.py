@@ -1,33 +1,117 @@
-"""dvc.yaml names what decides the outputs of a stage, and nothing that does not."""
+"""Each stage of dvc.yaml depends on the code that decides what it writes: its own script and the
+modules that this imports, whose folders dvc.yaml names."""
 
+import ast
+import functools
+import pkgutil
+from pathlib import Path
+
+import pytest
 import yaml
 
 from helpers import ROOT
+from unfreeze import pinning
 from unfreeze.fingerprint import Fingerprints
+from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+# What decides nothing of what a stage writes: how a script starts and ends, what errors say, where
+# things lie (its outputs are in dvc.yaml too), how many processes work.
+FREE = {"__init__.py", "data/__init__.py", "bytecode.py", "environment.py", "errors.py", "places.py",
+        "pool.py", "stage.py"}
+# The form of plan/, for those who read it: if that changes, the files do.
+FORM = {"params/__init__.py", "params/plan.py", "plain.py", "recipe.py"}
+# What has no part in it, though it is imported.
+NOT_READ = {
+    # Lists of addresses beside facts.
+    "plan": {"fetching/assets.py"},
+    "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py"},
+    # Numbers, not words: what it writes is for the stage plot to put into words.
+    "summarize": {"words.py"},
+    # What cards count, whoever makes them.
+    "plot": {f"data/photos/{name}.py" for name in (
+        "__init__", "archive", "collection", "levels", "pixels", "preprocess")},
+}
 
 
-def sources(stage: str) -> list[str]:
-    """The folders and files below src/ that a stage of the root's dvc.yaml depends on."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    deps = (stages[stage].get("do") or stages[stage])["deps"]
-    return [dep.removeprefix("${root}/src/") for dep in deps if dep.startswith("${root}/src/")]
+def dependencies(stage: str) -> list[str]:
+    """The code that a stage depends on, seen from ROOT."""
+    named = STAGES[stage].get("do", STAGES[stage])["deps"]
+    return [path.removeprefix("${root}/") for path in named if path.startswith("${root}/")]
 
 
-def test_pin_depends_on_all_that_training_reaches():
-    fingerprints = Fingerprints(ROOT / "stages/train.py", ROOT / "src")
-    modules = {name.split(":")[0] for name in fingerprints.reached()} - {"train", "_source",
-                                                                         "unfreeze"}
-    within = tuple(name.removesuffix(".py").replace("/", ".") for name in sources("pin"))
-    assert not {module for module in modules
-                if not any(f"{module}.".startswith(f"{name}.") for name in within)}
+def covered(path: str, stage: str) -> bool:
+    return any(Path(path).is_relative_to(each) for each in dependencies(stage))
 
 
-def test_no_stage_of_training_depends_on_what_comes_after_it():
-    for stage in ("plan", "fetch-data", "decode", "fetch-weights", "subset", "pin", "train"):
-        assert not any(source.startswith(("unfreeze/judging", "unfreeze/reporting"))
-                       or source == "unfreeze" for source in sources(stage)), stage
+@functools.cache
+def imports(file: Path) -> frozenset[Path]:
+    """The modules of the package that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    paths = [ROOT / "src" / Path(*name.split(".")) for name in names
+             if name.partition(".")[0] == "unfreeze"]
+    return frozenset(file for path in paths
+                     for file in (path / "__init__.py", path.with_suffix(".py")) if file.exists())
 
 
-def test_every_dependency_is_there():
-    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
-        assert all((ROOT / "src" / source).exists() for source in sources(stage)), stage
+def reached(script: Path) -> set[str]:
+    """The modules that a script imports, and those that they import, below src/unfreeze."""
+    found, waiting = set(), [script]
+    while waiting:
+        for file in imports(waiting.pop()) - found:
+            found.add(file)
+            waiting.append(file)
+    return {str(file.relative_to(ROOT / "src/unfreeze")) for file in found}
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("train", "compare")])
+def test_a_stage_depends_on_what_it_imports(stage):
+    script = STAGES[stage].get("do", STAGES[stage])["cmd"].split()[1].removeprefix("${root}/")
+    assert covered(script, stage)
+    exempt = FREE | NOT_READ.get(stage, set()) | (FORM - {"recipe.py"} if stage == "pin" else FORM)
+    missing = {module for module in reached(ROOT / script) - exempt
+               if not covered(f"src/unfreeze/{module}", stage)}
+    assert not missing, f"{stage} in dvc.yaml (and its copies) lacks them, or their folders"
+
+
+def test_dependencies_are_there():
+    for stage in STAGES:
+        for path in dependencies(stage):
+            assert (ROOT / path).exists(), path
+
+
+def test_pin_depends_on_all_code_that_any_run_may_reach():
+    folders = ("models/families", AUGMENTATIONS_FOLDER, *(
+        CHOSEN_BY[knob] for knob in ("head", "tune", "schedule")))
+    everything = {f"unfreeze.{folder.replace('/', '.')}": {
+        module.name for module in pkgutil.iter_modules([str(ROOT / "src/unfreeze" / folder)])}
+        for folder in folders}
+    code = Fingerprints(ROOT / "stages/train.py", ROOT / "src", pinning.TEXTS)
+    modules = {name.partition(":")[0] for name in code.reached(everything)}
+    assert "unfreeze.training.loop" in modules
+    for module in modules:
+        file = Path("src", *module.split("."))
+        if module.partition(".")[0] != "unfreeze":
+            file = Path("stages", module)
+        file = file / "__init__.py" if (ROOT / file).is_dir() else file.with_suffix(".py")
+        assert covered(str(file), "pin"), f"pin in dvc.yaml (and its copies) lacks {file}"
+
+
+def test_train_depends_on_its_recipe_alone():
+    assert STAGES["train"]["do"]["deps"] == ["recipes/${key}.yaml"]
+
+
+@pytest.mark.parametrize(("folder", "stages"), [
+    ("reporting/sections", {"plot"}),
+    ("judging", {"summarize"}),  # and plot, which reads what that writes
+    ("comparing", {"compare"}),
+    ("scoring", {"plan", "evaluate", "summarize"}),
+])
+def test_a_change_of_code_concerns_the_stages_that_it_is_about(folder, stages):
+    assert {stage for stage in STAGES if covered(f"src/unfreeze/{folder}", stage)} == stages
