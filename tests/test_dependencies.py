@@ -18,8 +18,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # What decides nothing of what a stage writes: how a script starts and ends, what errors say, where
 # things lie (its outputs are in dvc.yaml too), how many processes work.
-FREE = {"__init__.py", "data/__init__.py", "bytecode.py", "environment.py", "errors.py", "places.py",
-        "pool.py", "stage.py"}
+FREE = {"__init__.py", "data/__init__.py", "bytecode.py", "environment.py", "errors.py",
+        "places.py", "pool.py", "stage.py"}
 # The form of plan/, for those who read it: if that changes, the files do.
 FORM = {"params/__init__.py", "params/plan.py", "plain.py", "recipe.py"}
 # What has no part in it, though it is imported.
