@@ -162,7 +162,8 @@ def test_a_model_as_it_is_does_not_depend_on_how_others_are_trained():
     runs = [resolve(params({"base": {"epochs": 0}}, dataset="imagenet", normalize="weights",
                            **knobs)).runs["base"]
             for knobs in ({}, {"freeze": "early", "lr": 0.1, "schedule": "exponential",
-                               "weight_decay": 0.1, "flip": False, "tune": "bias"})]
+                               "weight_decay": 0.1, "flip": False, "tune": "bias", "ema": 0.9,
+                               "optimizer": "sgd", "frozen_batchnorm": "train"})]
     assert runs[0].phases == runs[1].phases
     assert runs[0].training_knobs == runs[1].training_knobs
     assert runs[0].augmentations == runs[1].augmentations

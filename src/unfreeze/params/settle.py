@@ -37,6 +37,8 @@ from unfreeze.recipe import Phase
 from unfreeze.tuning import rules
 
 SPLITS = ("train", "test")
+# What is read of a model that is tested as it is.
+_READ_TO_TEST = ("model", "stem", "head", "dropout", "batch_size")
 
 
 def resolve(params: Any, file: str = "params.yaml") -> Plan:
@@ -207,6 +209,8 @@ def _training_knobs(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
     without_effect = {
         key for key in TRAINING_KNOBS
         if any(knobs[other] not in needed for other, needed in KNOBS[key].read_with.items())}
+    if not any(phase.trains for phase in phases):
+        without_effect |= {*TRAINING_KNOBS} - {*_READ_TO_TEST}
     if knobs["init"] == "scratch":
         without_effect.add("l2_sp")  # nothing to pull to
     if all(row.tune == "full" for table in tables for row in table):
