@@ -84,9 +84,10 @@ def study(**changes) -> Study:
             "pair,part,measure,run,value",
             "both,stem,cosine_biases,,0.5", "both,stem,cka,,0.75"),
         "pareto": rows(
-            "run,cost,unit,value,accuracy,low,high,dominated",
-            "lora,seconds,s,14,80,76,84,no", "base,seconds,s,9,79,75,83,no",
-            "one_seed,seconds,s,28,60,55,65,yes"),
+            "run,cost,text,unit,value,accuracy,low,high,dominated",
+            "lora,seconds,training time,s,14,80,76,84,no",
+            "base,seconds,training time,s,9,79,75,83,no",
+            "one_seed,seconds,training time,s,28,60,55,65,yes"),
         "learning_curves": rows(
             "run,seed,epoch,split,loss,accuracy",
             *(f"{run},1,{epoch},{split},1.0,{40 * epoch}" for run in ("base", "lora")

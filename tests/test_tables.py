@@ -177,7 +177,7 @@ def test_a_cost_is_one_new_row(monkeypatch):
     priced = replace(run("a", 70.0, {"dataset": "d", "test_fraction": 1}), cost=cost)
     (drawn,) = [row for row in rows("pareto", priced, intervals=INTERVALS)
                 if row[1] == "euros"]
-    assert drawn == ("a", "euros", "euros", 6, 70, 68.7654, 72, "no")
+    assert drawn == ("a", "euros", "price of a replicate", "euros", 6, 70, 68.7654, 72, "no")
 
 
 def test_a_table_is_one_new_file(tmp_path):

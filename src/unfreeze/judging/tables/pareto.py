@@ -6,12 +6,12 @@ from unfreeze.judging.cells import interval, number, yes
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import Run
 
-HEADER = ("run", "cost", "unit", "value", "accuracy", "low", "high", "dominated")
+HEADER = ("run", "cost", "text", "unit", "value", "accuracy", "low", "high", "dominated")
 
 
 def rows(outcome: Outcome) -> list[tuple]:
     return [
-        (run.name, name, cost.unit, number(cost.of(run.cost)),
+        (run.name, name, cost.text, cost.unit, number(cost.of(run.cost)),
          *interval(outcome.intervals[run.name]["accuracy"]),
          yes(any(_dominates(rival, run, cost, outcome) for rival in outcome.finished)))
         for name, cost in COSTS.items() if cost.drawn for run in outcome.finished
