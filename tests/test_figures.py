@@ -85,8 +85,8 @@ def tables(runs: int = 4, name: str = "run{}") -> dict[str, pd.DataFrame]:
             for series, init, shift in (("base", "pretrained", 0), ("init: scratch", "scratch", 25))
             for fraction in (0.25, 0.5, 1)]),
         "pareto": frame("run cost text unit value accuracy low high dominated", [
-            (run, cost, TEXTS.get(cost, cost), unit, value, *accuracy[run], dominated(run, cost, value))
-            for run, cost, unit, value in costs]),
+            (run, cost, TEXTS.get(cost, cost), unit, value, *accuracy[run],
+             dominated(run, cost, value)) for run, cost, unit, value in costs]),
         "reliability": frame("run scaled bin images confidence accuracy", [
             (run, scaled, bin, 100 * (bin > 3), 6.5 * bin + 3, 6 * bin + (scaled == "yes"))
             for run in names for scaled in ("no", "yes") for bin in range(15)]),

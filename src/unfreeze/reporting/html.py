@@ -162,13 +162,13 @@ def _image(content: bytes) -> tuple[str, str, str]:
 
 def _table(table: Table) -> str:
     filtered = table.sortable and len(table.rows) >= FILTER_FROM
-    wide = {column for place, column in enumerate(table.columns) if column not in table.numbers
-            and any(len(_text(row[place])) > LONG for row in table.rows)}
+    wide = {column for number, column in enumerate(table.columns) if column not in table.numbers
+            and any(len(_text(row[number])) > LONG for row in table.rows)}
     head = "".join(_head(table, column, column in wide) for column in table.columns)
     rows = "\n".join(
         "<tr>" + "".join(
-            _cell(cell, column in table.numbers, place == 0)
-            for place, (column, cell) in enumerate(zip(table.columns, row, strict=True))) + "</tr>"
+            _cell(cell, column in table.numbers, number == 0)
+            for number, (column, cell) in enumerate(zip(table.columns, row, strict=True))) + "</tr>"
         for row in table.rows)
     name = _escape(table.name)
     search = (f'<p class="filter"><label>Filter <input type="search" autocomplete="off" '

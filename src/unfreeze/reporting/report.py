@@ -45,12 +45,12 @@ def sections(study: Study, drawn: Mapping[str, str]) -> list[Section]:
             are there; what none of them shows comes at the end.
     """
     charts = {str(places.CHARTS / file): text for file, text in drawn.items()}
-    found = [_with_charts(part.section(study), charts) for part in CONTENTS]
-    shown = {block.file for section in found for block in section.blocks
+    all_sections = [_with_charts(part.section(study), charts) for part in CONTENTS]
+    shown = {block.file for section in all_sections for block in section.blocks
              if isinstance(block, Picture)}
     more = Section("More pictures", [Picture(file, text) for file, text in charts.items()
                                      if file not in shown])
-    *results, conditions, meaning = found
+    *results, conditions, meaning = all_sections
     return [section for section in (*results, more, conditions, meaning) if section.blocks]
 
 

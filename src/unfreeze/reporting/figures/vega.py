@@ -83,10 +83,9 @@ def filled(template: dict, rows: Rows) -> dict:
 
 
 def with_looks(spec: dict, looks: dict) -> dict:
-    """A specification with a configuration, which its own goes before."""
-    own = spec.get("config", {})
+    """A specification with a configuration; what it sets itself stays."""
     return spec | {"config": looks | {
-        key: looks.get(key, {}) | value for key, value in own.items()}}
+        part: looks.get(part, {}) | settings for part, settings in spec.get("config", {}).items()}}
 
 
 def svg(spec: dict) -> str | None:
@@ -96,15 +95,15 @@ def svg(spec: dict) -> str | None:
     text = vl_convert.vegalite_to_svg(printed)
     if size(text) is None:
         return None
-    numbers: dict[str, str] = {}
-    return re.sub(r'(id="|url\(#)((?:gradient|clip)_?\d+)', lambda found: found[1]
-                  + numbers.setdefault(found[2], f"id{len(numbers)}"), text)
+    names: dict[str, str] = {}  # Vega numbers them on from chart to chart
+    return re.sub(r'(id="|url\(#)((?:gradient|clip)_?\d+)', lambda match: match[1]
+                  + names.setdefault(match[2], f"id{len(names)}"), text)
 
 
 def size(picture: str) -> tuple[str, str] | None:
     """Width and height in pixels of an SVG from here; None where it has none."""
-    found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', picture)
-    return found and found.groups()
+    match = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', picture)
+    return match and match.groups()
 
 
 def _filled(node: object, rows: list) -> object:
