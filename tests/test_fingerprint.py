@@ -1,5 +1,6 @@
 """A fingerprint changes with what a script reaches, and with nothing else."""
 
+import ast
 import importlib
 import re
 import shutil
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import ROOT
+from helpers import ROOT, params
+from unfreeze import pinning
 from unfreeze.fingerprint import Fingerprints, fingerprint
+from unfreeze.params.settle import resolve
 
 TREE = {
     "src/pack/__init__.py": "",
@@ -172,7 +175,7 @@ def in_stage(digest, text: str, **modules: str) -> str:
     ("@f\ndef g(x: int): ...", "@f\ndef g(x: str): ..."),
 ])
 def test_fingerprint_tells_apart(digest, one, other):
-    within = [f"def main():\n    {text.replace(chr(10), chr(10) + '    ')}\n    return 0\n\n\nmain()"
+    within = ["def main():\n    {}\n    return 0\n\n\nmain()".format(text.replace("\n", "\n    "))
               for text in (one, other)]
     assert in_stage(digest, within[0]) != in_stage(digest, within[1])
 
@@ -196,9 +199,10 @@ def test_fingerprint_tells_apart(digest, one, other):
     ("@property\ndef f(x: int): ...", "@property\ndef f(x): ..."),
 ])
 def test_fingerprint_ignores_texts_for_people(digest, one, other):
-    heads = ("import sys\nimport warnings\nfrom tqdm import tqdm\nfrom pack.a import Oops, Worse\n\n"
-             "\ndef main(self, bar, a, b, c, d, e, g):\n    {}\n    return sys, warnings, tqdm\n\n\n"
-             "main()")
+    heads = ("import sys\nimport warnings\nfrom tqdm import tqdm\n"
+             "from pack.a import Oops, Worse\n\n\n"
+             "def main(self, bar, a, b, c, d, e, g):\n    {}\n"
+             "    return sys, warnings, tqdm\n\n\nmain()")
     errors = "class Oops(Exception): ...\n\n\nclass Worse(Oops): ...\n"
     within = [heads.format(text.replace("\n", "\n    ")) for text in (one, other)]
     assert in_stage(digest, within[0], a=errors) == in_stage(digest, within[1], a=errors)
@@ -231,6 +235,10 @@ REACHED = {  # {how: (script, files, what lies in one of them and is reached)}
     "import_module of a package without chosen plugins": (
         "import sys\nimport importlib\nuse(importlib.import_module('pack.' + sys.argv[1]).f())",
         {"a": "def f(): return 1"}),
+    "import_module, a relative name": (
+        "from pack.b import g\nuse(g('a'))",
+        {"a": "def f(): return 1", "b": "import importlib\n\n\ndef g(x):\n    return "
+                                        "importlib.import_module(f'.{x}', __package__).f()"}),
     "sys.modules": ("import sys\nimport pack.a\nuse(sys.modules[sys.argv[1]].f())",
                     {"a": "def f(): return 1"}),
     "eval": ("import sys\nfrom pack.a import g\nuse(g(sys.argv[1]))",
@@ -372,7 +380,8 @@ KINDS = ("function", "lambda", "constant", "class", "property", "cached", "datac
          "generator", "nested", "registered", "conditional", "default", "derived", "subclass")
 AT_TOP = ("name", "alias", "dotted", "module", "module_alias", "relative", "relative_module",
           "through", "getattr", "handed", "listed", "getter", "table", "star")
-INSIDE = ("inner", "inner_alias", "inner_module", "inner_dotted", "by_name", "by_made_name")  # the first four lead where they say
+INSIDE = ("inner", "inner_alias", "inner_module", "inner_dotted", "by_name", "by_made_name")
+PLAIN_INSIDE = INSIDE[:4]  # that lead where they say
 
 
 @dataclass(frozen=True)
@@ -425,7 +434,8 @@ class Written:
                                            "    return getattr(module, name)\n"}
         for module in range(4):
             tops = sorted(set(self.tops.get(module, [])))
-            self.files[f"src/pack/m{module}.py"] = "\n".join([*tops, *bodies.get(module, [])]) + "\n"
+            lines = [*tops, *bodies.get(module, []), ""]
+            self.files[f"src/pack/m{module}.py"] = "\n".join(lines)
             self.files[f"src/pack/via{module}.py"] = f"from pack.m{module} import *\n" + "".join(
                 f"from pack.m{module} import {each.name}\n" for each in package
                 if each.module == module)
@@ -462,7 +472,8 @@ class Written:
                         f"class {name}(B{name}):\n    def other(self):\n        return 0\n",
             "property": f"class {name}:\n    @property\n    def value(self):\n{within}"
                         f"        return {total}\n",
-            "method": f"class {name}:\n    @classmethod\n    def make(cls):\n        return cls()\n\n"
+            "method": f"class {name}:\n    @classmethod\n    def make(cls):\n"
+                      "        return cls()\n\n"
                       f"    def __call__(self):\n{within}        return {total}\n",
             "cached": f"import functools\n\n\n@functools.cache\ndef {name}():\n{plain}"
                       f"    return {total}\n",
@@ -484,7 +495,8 @@ class Written:
                                                          "inner", "module", "dotted"):
             return name
         if used.module == definition.module or not at_top:
-            form = INSIDE[AT_TOP.index(form) % 4] if form in AT_TOP else form
+            form = (PLAIN_INSIDE[AT_TOP.index(form) % len(PLAIN_INSIDE)]
+                    if form in AT_TOP else form)
         tops = inner if form in INSIDE or not at_top else self.tops.setdefault(
             definition.module, [])
 
@@ -498,7 +510,8 @@ class Written:
             "name": lambda: needs(f"from pack.{module} import {name}", name),
             "inner": lambda: needs(f"from pack.{module} import {name}", name),
             "alias": lambda: needs(f"from pack.{module} import {name} as a{name}", f"a{name}"),
-            "inner_alias": lambda: needs(f"from pack.{module} import {name} as i{name}", f"i{name}"),
+            "inner_alias": lambda: needs(f"from pack.{module} import {name} as i{name}",
+                                         f"i{name}"),
             "dotted": lambda: needs(f"import pack.{module}", f"pack.{module}.{name}"),
             "inner_dotted": lambda: needs(f"import pack.{module}", f"pack.{module}.{name}"),
             "module": lambda: needs(f"from pack import {module}", f"{module}.{name}"),
@@ -511,7 +524,8 @@ class Written:
                                      f"v{name}"),
             "star": lambda: needs(f"from pack.{module} import *", name),
             "getattr": lambda: needs(f"from pack import {module}", f"getattr({module}, '{name}')"),
-            "handed": lambda: needs(f"from pack import {module}", f"tools.call({module}, '{name}')"),
+            "handed": lambda: needs(f"from pack import {module}",
+                                    f"tools.call({module}, '{name}')"),
             "listed": lambda: needs(f"from pack import {module}", f"vars({module})['{name}']"),
             "getter": lambda: needs(f"import operator\nfrom pack import {module}",
                                     f"operator.attrgetter('{name}')({module})"),
@@ -623,3 +637,122 @@ def test_what_uses_another_definition_is_something_else(tmp_path, package, data)
         rewired = changed(package, user.number, uses=((other, user.uses[0][1]), *user.uses[1:]))
         after, computed = made(tmp_path / "p", rewired)
         assert computed == result or after != before
+
+
+# This package itself
+
+RUNS = {"base": {}, "early": {"freeze": "early"}, "lora": {"tune": "lora"},
+        "tinytl": {"tune": "tinytl"}, "append": {"head": "append"},
+        "constant": {"schedule": "constant"}, "rotated": {"rotation": 10, "flip": False},
+        "resnet18": {"model": "resnet18"}, "squeezenet1_1": {"model": "squeezenet1_1"}}
+
+
+@pytest.fixture(scope="module")
+def choices():
+    """{run: the modules that it chooses}."""
+    runs = resolve(params(RUNS)).runs
+    return {name: pinning.chosen_code(run) for name, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, choices):
+    """A function: the fingerprints of the runs with texts of the package's files replaced,
+    {file: (text, other text)}, or put at their ends, ("", text)."""
+    base = tmp_path_factory.mktemp("project")
+    for folder in ("src", "stages"):
+        shutil.copytree(ROOT / folder, base / folder,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+
+    def of(changes=None):
+        kept = {}
+        for name, (text, other) in (changes or {}).items():
+            path = base / "src/unfreeze" / name
+            content = kept[path] = path.read_text()
+            assert text in content
+            path.write_text(content.replace(text, other, 1) if text else content + other)
+        made = Fingerprints(base / "stages/train.py", base / "src", pinning.TEXTS)
+        digests = {name: made.of(choice) for name, choice in choices.items()}
+        for path, content in kept.items():
+            path.write_text(content)
+        return digests
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def unchanged(project):
+    return project()
+
+
+ALL = set(RUNS)
+OF_THE_PROJECT = {  # {what: (changes, runs that they reach)}
+    "a progress line": ({"training/replicate.py": ("goes on after epoch", "continues after")},
+                        set()),
+    "an unused function": ({"training/loop.py": ("", "\n\ndef walk(x):\n    return x.mean()\n"),
+                            "tuning/methods/lora.py": ("", "\n\ndef walk():\n    return 1\n"),
+                            "files.py": ("", "\n\ndef walk():\n    return 1\n")}, set()),
+    "an error": ({"tuning/methods/lora.py": ("matches no Linear", "does not match a Linear"),
+                  "models/weights.py": ("not a whole safetensors file", "no safetensors file"),
+                  "recipe.py": ("is no recipe of this version", "is of another version")}, set()),
+    "help of a knob": ({"tuning/methods/lora.py": ("of the update of a weight", "of updates")},
+                       set()),
+    "a knob's words": ({"params/knob.py": ("a whole number", "an integer")}, set()),
+    "the way numbers are worded": ({"words.py": ("_TINY = 1e-12", "_TINY = 1e-9")}, set()),
+    "what fetches": ({"fetching/sources.py": ("TIMEOUT = 20", "TIMEOUT = 30")}, set()),
+    "what pins": ({"recipe.py": ("def write(", "def write_it("),
+                   "fingerprint/quiet.py": ("", "X = 1\n"), "pinning.py": ("", "X = 1\n")}, set()),
+    "a random draw": ({"training/randomness.py": ("[:8]", "[8:16]")}, ALL),
+    "a method": ({"tuning/methods/lora.py": ("math.sqrt(5)", "math.sqrt(6)")}, {"lora"}),
+    "what a method is built on": ({"tuning/methods/bias.py": ('"in_proj_bias"', '"x"')},
+                                  {"tinytl"}),
+    "another method": ({"tuning/methods/tinytl.py": ("max(8,", "max(16,")}, {"tinytl"}),
+    "a head": ({"models/heads/append.py": ("KEEPS_CLASSIFIER = True", "KEEPS_CLASSIFIER = 1")},
+               {"append"}),
+    "a schedule": ({"training/schedules/constant.py": ("1.0", "0.5")}, {"constant"}),
+    "a family": ({"models/families/resnet.py": ("kernel_size=3", "kernel_size=5")},
+                 {"resnet18", "squeezenet1_1"}),
+    "the family of the rest": ({"models/families/torchvision_zoo.py": ("(1, 1)", "(2, 2)")},
+                               {"squeezenet1_1"}),
+    "facts that are found": ({"models/with_torch/divide.py": ("STAGES_OF_ONE_RESOLUTION = 4",
+                                                              "STAGES_OF_ONE_RESOLUTION = 5")},
+                             {"squeezenet1_1"}),
+    "the stage": ({"../../stages/train.py": ("run.train(name", "run.train(2 * name")}, ALL),
+    "what a batch is": ({"training/loop.py": ("zero_grad(set_to_none=True)", "zero_grad()")}, ALL),
+}
+
+
+def test_nothing_in_the_project_changes_nothing(project, unchanged):
+    assert project() == unchanged
+    assert len(set(unchanged.values())) == len(RUNS) - 1  # base and early run the same code
+
+
+@pytest.mark.parametrize("what", OF_THE_PROJECT)
+def test_a_change_in_the_project_reaches(project, unchanged, what):
+    changes, runs = OF_THE_PROJECT[what]
+    after = project(changes)
+    assert {name for name in RUNS if after[name] != unchanged[name]} == runs
+
+
+def test_a_plugin_that_is_not_there_is_an_error(tmp_path):
+    write(tmp_path, TREE)
+    with pytest.raises(ValueError, match="pack.plugins.chosn: no such module"):
+        fingerprint(tmp_path / "stages/train.py", tmp_path / "src", {"pack.plugins": ["chosn"]})
+
+
+def test_words_make_nothing_but_texts_in_training(choices):
+    """So that they need not count: each call of theirs stands in a text."""
+    made = Fingerprints(ROOT / "stages/train.py", ROOT / "src")
+    names = {name for choice in choices.values() for name in made.reached(choice)}
+    users = {name.split(":")[0] for name in names} - set(pinning.TEXTS)
+    for module in sorted(users):
+        path = (ROOT / "src").joinpath(*module.split(".")).with_suffix(".py")
+        tree = ast.parse(path.read_text()) if path.exists() else ast.Module([], [])
+        words = {alias.asname or alias.name for node in ast.walk(tree)
+                 if isinstance(node, ast.ImportFrom) and node.module in pinning.TEXTS
+                 for alias in node.names}
+        within = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+                  for inner in ast.walk(node)}
+        assert all(id(node) in within for node in ast.walk(tree)
+                   if isinstance(node, ast.Name) and node.id in words), path
+        assert not any(isinstance(node, ast.ImportFrom) and node.module == "unfreeze" and any(
+            alias.name == "words" for alias in node.names) for node in ast.walk(tree)), path

@@ -27,7 +27,7 @@ RECIPE = Recipe(
     dataset=PinnedDataset("flowers", "d" * 64, ("rose", "yes", "1"), "flowers-64",
                           {"train": "e" * 64, "test": "f" * 64}),
     weights=PinnedWeights("resnet18-v1", "a" * 64, own=False, unused=("aux",)),
-    seeds={42: PinnedSubset("a.json", "1" * 64), 43: PinnedSubset("b.json", "2" * 64)},
+    seeds={42: PinnedSubset("a.json", "1b" * 32), 43: PinnedSubset("b.json", "2" * 64)},
     software={"torch": "2.15.0"},
     code="c" * 64)
 
@@ -49,7 +49,7 @@ def test_a_change_is_one_line_of_the_file(tmp_path):
             Phase({**PHASE, "freeze": "none"}), RECIPE.phases[1])),
         "  lr_scale: {stem: 0.5}": replace(RECIPE, phases=(
             Phase({**PHASE, "lr_scale": {"stem": 0.1}}), RECIPE.phases[1])),
-        f"    digest: {'1' * 64}": replace(RECIPE, seeds={
+        f"    digest: {'1b' * 32}": replace(RECIPE, seeds={
             **RECIPE.seeds, 42: PinnedSubset("a.json", "3" * 64)}),
         f"code: {'c' * 64}": replace(RECIPE, code="d" * 64),
     }

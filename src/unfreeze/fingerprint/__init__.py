@@ -35,6 +35,9 @@ def fingerprint(script: Path, source: Path, plugins: Plugins = {}) -> str:  # no
         source: src/, below which the package lies.
         plugins: in packages whose modules are imported by a name made at run time, those that the
             run chooses; modules of other packages that are imported so count all.
+
+    Raises:
+        ValueError: a plugin is no module there.
     """
     return Fingerprints(script, source).of(plugins)
 
@@ -89,6 +92,8 @@ class _Reach:
         self._load(self._code.script, self._early)
         self._loaded_early = frozenset(self._events)
         for name in sorted(name for names in self._plugins.values() for name in names):
+            if self._code.module(name) is None:
+                raise ValueError(f"{name}: no such module")
             self._value(name)
         while self._waiting:
             self._follow(self._of.spell(self._waiting.pop()))

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 Parts = tuple[str, ...]  # a dotted name
@@ -110,6 +110,11 @@ class Module:
                      if isinstance(node, ast.Expr) and is_text(node)])
 
 
+@lru_cache(maxsize=1024)
+def _parsed(name: str, text: str, is_package: bool) -> Module:
+    return Module(name, text, is_package)
+
+
 class Code:
     """The modules that a script can import.
 
@@ -120,7 +125,7 @@ class Code:
 
     def __init__(self, source: Path, script: Path) -> None:
         self._source, self._beside = source, script.parent
-        self.script = Module(script.stem, script.read_text(encoding="utf-8"), is_package=False)
+        self.script = _parsed(script.stem, script.read_text(encoding="utf-8"), False)
         self._modules: dict[str, Module | None] = {script.stem: self.script}
 
     def module(self, name: str) -> Module | None:
@@ -136,17 +141,21 @@ class Code:
             files.append((self._beside / f"{name}.py", False))
         for file, is_package in files:
             if file.is_file():
-                return Module(name, file.read_text(encoding="utf-8"), is_package)
-        return Module(name, "", True) if place.is_dir() else None
+                return _parsed(name, file.read_text(encoding="utf-8"), is_package)
+        return _parsed(name, "", True) if place.is_dir() else None
 
     def below(self, prefix: str) -> list[str]:
         """Dotted names of all modules below `source` that begin so, sorted."""
+        return [name for name in self._names if name.startswith(prefix)]
+
+    @cached_property
+    def _names(self) -> list[str]:
         names = []
         for path in self._source.rglob("*.py"):
             parts = path.relative_to(self._source).with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
             names.append(".".join(parts))
-        return sorted(name for name in names if name.startswith(prefix))
+        return sorted(names)
 
     def loaded_by(self, module: Module, node: ast.Import | ast.ImportFrom) -> list[str]:
         """Modules of the package that an import runs, in order, if they have not run yet."""

@@ -11,10 +11,9 @@ from unfreeze.fingerprint.modules import FUNCTIONS, Code, Found, Module, Stateme
 
 # Calls that only make a value of what they are given.
 _MAKERS = {
-    *(name for name in ("abs", "all", "any", "bool", "bytes", "complex", "dict", "enumerate",
-                        "float", "frozenset", "int", "isinstance", "len", "list", "object",
-                        "range", "repr", "reversed", "round", "set", "slice", "str", "sum",
-                        "tuple", "zip")),
+    "abs", "all", "any", "bool", "bytes", "complex", "dict", "enumerate", "float", "frozenset",
+    "int", "isinstance", "len", "list", "object", "range", "repr", "reversed", "round", "set",
+    "slice", "str", "sum", "tuple", "zip",
     "collections.Counter", "collections.OrderedDict", "collections.defaultdict",
     "collections.namedtuple", "dataclasses.field", "datetime.timedelta", "decimal.Decimal",
     "fractions.Fraction", "functools.partial", "operator.attrgetter", "operator.itemgetter",
@@ -29,8 +28,8 @@ _DECORATORS = {
     "torch.no_grad", "typing.final", "typing.overload",
 }
 # Deriving a class from these registers it nowhere.
-_BASES = ("abc", "ast", "collections", "contextlib", "enum", "importlib", "json", "pickle", "threading",
-          "torch", "torchvision", "typing", "yaml.SafeDumper")
+_BASES = ("abc", "ast", "collections", "contextlib", "enum", "importlib", "json", "pickle",
+          "threading", "torch", "torchvision", "typing", "yaml.SafeDumper")
 _SIMPLE = (ast.Return, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.For, ast.Expr,
            ast.Raise, ast.Pass, ast.Assert, ast.Break, ast.Continue, ast.Import, ast.ImportFrom,
            ast.FunctionDef)
@@ -227,8 +226,12 @@ class Quiet:
     def _computes(self, node: ast.FunctionDef, module: Module) -> bool:
         if not self._function_binds(node, module):
             return False
-        own = {name for name, _ in bound(node.body)} | {
-            argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+        own = {name for name, _ in bound(node.body)}
+        for part in ast.walk(node):
+            if isinstance(part, ast.arg):
+                own.add(part.arg)
+            elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                own.add(part.id)
         for part in _now_within(node.body):
             if isinstance(part, ast.stmt) and not isinstance(part, _SIMPLE):
                 return False

@@ -10,6 +10,7 @@ import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from unfreeze.fingerprint.modules import (
     COMPREHENSIONS,
@@ -126,6 +127,7 @@ class _Speller:
 
     def spell(self, node: ast.stmt) -> Spelled:
         self._any(node)
+        self._spelled.pieces = list(_joined(self._spelled.pieces))
         return self._spelled
 
     # -- text
@@ -606,6 +608,8 @@ class _Speller:
         self._any(node.keywords)
         self._put("))")
         prefix, whole = self._prefix(node.args[0])
+        if prefix.startswith("."):  # relative to what another argument tells
+            prefix, whole = "", False
         self._spelled.prefixes.add(f"{prefix}\n" if whole else prefix)
 
     def _prefix(self, node: ast.expr) -> tuple[str, bool]:
@@ -627,6 +631,15 @@ class _Speller:
             if not whole:
                 return text, False
         return text, True
+
+
+def _joined(pieces: list) -> Iterator[str | Reference | Load]:
+    """The pieces with texts that follow one another in one."""
+    for is_text_piece, group in groupby(pieces, lambda piece: isinstance(piece, str)):
+        if is_text_piece:
+            yield "".join(group)
+        else:
+            yield from group
 
 
 def _is_exception(code: Code, quiet: Quiet, module: str, name: str,

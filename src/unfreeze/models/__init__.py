@@ -20,7 +20,6 @@ from types import ModuleType
 from unfreeze.errors import UserError, nearest
 from unfreeze.models.facts import Model
 
-
 ZOO = "torchvision_zoo"  # the family of the models that have no file of their own
 
 
