@@ -9,7 +9,8 @@ A file offers
                 (n, ...) tensor on the CPU: what each of n images draws from a torch.Generator,
                 which goes on by as much whatever the value
     apply(images, drawn, value)
-                (B, S, S, 3) uint8 on any device, and what these B images drew -> the same, changed
+                (B, S, S, 3) uint8 on any device, and what these B images drew, there or on the
+                CPU -> the same images, changed
 
 and, where an image can look in few ways only,
 
