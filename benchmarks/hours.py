@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,9 +25,19 @@ sys.path.insert(0, str(ROOT / "src"))
 import numpy as np  # noqa: E402
 
 from unfreeze import files  # noqa: E402
-from unfreeze.data import own  # noqa: E402
+from unfreeze.data import facts  # noqa: E402
 from unfreeze.errors import UserError  # noqa: E402
-from unfreeze.params import config  # noqa: E402
+from unfreeze.params.plan import ImageSource, Plan, Run  # noqa: E402
+from unfreeze.params.settle import resolve  # noqa: E402
+from unfreeze.plain import to_plain  # noqa: E402
+from unfreeze.recipe import (  # noqa: E402
+    Phase,
+    PinnedDataset,
+    PinnedSubset,
+    PinnedWeights,
+    Preprocessing,
+    Recipe,
+)
 from unfreeze.stage import run_stage  # noqa: E402
 
 FEW, MANY = 2, 16  # batches of a timed epoch: many, where they are quick
@@ -76,12 +87,12 @@ def main() -> None:
     for kind, runs in kinds.items():
         rates[kind] = measure(json.loads(kind), device, options.seconds)
         train, test = ("-" if rate is None else f"{rate:,.0f}" for rate in rates[kind])
-        names = [f"{study}: {', '.join(dict.fromkeys(own))}" for study, own in runs.items()]
+        names = [f"{study}: {', '.join(dict.fromkeys(named))}" for study, named in runs.items()]
         print(f"{train:>20}{test:>9}  {'; '.join(names)}", flush=True)
     print(f"\n{'hours':>8}  study")
-    found = {study: hours(works, rates) for study, works in studies.items()}
-    for study, each in (found | {"in all": sum(found.values())}).items():
-        print(f"{each:8.2f}  {study}")
+    by_study = {study: hours(works, rates) for study, works in studies.items()}
+    for study, number in (by_study | {"in all": sum(by_study.values())}).items():
+        print(f"{number:8.2f}  {study}")
 
 
 def read(folder: Path) -> list[Work]:
@@ -91,44 +102,46 @@ def read(folder: Path) -> list[Work]:
         UserError: its params.yaml cannot be used, or its images are not here.
     """
     with contextlib.chdir(folder):
-        return list(works(config.resolve(files.read_yaml(Path("params.yaml")))))
+        return list(works(resolve(files.read_yaml(Path("params.yaml")))))
 
 
-def works(plan: config.Plan) -> Iterator[Work]:
+def works(plan: Plan) -> Iterator[Work]:
     """The phases of all runs; validating and testing at the end belong to the last.
 
     Raises:
         UserError: images of an address, which are counted once they are fetched.
     """
-    counts = {name: counted(name, entry) for name, entry in plan.datasets.items()}
+    counts = {name: counted(name, source) for name, source in plan.datasets.items()}
     for name, run in plan.runs.items():
-        train, test = counts[run["dataset"]]
+        knobs, (train, test) = run.knobs, counts[run.knobs["dataset"]]
         # As data.subsets draws them.
-        taken = run["per_class"] * run["classes"] or round(run["fraction"] * train)
-        held_out, tested = int(run["validation"] * taken), round(run["test_fraction"] * test)
-        seeds, last = len(run["seeds"]), run["training"][-1]
-        if not config.trains(run["training"]):
+        taken = knobs["per_class"] * run.classes or round(knobs["fraction"] * train)
+        held_out, tested = int(knobs["validation"] * taken), round(knobs["test_fraction"] * test)
+        seeds, last = len(knobs["seeds"]), run.phases[-1]
+        if not run.trains:
             taken = held_out = 0
-        for phase in run["training"]:
-            passes = phase["epochs"] + (phase is last)
-            yield Work(name, kind_of(run, phase), seeds * phase["epochs"] * (taken - held_out),
+        for phase in run.phases:
+            epochs = phase.knobs["epochs"]
+            passes = epochs + (phase is last)
+            yield Work(name, kind_of(run, phase), seeds * epochs * (taken - held_out),
                        seeds * (passes * held_out + (phase is last) * tested))
 
 
-def counted(name: str, entry: dict) -> tuple[int, int]:
-    """Training and test images of a dataset of plan/datasets.yaml."""
-    if "url" in entry:
-        raise UserError(f"{entry['url']}: how many images there are is known once it is fetched")
-    facts = own.facts_of(entry.get("place", name), entry.get("skip_broken", False))
-    return facts.train, facts.test
+def counted(name: str, source: ImageSource) -> tuple[int, int]:
+    """Training and test images of a dataset."""
+    if source.url:
+        raise UserError(f"{source.url}: how many images there are is known once it is fetched")
+    known = facts.facts_of(source.path or name, source.skip_broken)
+    return known.train, known.test
 
 
-def kind_of(run: dict, phase: dict) -> str:
-    return json.dumps({
-        # The pull of L2-SP needs pretrained weights, and takes no time to speak of.
-        "knobs": config.training_knobs(run) | {"l2_sp": 0.0},
-        "parts": [row | {"lr_scale": float(row["tune"] != "frozen")} for row in phase["parts"]],
-        "classes": run["classes"], "trains": phase["epochs"] > 0}, sort_keys=True)
+def kind_of(run: Run, phase: Phase) -> str:
+    """What sets the speed of a phase. The pull of L2-SP takes no time to speak of."""
+    return json.dumps(to_plain({
+        "knobs": {**run.training_knobs, "l2_sp": 0.0}, "augmentations": run.augmentations,
+        "freeze": phase.knobs["freeze"], "image_size": run.preprocessing.image_size,
+        "scratch": run.knobs["init"] == "scratch", "classes": run.classes,
+        "trains": phase.trains}), sort_keys=True)
 
 
 def hours(works: list[Work], rates: dict[str, tuple[float | None, float]]) -> float:
@@ -140,20 +153,16 @@ def hours(works: list[Work], rates: dict[str, tuple[float | None, float]]) -> fl
 def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
     """Images per second of a kind of work, in training (None where it does not train) and in
     testing, for about that many seconds each."""
-    from unfreeze.data.reading.images import Images
-    from unfreeze.training import loop
-    from unfreeze.training.replicate import Inputs, Training
+    from unfreeze.training import evaluation
+    from unfreeze.training.replicate import Replicate
+    from unfreeze.training.setting import set_up
 
-    knobs, classes = kind["knobs"], kind["classes"]
-    size, rng = knobs["image_size"], np.random.default_rng(0)
+    knobs = kind["knobs"]
+    preprocessing = Preprocessing(kind["image_size"], "square", "bilinear", (0.5,) * 3, (0.25,) * 3)
+    splits = {"train": noise(kind, preprocessing, FEW, device),
+              "validation": noise(kind, preprocessing, 0, device)}
 
-    def images(batches: int) -> Images:
-        count = batches * knobs["batch_size"] * knobs["accumulate"]
-        return Images(rng.integers(0, 256, (count, size, size, 3), np.uint8),
-                      np.arange(count) % classes, range(count), size, [0.5] * 3, [0.25] * 3,
-                      device.torch, limit=1 << 40)
-
-    def repeated(begin: Callable[[], Callable[[], float]], splits: dict) -> float:
+    def repeated(begin: Callable[[], Callable[[], float]]) -> float:
         """Images per second; what `begin` gives goes through those of splits["train"], and gives
         its seconds. The first time, when memory is allocated and kernels are chosen, counts only
         where it takes so long that this is little of it."""
@@ -162,33 +171,69 @@ def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
         if took[0] < 10 * seconds:
             took = [once()]
             if took[0] * MANY / FEW < seconds:
-                splits["train"] = images(MANY)
+                splits["train"] = noise(kind, preprocessing, MANY, device)
                 once = begin()
                 took = [once()]
         while sum(took) < seconds:
             took.append(once())
         return len(took) * len(splits["train"]) / sum(took)
 
-    # From scratch: weights change no speed. The phase has no end, and few epochs are seen of it.
-    recipe = {"knobs": knobs, "weights": None, "classes": list(range(classes)), "dataset": None,
-              "normalization": None, "transform": None, "seeds": {1: None}, "phases": [{
-        "epochs": 10**9 * kind["trains"], "parts": kind["parts"], "lr": 1e-6, "weight_decay": 0.0,
-        "schedule": "constant", "warmup_epochs": 0}]}
-    splits = {"train": images(FEW), "validation": images(0)}
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = recipe_of(kind, preprocessing, Path(folder))
 
-    def training() -> Callable[[], float]:
-        begun = Training(recipe, 1, device, Inputs(), splits)
-        return lambda: begun.epoch(lambda: None)["seconds"]
+        def training() -> Callable[[], float]:
+            replicate = Replicate(set_up(recipe, 1, device, Path(folder), splits))
+            return lambda: replicate.epoch(lambda: None)["seconds"]
 
-    train = repeated(training, splits) if kind["trains"] else None
-    model = Training(recipe, 1, device, Inputs(), splits).result()
+        train = repeated(training) if kind["trains"] else None
+        model = set_up(recipe, 1, device, Path(folder), splits).model
 
     def test() -> float:
         start = time.perf_counter()
-        loop.predict(model, splits["train"].batches(4 * knobs["batch_size"]), device)
+        evaluation.predict(model, splits["train"], knobs, kind["classes"], device)
         return time.perf_counter() - start
 
-    return train, repeated(lambda: test, splits)
+    return train, repeated(lambda: test)
+
+
+def noise(kind: dict, preprocessing: Preprocessing, batches: int, device):
+    """So many batches of random images, as a split."""
+    from unfreeze.data.reading.images import Images
+
+    knobs, size, rng = kind["knobs"], preprocessing.image_size, np.random.default_rng(0)
+    count = batches * knobs["batch_size"] * knobs["accumulate"]
+    return Images(rng.integers(0, 256, (count, size, size, 3), np.uint8),
+                  np.arange(count) % kind["classes"], range(count), preprocessing, device.torch,
+                  limit=1 << 40)
+
+
+def recipe_of(kind: dict, preprocessing: Preprocessing, folder: Path) -> Recipe:
+    """A recipe of that kind, whose phase has no end: few epochs are seen of it."""
+    phase = Phase({"freeze": kind["freeze"], "lr_scale": {}, "lr_decay": 1.0, "lr": 1e-6,
+                   "weight_decay": 0.0, "schedule": "constant", "warmup_epochs": 0,
+                   "epochs": 10**9 * kind["trains"]})
+    dataset = PinnedDataset("noise", "none", tuple(map(str, range(kind["classes"]))))
+    weights = None if kind["scratch"] else random_weights(kind, folder)
+    return Recipe(kind["knobs"], kind["augmentations"], (phase,), preprocessing, dataset, weights,
+                  {1: PinnedSubset("none", "none")}, software={}, code="none")
+
+
+def random_weights(kind: dict, folder: Path) -> PinnedWeights:
+    """Of the model as it starts, in a folder: what is in weights changes no speed, but what a
+    model without any starts with is trained in full."""
+    from safetensors.torch import save_file
+
+    from unfreeze import models
+    from unfreeze.models import heads, weights
+
+    knobs = kind["knobs"]
+    model = models.build(knobs["model"], knobs["stem"],
+                         heads.outputs(knobs["head"], kind["classes"]), kind["image_size"])
+    file = weights.path(folder, "random")
+    save_file({name: tensor for name, tensor in model.state_dict().items()
+               if not weights.is_counter(name)}, file)
+    digest = weights.tensors_digest(weights.read_arrays(file))
+    return PinnedWeights("random", digest, own=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Ours is what autograd keeps for the backward pass (training/cost.py), counted, not measured: the
 same on every machine; beside it the same model in torch's own layers, which keep more than what
-trains needs (tuning/frozen.py). The published numbers are of training as a whole, measured in a
+trains needs (tuning/lean.py). The published numbers are of training as a whole, measured in a
 way that is not stated, and hold more: at least weights, gradients and the optimizer's state. So
 compare how rows stand to `full`, and what a larger batch adds, rather than the numbers themselves.
 
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from unfreeze import models  # noqa: E402
 from unfreeze.stage import run_stage  # noqa: E402
 from unfreeze.training import cost, loop  # noqa: E402
-from unfreeze.tuning import frozen, groups, rules  # noqa: E402
+from unfreeze.tuning import groups, lean, rules  # noqa: E402
 
 MODEL, CLASSES, BATCH = "mobilenet_v2", 10, 64  # beside batch 1
 KNOBS = {"lora_rank": 8, "lora_alpha": 8, "lora_layers": "all", "tinytl_groups": 2}
@@ -56,7 +56,7 @@ def table(image_size: int) -> str:
              "|---|---:|---:|---:|---:|---:|---:|"]
     for name in STRATEGIES:
         ours = _count(name, image_size)
-        with mock.patch.multiple(frozen, LEAN={}, MASKED={}):
+        with mock.patch.multiple(lean, LEAN={}, MASKED={}):
             plain = _count(name, image_size)
         cells = [f"{ours['parameters_trainable']:,}", f"{ours['activation_bytes_1'] / 1e6:,.2f}",
                  f"{ours['activation_bytes'] / 1e6:,.1f}",
@@ -71,8 +71,8 @@ def _count(strategy: str, image_size: int) -> dict[str, int]:
     facts = models.facts_of(MODEL)
     model = models.build(MODEL, "original", CLASSES, image_size)
     rows = rules.part_table(facts.parts, freeze, {}, tune=tune)
-    groups.insert(model, [rows], facts, KNOBS | {"image_size": image_size})
-    frozen.install(model)
+    groups.insert(model, [rows], facts, KNOBS, image_size)
+    lean.install(model)
     groups.freeze(model, rows)
     prepare = partial(loop.set_training_mode, frozen_batchnorm="eval")
     return cost.count(model, image_size, BATCH, CLASSES, prepare)

@@ -6,7 +6,6 @@ Usage: python benchmarks/prefix_cache.py [--images 2000] [--epochs 10] [--rounds
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -19,16 +18,24 @@ sys.path.insert(0, str(ROOT / "src"))
 
 import torch  # noqa: E402
 
-from unfreeze import environment, files  # noqa: E402
+from unfreeze import environment, files, places  # noqa: E402
 from unfreeze.data.catalogue import cifar10  # noqa: E402
 from unfreeze.data.reading import arrays  # noqa: E402
 from unfreeze.data.reading.images import Images  # noqa: E402
-from unfreeze.params import config  # noqa: E402
+from unfreeze.params.settle import resolve  # noqa: E402
+from unfreeze.recipe import (  # noqa: E402
+    PinnedDataset,
+    PinnedSubset,
+    Preprocessing,
+    Recipe,
+)
 from unfreeze.stage import run_stage  # noqa: E402
 from unfreeze.training import devices  # noqa: E402
-from unfreeze.training.replicate import Inputs, Training  # noqa: E402
+from unfreeze.training.replicate import Replicate  # noqa: E402
+from unfreeze.training.setting import set_up  # noqa: E402
 
 SIZE = 96
+PREPROCESSING = Preprocessing(SIZE, "square", "bilinear", cifar10.MEAN, cifar10.STD)
 MODEL = {"model": "mobilenet_v2", "image_size": SIZE, "init": "scratch", "validation": 0}
 CASES = {  # the speed does not ask what is in the weights
     "last_only": {"freeze": "last_only", "flip": False},
@@ -46,10 +53,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    device, data = devices.pick(), arrays.load(ROOT / "data" / "cifar10")
-    splits = {name: Images(data.train_images, data.train_labels, range(count), SIZE,
-                           cifar10.MEAN, cifar10.STD, device.torch,
-                           environment.resized_limit(device.memory))
+    device, data = devices.pick(), arrays.load(ROOT / places.DATA / "cifar10")
+    splits = {name: Images(data.train_images, data.train_labels, range(count), PREPROCESSING,
+                           device.torch, environment.resized_limit(device.memory))
               for name, count in (("train", options.images), ("validation", 0))}
     machine = f"{device.name}, {device.precision}, torch {torch.__version__}"
     print(f"{machine}; mobilenet_v2, {SIZE} px, {options.images} images, {options.epochs} epochs, "
@@ -78,19 +84,17 @@ def main() -> None:
 def train(knobs: dict, splits: dict, device: devices.Device, gigabytes: int
           ) -> tuple[float, dict[str, torch.Tensor]]:
     """Seconds of a replicate's epochs, and the trained tensors."""
-    own = json.loads(json.dumps(files.read_yaml(ROOT / "params.yaml"))) | MODEL | knobs | {
-        "runs": {"run": {}}, "compare": {}, "claims": [], "budget": {}}
-    run = config.resolve(own).runs["run"]
-    recipe = {"knobs": config.training_knobs(run), "phases": run["training"], "weights": None,
-              "normalization": run["normalization"], "transform": run["transform"],
-              "dataset": None, "classes": cifar10.CLASSES, "seeds": {1: None}}
+    run = resolve(MODEL | knobs | {"runs": {"run": {}}}).runs["run"]
+    recipe = Recipe(run.training_knobs, run.augmentations, run.phases, PREPROCESSING,
+                    PinnedDataset("cifar10", "none", cifar10.CLASSES), None,
+                    {1: PinnedSubset("none", "none")}, software={}, code="none")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"UNFREEZE_SCRATCH": scratch, "UNFREEZE_PREFIX_GB": str(gigabytes)}
-        training = Training(recipe, 1, device, Inputs(), splits)
+        replicate = Replicate(set_up(recipe, 1, device, Path(scratch), splits))
         start = time.perf_counter()
-        while not training.finished:
-            training.epoch(lambda: None)
-        return time.perf_counter() - start, training.result().state_dict()
+        while not replicate.finished:
+            replicate.epoch(lambda: None)
+        return time.perf_counter() - start, replicate.model().state_dict()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from benchmarks import hours
 
 from helpers import params
 from unfreeze.errors import UserError
-from unfreeze.params import config
+from unfreeze.params.settle import resolve
 from unfreeze.training import devices
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
@@ -18,8 +18,8 @@ CNN = {"model": "cnn", "init": "scratch", "image_size": 32, "batch_size": 4}
 def works(**runs) -> list[hours.Work]:
     """Of runs on half of CIFAR-10's 50,000 training images, 0.1 of it held out, and 2,000 test
     images, with two seeds."""
-    return list(hours.works(config.resolve(params(runs, fraction=0.5, validation=0.1,
-                                                  test_fraction=0.2, epochs=3))))
+    return list(hours.works(resolve(params(runs, fraction=0.5, validation=0.1, test_fraction=0.2,
+                                           epochs=3))))
 
 
 def test_images_of_all_epochs_and_seeds_are_counted():
@@ -67,8 +67,8 @@ def test_images_that_are_not_here_are_left_to_the_caller(tmp_path):
 
 
 def test_the_engine_can_be_measured():
-    (work,) = works(base=CNN)
-    train, test = hours.measure(json.loads(work.kind), devices.pick(), seconds=0)
-    assert train > 0 and test > 0
+    for work in works(scratch=CNN, tuned={"tune": "lora", "image_size": 32, "batch_size": 4}):
+        train, test = hours.measure(json.loads(work.kind), devices.pick(), seconds=0)
+        assert train > 0 and test > 0
     still = json.loads(work.kind) | {"trains": False}
     assert hours.measure(still, devices.pick(), seconds=0)[0] is None

@@ -166,7 +166,7 @@ def test_activations_are_those_of_each_parts_last_module():
 
 @pytest.mark.parametrize("shape", [(2, 7, 5, 5), (2, 5, 5, 7), (2, 25, 7), (2, 7)])
 def test_activations_are_averaged_over_space_or_tokens(shape):
-    assert compare._pooled(torch.zeros(shape)).shape == (2, 7)
+    assert compare.pooled(torch.zeros(shape)).shape == (2, 7)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def activations(trained: Trained, images: Images, device: Device) -> dict[str, n
 
     def keep(part: str, module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         # Averaged at once: the next module may overwrite its input (ReLU in place).
-        outputs[part].append(_pooled(output).cpu().numpy())
+        outputs[part].append(pooled(output).cpu().numpy())
 
     hooks = [module.register_forward_hook(partial(keep, part)) for part, module in last.items()]
     try:
@@ -116,7 +116,7 @@ def activations(trained: Trained, images: Images, device: Device) -> dict[str, n
     return {part: np.concatenate(batches) for part, batches in outputs.items() if batches}
 
 
-def _pooled(output: torch.Tensor) -> torch.Tensor:
+def pooled(output: torch.Tensor) -> torch.Tensor:
     """(N, D) of (N, D), (N, tokens, D), (N, D, S, S), or (N, S, S, D) as Swin has it."""
     if output.ndim == 4:
         channels_last = output.shape[1] == output.shape[2] != output.shape[3]
