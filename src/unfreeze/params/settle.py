@@ -36,7 +36,6 @@ from unfreeze.plain import to_plain
 from unfreeze.recipe import Phase
 from unfreeze.tuning import rules
 
-SPLITS = ("train", "test")
 # What is read of a model that is tested as it is.
 _READ_TO_TEST = ("model", "stem", "head", "dropout", "batch_size")
 
@@ -266,5 +265,5 @@ def _decoded(runs: Mapping[str, Run]) -> dict[str, Decoded]:
                 made = run.preprocessing
                 wanted[run.decoded] = Decoded(
                     run.knobs["dataset"], made.image_size, made.resize, made.interpolation,
-                    SPLITS if whole else ("test",))
+                    decoded.SPLITS if whole else ("test",))
     return dict(sorted(wanted.items()))
