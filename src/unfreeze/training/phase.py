@@ -50,20 +50,20 @@ class PhaseTraining:
     """
 
     def __init__(self, setting: Setting, phase: Phase, table: list[Row]) -> None:
-        self._setting, self._knobs, run = setting, phase.knobs, setting.recipe.knobs
+        self._setting, self._phase, knobs = setting, phase.knobs, setting.recipe.knobs
         setting.micro_batches.count = 1  # it may need less memory, or have statistics over a batch
         groups.freeze(setting.model, table)
         # The pull replaces weight decay, a pull to 0, where there is something to go back to.
-        self._anchor = Anchor(setting.model, setting.initial, run["l2_sp"])
+        self._anchor = Anchor(setting.model, setting.initial, knobs["l2_sp"])
         self.optimizer = loop.make_optimizer(
-            groups.parameter_groups(setting.model, table, self._knobs["lr"],
-                                    self._knobs["weight_decay"], run["decay_biases_and_norms"],
-                                    self._anchor.names), run)
-        batches = count_batches(len(setting.splits["train"]), run["batch_size"])
-        self._steps = -(-batches // run["accumulate"])
+            groups.parameter_groups(setting.model, table, self._phase["lr"],
+                                    self._phase["weight_decay"], knobs["decay_biases_and_norms"],
+                                    self._anchor.names), knobs)
+        batches = count_batches(len(setting.splits["train"]), knobs["batch_size"])
+        self._steps = -(-batches // knobs["accumulate"])
         self._augmentation = Chain(setting.recipe.augmentations)
         with reduce.first():  # whose outputs of frozen layers the others read
-            self._feeds = feed.of_phase(setting, self._knobs["epochs"], self._augmentation)
+            self._feeds = feed.of_phase(setting, self._phase["epochs"], self._augmentation)
         self._model = self._maybe_compiled()
 
     def _maybe_compiled(self) -> torch.nn.Module:
@@ -72,13 +72,13 @@ class PhaseTraining:
             return model
         counted = cost.of_phase(setting.model, setting.recipe)
         operations = ((counted["flops_forward"] + counted["flops_backward"])
-                      * len(setting.splits["train"]) * self._knobs["epochs"])
+                      * len(setting.splits["train"]) * self._phase["epochs"])
         refusal = compiled.refusal(operations, setting.device)
         setting.say(f"torch.compile {f'off: {refusal}' if refusal else 'on'}")
         if refusal:
             return model
-        run = setting.recipe.knobs
-        return compiled.Compiled(model, run["batch_size"], run["accumulate"], setting.device)
+        knobs = setting.recipe.knobs
+        return compiled.Compiled(model, knobs["batch_size"], knobs["accumulate"], setting.device)
 
     def train(self, epoch: int, number: int, progress: Callable[[], None]) -> Trained:
         """Train for an epoch.
@@ -88,11 +88,11 @@ class PhaseTraining:
             progress: called after each batch.
         """
         start, setting, train = time.perf_counter(), self._setting, self._feeds["train"]
-        run, device = setting.recipe.knobs, setting.device
+        knobs, device = setting.recipe.knobs, setting.device
         torch.manual_seed(counter(setting.seed, "dropout", number))
-        loop.set_training_mode(setting.model, run["frozen_batchnorm"])
+        loop.set_training_mode(setting.model, knobs["frozen_batchnorm"])
         batches = train.images.shuffled(
-            run["batch_size"], self._augmentation,
+            knobs["batch_size"], self._augmentation,
             lambda purpose: generator(setting.seed, purpose, number))
         with compiled.clear_errors():
             loss, accuracy = loop.train_epoch(self._model, self.optimizer, batches, device,
@@ -102,7 +102,7 @@ class PhaseTraining:
         seconds = time.perf_counter() - start
         if epoch == 0:
             seconds += train.seconds
-        return Trained(self._knobs["lr"] * self._factor(epoch, self._steps - 1), loss, accuracy,
+        return Trained(self._phase["lr"] * self._factor(epoch, self._steps - 1), loss, accuracy,
                        seconds)
 
     def validate(self) -> tuple[float | None, float | None]:
@@ -113,11 +113,11 @@ class PhaseTraining:
 
     def _factor(self, epoch: int, step: int) -> float:
         """Multiplier of every learning rate at a step of an epoch."""
-        return schedules.multiplier(self._knobs, epoch) * loop.warmup(
-            self._knobs["warmup_epochs"], epoch, step, self._steps)
+        return schedules.multiplier(self._phase, epoch) * loop.warmup(
+            self._phase["warmup_epochs"], epoch, step, self._steps)
 
     def _step(self, epoch: int, number: int) -> loop.Step:
-        setting, run = self._setting, self._setting.recipe.knobs
+        setting, knobs = self._setting, self._setting.recipe.knobs
         random = generator(setting.seed, "mix", number)
 
         def rate(step: int) -> None:
@@ -125,12 +125,12 @@ class PhaseTraining:
                 group["lr"] = group["base_lr"] * self._factor(epoch, step)
 
         def mixed(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            if not (run["mixup"] or run["cutmix"]):
+            if not (knobs["mixup"] or knobs["cutmix"]):
                 return images, labels
-            return mix(images, labels, len(setting.recipe.classes), run["mixup"], run["cutmix"],
+            return mix(images, labels, len(setting.recipe.classes), knobs["mixup"], knobs["cutmix"],
                        random)
 
         return loop.Step(
-            accumulate=run["accumulate"], label_smoothing=run["label_smoothing"],
-            clip_norm=run["clip_norm"], rate=rate, mix=mixed, pull=self._anchor.pull,
+            accumulate=knobs["accumulate"], label_smoothing=knobs["label_smoothing"],
+            clip_norm=knobs["clip_norm"], rate=rate, mix=mixed, pull=self._anchor.pull,
             after=setting.average.update)
