@@ -17,10 +17,11 @@ PARAMS = {
     "runs": {
         "base": {},
         "frozen": {"freeze": {"last": 1}, "rotation": 0, "crop_padding": 0, "model": "mobilenet_v2",
-                   "stem": "original", "image_size": 64},
+                   "stem": "original"},
     },
 }
 IMAGES = 12_000
+_REHEARSED = {"epochs": 3, "batch_size": 32, "stem": "original"}
 # What is trained apart from the others: its run, and what differs.
 TRAININGS: dict[str, tuple[str, dict[str, str]]] = {
     "first": ("base", {}), "second": ("base", {}), "resumed": ("base", {}),
@@ -35,8 +36,7 @@ PAIRS = {  # what is shown: the two trainings that must be alike
 
 def run(setting: Setting) -> None:
     folder = setting.work / NAME
-    images, params = (300, PARAMS | {"epochs": 3, "batch_size": 32}) if setting.rehearse else (
-        IMAGES, PARAMS)
+    images, params = (100, PARAMS | _REHEARSED) if setting.rehearse else (IMAGES, PARAMS)
     start = time.monotonic()
     made_up = make_up(folder / "made-up", images, images // 10)
     studies, processes = {}, {}
