@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV = .venv/bin/python -m uv
 STAMP = .venv/.made-from-requirements.lock
 
-.PHONY: repro studies test env lock lint clean-scratch
+.PHONY: repro studies test gpu env lock lint clean-scratch
 
 repro: env
 	PATH="$(CURDIR)/.venv/bin:$$PATH" dvc repro
@@ -25,6 +25,12 @@ studies: env
 
 test: env
 	.venv/bin/python -m pytest -n 2 --dist loadfile
+
+# What only a GPU can show, in nine minutes (docs/gpu.md); no .venv is made, a machine with a GPU may
+# have no network. `make gpu REHEARSE=1`: at a tiny scale, on a CPU too.
+gpu:
+	$(or $(wildcard .venv/bin/python),$(PYTHON)) benchmarks/gpu.py run \
+	  $(if $(REHEARSE),--rehearse) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(INPUTS),--inputs $(INPUTS))
 
 env: $(STAMP)
 

@@ -17,7 +17,7 @@ PARAMS = {
     "runs": {
         "base": {},
         "frozen": {"freeze": {"last": 1}, "rotation": 0, "crop_padding": 0, "model": "mobilenet_v2",
-                   "stem": "original"},
+                   "stem": "original", "image_size": 64},
     },
 }
 IMAGES = 12_000

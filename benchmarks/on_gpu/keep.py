@@ -107,6 +107,7 @@ def _keep_study(name: str, archives: list[Path], machine: dict, data: Path,
         name=name, machine=table.describe(machine), runs=", ".join(trained)))
     yield f"{folder}: {', '.join(trained)}"
     try:
+        study.stage("show_data")
         study.stage("plot")
     except RuntimeError as error:
         yield f"{folder}: without pictures and report: {str(error).strip().splitlines()[-1]}"
