@@ -3,11 +3,13 @@
 The tiny dataset and models are added as a user would add their own: one new file each.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,7 +127,14 @@ class Project:
             "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
             "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
         }
-        self.environment.pop("PYTHONPATH", None)
+        # Bytecode in a folder of sources would be a change of the code to DVC (bytecode.py).
+        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+            self.environment.pop(name, None)
+
+    @property
+    def made(self) -> Path:
+        """The folder of what is made and not tracked by git."""
+        return self.folder / "_made"
 
     def popen(self, *command: str, **keywords) -> subprocess.Popen:
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True,
@@ -164,13 +173,32 @@ def ran(output: str, stage: str) -> set[str]:
     return set(re.findall(rf"Running stage '{stage}@?([\w-]*)'", output))
 
 
+def once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills in one process, for all those that run tests (pytest-xdist)."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(base / f"{name}.part", ignore_errors=True)
+            make(base / f"{name}.part")
+            os.rename(base / f"{name}.part", folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory) -> Path:
-    """Official files of the tiny dataset and models."""
+    """Official files of the tiny dataset and models. Not to be changed: others read them too."""
+    return once(tmp_path_factory, "mirror", fill_mirror)
+
+
+def fill_mirror(folder: Path) -> None:
     import numpy as np
     import torch
 
-    folder = tmp_path_factory.mktemp("mirror")
+    folder.mkdir()
     rng = np.random.default_rng(0)
 
     def images(per_class: int):
@@ -188,7 +216,6 @@ def mirror(tmp_path_factory) -> Path:
         exec(MODEL.format(name=name, digest="", prefix=""), scope)
         torch.manual_seed(len(name))
         torch.save(scope["build"](name, "original", 5, SIDE).state_dict(), folder / f"{name}.pth")
-    return folder
 
 
 def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
@@ -231,8 +258,12 @@ def make_project(folder: Path, mirror: Path, scratch: Path) -> Project:
 def finished(tmp_path_factory, mirror) -> tuple[Project, str]:
     """A project after its first `dvc repro`, committed, and what that printed. Tests that change
     it must call `restore`."""
-    folder = tmp_path_factory.mktemp("project")
-    project = make_project(folder / "project", mirror, folder / "scratch")
-    output = project.run("dvc", "repro")
-    project.commit("results")
-    return project, output
+    def reproduce(folder: Path) -> None:
+        project = make_project(folder / "project", mirror, folder / "scratch")
+        (folder / "output").write_text(project.run("dvc", "repro"))
+        project.commit("results")
+
+    folder = tmp_path_factory.mktemp("own") / "finished"
+    shutil.copytree(once(tmp_path_factory, "finished", reproduce), folder)
+    return (Project(folder / "project", mirror, folder / "scratch"),
+            (folder / "output").read_text())

@@ -4,16 +4,19 @@ Most tests stop at the stage that they are about: a whole `dvc repro` ends with 
 which takes longer than everything else here.
 """
 
+import io
 import os
 import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from conftest import make_project, ran
+from conftest import ROOT, Project, make_project, ran
 from unfreeze import files
 
 RUNS = {"base", "own_freeze", "own_lr", "other_model"}
@@ -40,7 +43,8 @@ def recipes(project) -> dict[str, str]:
 
 
 def changed_recipes(project, before: dict[str, str]) -> set[str]:
-    project.run("dvc", "repro", "pin")
+    for stage in ("plan", "subset", "pin"):  # by themselves: DVC takes longer than they do
+        project.run("python", f"stages/{stage}.py")
     return {run for run, text in recipes(project).items() if text != before[run]}
 
 
@@ -82,14 +86,14 @@ def test_training_learns_what_can_be_learned(finished):
 def test_train_leaves_validation_predictions_and_movement(finished):
     project, output = finished
     for run, seeds in (("base", 1), ("own_lr", 2)):
-        with np.load(project.folder / "runs" / run / "predictions.npz") as found:
+        with np.load(project.made / "runs" / run / "predictions.npz") as found:
             logits, labels = found["validation_logits"], found["validation_labels"]
             assert logits.shape == (seeds, 6, 3) and logits.dtype == np.float32
             assert labels.shape == (seeds, 6) and labels.dtype == np.int64
             accuracy = 100 * (logits[0].argmax(1) == labels[0]).mean()
         assert re.search(rf"{run} seed 1: validation accuracy {accuracy:.1f} %, \d+ s of training",
                          output)
-    moved = {run: files.read_csv(project.folder / "runs" / run / "movement.csv")
+    moved = {run: files.read_csv(project.made / "runs" / run / "movement.csv")
              for run in ("base", "own_lr", "own_freeze", "other_model")}
     parts = ["stem", "stage1", "stage2"]
     assert [(row["seed"], row["part"]) for row in moved["own_lr"]] == [
@@ -98,14 +102,14 @@ def test_train_leaves_validation_predictions_and_movement(finished):
     assert [(row["part"], row["distance"]) for row in moved["own_freeze"]] == [
         (part, "0.0") for part in parts]
     assert moved["other_model"] == []  # from scratch
-    compared = files.read_csv(project.folder / "compared" / "pair.csv")
+    compared = files.read_csv(project.made / "compared" / "pair.csv")
     assert [row["value"] for row in compared if row["measure"] == "distance"] == [
         row["distance"] for run in ("base", "own_lr") for row in moved[run] if row["seed"] == "1"]
 
 
 def test_two_processes_leave_what_one_does(project, monkeypatch):
     def trained():
-        with np.load(project.folder / "runs" / "base" / "predictions.npz") as found:
+        with np.load(project.made / "runs" / "base" / "predictions.npz") as found:
             return dict(found)
 
     alone = trained()
@@ -113,7 +117,7 @@ def test_two_processes_leave_what_one_does(project, monkeypatch):
     # Not by DVC, whose cache of runs would give this result to the tests after this one.
     output = project.run("python", "stages/train.py", "base")
     assert output.count("base seed 1: validation accuracy") == 1  # the second says nothing
-    assert files.read_json(project.folder / "runs" / "base" / "cost.json")["device"].startswith(
+    assert files.read_json(project.made / "runs" / "base" / "cost.json")["device"].startswith(
         "2 processes on ")
     together = trained()
     assert alone.keys() == together.keys()
@@ -175,7 +179,7 @@ def test_a_run_s_own_key_or_model_s_file_trains_that_run_alone(project):
     assert would_train(project) == {"own_freeze"}
     (project.folder / "params.yaml").write_text(params)
 
-    project.edit("src/unfreeze/models/tiny_b.py", "Dropout(0.1)", "Dropout(0.2)")
+    project.edit("src/unfreeze/models/families/tiny_b.py", "Dropout(0.1)", "Dropout(0.2)")
     output = project.run("dvc", "repro", "evaluate")
     assert ran(output, "train") == ran(output, "evaluate") == {"other_model"}
 
@@ -199,7 +203,7 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     assert ran(project.run("dvc", "repro", "summarize"), "train") == set()
     assert recipes(project) == {run: before[run] for run in RUNS - {"other_model"}}
     assert not any("other_model" in path.name for path in project.folder.glob("metrics/**/*"))
-    assert not (project.folder / "runs" / "other_model").exists()
+    assert not (project.made / "runs" / "other_model").exists()
     for path in project.folder.glob("plots/tables/*.csv"):
         assert "other_model" not in path.read_text(), path
     assert "absent was not run" in (project.folder / "plots/tables/claims.csv").read_text()
@@ -230,7 +234,7 @@ def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(projec
     metrics = project.folder / "metrics"
     assert set(files.read_json(metrics / "accuracy.json")) == RUNS - {"own_lr"}
     assert "not finite" in files.read_json(metrics / "runs" / "own_lr.json")["failed"]
-    for report in ("report.md", "report.html"):
+    for report in ("report.md", "_made/report.html"):
         assert "failed: the logits of seeds 1, 2" in (project.folder / report).read_text()
 
 
@@ -241,9 +245,9 @@ def test_quality_files_are_the_same_bytes_when_all_is_evaluated_again(project):
 
     before = content()
     assert project.folder.joinpath("metrics/claims.json").is_file()
-    (project.folder / "runs" / ".DS_Store").write_text("of a file manager")
+    (project.made / "runs" / ".DS_Store").write_text("of a file manager")
     project.run("dvc", "repro", "-f", "-s", "evaluate@base", "evaluate@own_lr", "summarize")
-    assert not (project.folder / "runs" / ".DS_Store").exists()
+    assert not (project.made / "runs" / ".DS_Store").exists()
     assert content() == before
 
 
@@ -257,10 +261,10 @@ def test_clean_caches_and_a_kill_in_training_give_the_same_bytes(finished, mirro
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not list((again.folder / "runs").rglob("*.npz"))
+    assert not list((again.made / "runs").rglob("*.npz"))
     assert "goes on after epoch" in again.run("dvc", "repro", "evaluate@own_lr")
     for name in ("scores/metrics.json", "predictions.npz", "model.safetensors"):
-        one, other = (place.folder / "runs" / "own_lr" / name for place in (project, again))
+        one, other = (place.made / "runs" / "own_lr" / name for place in (project, again))
         assert one.read_bytes() == other.read_bytes()
 
 
@@ -287,7 +291,7 @@ def stops(project, command: tuple[str, ...], words: str) -> str:
 
 @pytest.mark.parametrize(("old", "new", "words"), BAD_PARAMS)
 def test_bad_params_stop_the_plan(unplanned, old, new, words):
-    project, plan = unplanned, unplanned.folder / "plan" / "runs.yaml"
+    project, plan = unplanned, unplanned.made / "plan" / "runs.yaml"
     before = plan.read_text()
     project.edit("params.yaml", old, new)
     stops(project, ("python", "stages/plan.py"), words)
@@ -320,29 +324,88 @@ def test_a_bad_download_never_becomes_an_output(mirror, tmp_path):
         assert status != 0
         (error,) = [line for line in output.splitlines() if line.startswith("error: ")]
         assert "no source is left" in error and "Traceback" not in output
-        assert not (project.folder / "data" / "tiny").exists()
-        assert not list((project.folder / "weights").glob("*"))
+        assert not (project.made / "data" / "tiny").exists()
+        assert not list((project.made / "weights").glob("*"))
     project.environment["UNFREEZE_MIRROR"] = str(mirror)
     project.run("dvc", "repro", "fetch-data", "fetch-weights")
-    assert (project.folder / "data" / "tiny").exists()
-    assert list((project.folder / "weights").glob("*"))
+    assert (project.made / "data" / "tiny").exists()
+    assert list((project.made / "weights").glob("*"))
 
 
-def test_a_study_takes_what_the_project_has_and_leaves_the_project_up_to_date(project):
-    folder = project.folder / "studies" / "own" / "small"
-    folder.mkdir(parents=True)
+def add_study(project, name: str) -> Path:
+    """A study in studies/NAME, as README.md says: a copy of the root's files, with the way back."""
+    folder = project.folder / "studies" / name
+    shutil.copytree(ROOT / "studies/fractions/.dvc", folder / ".dvc",
+                    ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
     text = (project.folder / "dvc.yaml").read_text()
-    (folder / "dvc.yaml").write_text(text.replace("{root: .}", "{root: ../../..}", 1))
-    (folder / "params.yaml").write_text((project.folder / "params.yaml").read_text())
-    home = project.environment.pop("UNFREEZE_MIRROR")  # nothing can be fetched
-    try:
-        output = project.run("dvc", "repro", "studies/own/small/dvc.yaml:pin")
-    finally:
-        project.environment["UNFREEZE_MIRROR"] = home
+    (folder / "dvc.yaml").write_text(text.replace("{root: .}", "{root: ../..}", 1))
+    shutil.copy(project.folder / "params.yaml", folder)
+    return folder
+
+
+def test_a_study_is_a_project_of_its_own_with_the_data_and_the_cache_of_the_root(project):
+    folder = add_study(project, "own")
+    (folder / "params.yaml").write_text(
+        "dataset: tiny\nimage_size: 8\nseeds: [1]\nmodel: tiny_a\nruns: {only_here: {epochs: 1}}\n")
+    within = Project(folder, project.folder / "no mirror", project.folder.parent / "scratch")
+    output = within.run("dvc", "repro", "summarize")
     assert set(re.findall(r"^(\w+): copied from", output, re.MULTILINE)) == {"tiny", "tiny_a"}
-    own = {path.stem: path.read_text() for path in (folder / "recipes").glob("*.yaml")}
-    assert own == recipes(project)
-    seen = project.run("git", "status", "--porcelain", "--untracked-files=all")
-    assert {line[3:] for line in seen.splitlines()} == {f"studies/own/small/{name}" for name in (
-        "dvc.yaml", "dvc.lock", "params.yaml", *(f"recipes/{run}.yaml" for run in RUNS))}
-    assert "Running stage" not in project.run("dvc", "repro", "--dry")
+    assert not (folder / ".dvc/cache").exists()
+    project.run("git", "checkout", "-q", "-b", "studied")
+    project.commit("study")
+    assert "Running stage" not in within.run("dvc", "repro", "summarize")
+    assert within.run("git", "status", "--porcelain", "--untracked-files=all") == ""
+
+    output = within.run("dvc", "exp", "run", "summarize", "-S", "runs.only_here.epochs=2")
+    assert ran(output, "train") == {"only_here"}
+    output = project.run("dvc", "exp", "run", "summarize", "-S", "gamma=0.8")  # nobody reads it
+    for place, here, there in ((project, "own_lr", "only_here"), (within, "only_here", "own_lr")):
+        for command in (("metrics", "show"), ("metrics", "diff", "--all"),
+                        ("exp", "show", "--csv")):
+            output = place.run("dvc", *command)
+            columns = output.splitlines()[0] if command[0] == "exp" else output
+            assert here in columns and there not in columns, command
+            assert "failed to load" not in output and "WARNING" not in output, output
+        output = place.run("dvc", "plots", "diff", "HEAD")
+        assert "index.html" in output and "failed to load" not in output, output
+
+
+def test_no_command_touches_the_user_s_files(project, tmp_path):
+    """Those of the project's folders that are not plainly outputs, and of former outputs."""
+    outputs = {".git", ".dvc", "_made", "metrics", "plots", "recipes", "__pycache__"}
+    folders = {project.folder / name for name in (
+        "data/flowers/red", "weights", "arrays", "runs/base", "plan", "subsets", "compared",
+        "dvc_plots", "images", "studies/fractions/data", "docs")}
+    for path in (project.folder, *project.folder.rglob("*/")):
+        if not outputs & set(path.relative_to(project.folder).parts):
+            folders.add(path)
+    users = {}
+    for folder in sorted(folders):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("mine.pth", "notes.txt", "data.zip"):
+            users[folder / name] = f"the only copy of {folder.name}/{name}".encode()
+    for number in range(6):
+        for label in ("red", "green"):
+            content = io.BytesIO()
+            Image.new("RGB", (9, 9), (40 * number, 9, 9)).save(content, "PNG")
+            users[project.folder / f"data/flowers/{label}/{number}.png"] = content.getvalue()
+    for file, content in users.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    project.run("dvc", "remote", "add", "--local", "-d", "shelf", str(tmp_path / "remote"))
+
+    for command in (
+        ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
+        ("dvc", "exp", "run", "--temp", "plan", "-S", "lr=0.02", "--name", "other"),
+        ("git", "checkout", "-q", "--", "params.yaml"),
+        ("dvc", "repro", "pin"),
+        ("dvc", "exp", "apply", "other"),
+        ("dvc", "checkout", "--force"),
+        ("dvc", "push", "-q", "decode"),
+        ("dvc", "gc", "-w", "-f", "-q"),
+        ("dvc", "pull", "-q", "--force", "decode"),
+    ):
+        project.run(*command)
+        lost = {str(file.relative_to(project.folder)) for file, content in users.items()
+                if not file.exists() or file.read_bytes() != content}
+        assert not lost, command
