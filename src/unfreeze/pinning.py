@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unfreeze import files, models, places
 from unfreeze.data.reading import arrays, decoded
+from unfreeze.errors import UserError
 from unfreeze.fingerprint import Fingerprints
 from unfreeze.models import weights
 from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
@@ -35,7 +36,7 @@ def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
     photos = {name: decoded.read_card(places.DECODED / name) for name in plan.decoded}
     digests = {name: weights.tensors_digest(weights.read_arrays(
         weights.path(places.WEIGHTS, name))) for name in plan.weights}
-    subsets = {file: files.file_digest(places.SUBSETS / file) for file in plan.subsets}
+    subsets = {file: _digest(places.SUBSETS / file) for file in plan.subsets}
     fingerprints = Fingerprints(train, source, TEXTS)
 
     def recipe(run: Run) -> Recipe:
@@ -65,6 +66,12 @@ def chosen_code(run: Run) -> dict[str, set[str]]:
         CHOSEN_BY["schedule"]: {phase.knobs["schedule"] for phase in run.phases},
     }
     return {f"unfreeze.{folder.replace('/', '.')}": names for folder, names in folders.items()}
+
+
+def _digest(file: Path) -> str:
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; run `dvc repro`, which makes it")
+    return files.file_digest(file)
 
 
 def _preprocessing(run: Run, photos: Mapping[str, decoded.Card]) -> Preprocessing:
