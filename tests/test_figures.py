@@ -242,10 +242,14 @@ def test_a_new_picture_is_a_template_or_a_file_and_nothing_else(tmp_path, monkey
     (tmp_path / "mine.json").write_text(json.dumps(
         template | {"description": "Mine", "usermeta": {"table": "movement"}}))
     monkeypatch.setattr(vega, "TEMPLATES", tmp_path)
-    whole = study(details={"base": {"failed": "x", "test_images": 1}})
-    made = vega.charts(whole.rows)
-    assert charts.draw(whole, made, tmp_path, tmp_path) == {"mine.svg": "Mine"}
+    (tmp_path / "pixels.py").write_text(
+        "FILE, TEXT = 'pixels.png', 'Mine too'\n\n\ndef draw(study, root):\n    return b'png'\n")
+    monkeypatch.setattr(charts, "__path__", [str(tmp_path)])
+    whole = study()
+    drawn = charts.draw(whole, vega.charts(whole.rows), tmp_path, tmp_path)
+    assert drawn == {"mine.svg": "Mine", "pixels.png": "Mine too"}
     assert (tmp_path / "mine.svg").read_text().startswith("<svg")
+    assert (tmp_path / "pixels.png").read_bytes() == b"png"
 
 
 @pytest.mark.parametrize(("value", "unit"), [

@@ -8,7 +8,16 @@ from tests.small_study import FAILURE, rows, settled, study
 from unfreeze.judging import tables
 from unfreeze.params.plan import NotRun
 from unfreeze.reporting import document, report
-from unfreeze.reporting.document import Code, Items, Number, Section, Strong, Table, line
+from unfreeze.reporting.document import (
+    Code,
+    Items,
+    Number,
+    Picture,
+    Section,
+    Strong,
+    Table,
+    line,
+)
 from unfreeze.reporting.figures import vega
 from unfreeze.reporting.study import Study
 
@@ -212,6 +221,15 @@ def test_pictures_of_nothing_are_left_out():
     assert "fractions.svg" not in text(study())
     some = rows("series,init,run,fraction,accuracy,low,high", "base,scratch,base,0.5,1,1,1")
     assert "](plots/charts/fractions.svg)" in text(study(fractions=some))
+
+
+def test_a_picture_that_no_section_knows_comes_at_the_end():
+    whole = study()
+    sections = report.sections(whole, drawn(whole) | {"mine.svg": "What I wanted to see"})
+    assert [section.title for section in sections[-3:]] == [
+        "More pictures", "What was run, and how to repeat it", "How sure is this"]
+    assert sections[-3].blocks == [Picture("plots/charts/mine.svg", "What I wanted to see")]
+    assert "More pictures" not in text(whole)
 
 
 def test_what_was_run_is_a_list_in_groups():
