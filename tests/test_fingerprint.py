@@ -291,6 +291,20 @@ REACHED = {  # {how: (script, files, what lies in one of them and is reached)}
         "a": "f = 1\n\n\nclass A:\n    f = 0\n\n    def g(self): return f"}),
     "first list of a comprehension": ("from pack.a import g\nuse(g())", {
         "a": "f = [1]\n\n\ndef g(): return [f for f in f]"}),
+    "name imported in a class": ("from pack.b import B\nuse(B.f())", {
+        "a": "def f(): return 1", "b": "class B:\n    from pack.a import f"}),
+    "module imported in a class": ("from pack.b import B\nuse(B.a.f())", {
+        "a": "def f(): return 1", "b": "class B:\n    from pack import a"}),
+    "name imported for a global": ("from pack import b\nb.put()\nuse(b.get())", {
+        "a": "def f(): return 1",
+        "b": "def put():\n    global f\n    from pack.a import f\n\n\ndef get(): return f()"}),
+    "module imported for a global": ("from pack import b\nb.put()\nuse(b.get())", {
+        "a": "def f(): return 1",
+        "b": "def put():\n    global a\n    from pack import a\n\n\ndef get(): return a.f()"}),
+    "name imported for the function around": ("from pack import b\nuse(b.g())", {
+        "a": "def f(): return 1",
+        "b": "def g():\n    f = None\n\n    def put():\n        nonlocal f\n"
+             "        from pack.a import f\n    put()\n    return f()"}),
     "match": ("from pack.a import g\nuse(g(0))", {
         "a": "F = 1\n\n\ndef g(x):\n    match x:\n        case 0:\n            return F"}),
     "field of a dataclass": ("from pack.a import A\nuse(A())", {

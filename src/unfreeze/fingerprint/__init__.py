@@ -27,7 +27,7 @@ from unfreeze.fingerprint.spelling import Load, Reference, Spelled, spell, spell
 Plugins = Mapping[str, Iterable[str]]  # {package: names of the modules in it that a run chooses}
 
 
-def fingerprint(script: Path, source: Path, plugins: Plugins = {}) -> str:  # noqa: B006
+def fingerprint(script: Path, source: Path, plugins: Plugins | None = None) -> str:
     """SHA-256 over the code that a script reaches.
 
     Args:
@@ -52,20 +52,21 @@ class Fingerprints:
 
     def __init__(self, script: Path, source: Path, texts: Iterable[str] = ()) -> None:
         self.texts = frozenset(texts)
-        self._code = Code(source, script)
-        self._quiet = Quiet(self._code)
+        self.code = Code(source, script)
+        self.quiet = Quiet(self.code)
         self._spelled: dict[Statement, Spelled] = {}
 
-    def of(self, plugins: Plugins = {}) -> str:  # noqa: B006
-        return _Reach(self, plugins).digest()
+    def of(self, plugins: Plugins | None = None) -> str:
+        """The fingerprint with these plugins; as `fingerprint`."""
+        return _Reach(self, plugins or {}).digest()
 
-    def reached(self, plugins: Plugins = {}) -> list[str]:  # noqa: B006
+    def reached(self, plugins: Plugins | None = None) -> list[str]:
         """What counts, sorted: `module:name`, and `module:` for what works at its import."""
-        return _Reach(self, plugins).names()
+        return _Reach(self, plugins or {}).names()
 
     def spell(self, statement: Statement) -> Spelled:
         if statement not in self._spelled:
-            self._spelled[statement] = spell(self._code, self._quiet, statement)
+            self._spelled[statement] = spell(self.code, self.quiet, statement)
         return self._spelled[statement]
 
 
@@ -79,7 +80,7 @@ class _Reach:
 
     def __init__(self, fingerprints: Fingerprints, plugins: Plugins) -> None:
         self._of = fingerprints
-        self._code, self._quiet = fingerprints._code, fingerprints._quiet
+        self._code, self._quiet = fingerprints.code, fingerprints.quiet
         self._plugins = {package: [f"{package}.{name}" for name in sorted(set(names))]
                          for package, names in plugins.items()}
         self._events: dict[str, list[Statement | str]] = {}  # of each module, at its import

@@ -402,6 +402,12 @@ class _Speller:
 
     # -- imports within a statement
 
+    def _goes_elsewhere(self, name: str) -> bool:
+        """Whether a name that is imported in this scope may be read where that is not seen: as an
+        attribute of a class, or where it is declared as of another scope."""
+        scope = self._scopes[-1]
+        return scope.is_class or name not in scope.names
+
     def _Import(self, node: ast.Import | ast.ImportFrom) -> None:
         names = self._code.loaded_by(self._module, node)
         outside = [".".join(parts) for parts in self._module.imported(node)
@@ -412,6 +418,10 @@ class _Speller:
             self._put(Load(tuple(names)), spell_import(self._code, self._module, node))
         else:
             self._put("Import(", ",".join(outside or names), ")")
+        for (name, _), parts in zip(bound([node]), self._module.imported(node), strict=True):
+            if self._scopes and self._goes_elsewhere(name):
+                for found in self._code.follow(parts):
+                    self._reference(found)
 
     _ImportFrom = _Import
 
