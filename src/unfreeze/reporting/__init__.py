@@ -1,5 +1,2 @@
-"""What people read: tables, pictures and the report.
-
-What depends on this folder: the stages summarize (tables.py) and plot (all of it). Nothing here
-changes what is trained.
-"""
+"""What people read: the report and its pictures. Nothing is judged here, and no model depends on
+it."""
