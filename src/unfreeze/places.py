@@ -24,3 +24,12 @@ TABLES = PLOTS / "tables"
 CHARTS = PLOTS / "charts"  # of the stage plot, with the gallery of mistakes
 DATA_PICTURES = PLOTS / "data"  # of the stage show-data
 REPORT = Path("report.md")
+
+
+def remedy_in_a_copy(path: str | Path) -> str:
+    """What to add to an error about a path of the user's that is not there, where the stage runs in
+    a temporary copy of the project, as `dvc exp run --temp` and `--queue` make; else nothing."""
+    if Path(path).is_absolute() or "/.dvc/tmp/exps/" not in Path.cwd().as_posix():
+        return ""
+    return ("; this is a temporary copy of the project, without files that neither git nor DVC "
+            f"tracks: `dvc add {path}`, or give its absolute path")

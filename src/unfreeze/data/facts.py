@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from unfreeze import places
 from unfreeze.data import catalogue, own
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
@@ -79,7 +80,8 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     if not os.access(path, os.R_OK):
         raise UserError(f"{dataset!r} is no folder or archive that can be read here; allowed: a "
                         "folder of images with a sub-folder a class, an archive of such a folder "
-                        f"({', '.join(own.SUFFIXES)}), its address, or a dataset of the catalogue")
+                        f"({', '.join(own.SUFFIXES)}), its address, or a dataset of the catalogue"
+                        f"{places.remedy_in_a_copy(dataset)}")
     collection, _, digest = own.settled(path, skip_broken)
     counts = Counter((photo.split, photo.label) for photo in collection.photos)
     train, test = ([counts[split, label] for label in range(len(collection.classes))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfreeze import files, models
+from unfreeze import files, models, places
 from unfreeze.data import facts as data_facts
 from unfreeze.data import own as own_data
 from unfreeze.errors import Fault, nearest
@@ -111,7 +111,8 @@ def weights_source(knobs: Mapping[str, Any],
     path = Path(knobs["init"])
     if path.suffix not in SUFFIXES or not path.is_file() or not os.access(path, os.R_OK):
         raise Fault("init", f"{knobs['init']!r} is no file that can be read here; allowed: an "
-                            f"existing {', '.join(SUFFIXES)} file")
+                            f"existing {', '.join(SUFFIXES)} file"
+                            f"{places.remedy_in_a_copy(path)}")
     digest = files.file_digest(path)
     name = f"own-{knobs['model']}-{knobs['stem']}-{digest[:12]}"
     return name, Checkpoint(knobs["model"], knobs["stem"], knobs["image_size"], str(path), digest)
