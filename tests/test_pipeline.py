@@ -346,7 +346,8 @@ def add_study(project, name: str) -> Path:
 def test_a_study_is_a_project_of_its_own_with_the_data_and_the_cache_of_the_root(project):
     folder = add_study(project, "own")
     (folder / "params.yaml").write_text(
-        "dataset: tiny\nfraction: 0.5\nimage_size: 8\nseeds: [1]\nmodel: tiny_a\nruns: {only_here: {epochs: 1}}\n")
+        "dataset: tiny\nfraction: 0.5\nimage_size: 8\nmodel: tiny_a\n"
+        "runs: {only_here: {epochs: 1}}\n")
     within = Project(folder, project.folder / "no mirror", project.folder.parent / "scratch")
     output = within.run("dvc", "repro", "summarize")
     assert set(re.findall(r"^(\w+): copied from", output, re.MULTILINE)) == {"tiny", "tiny_a"}
