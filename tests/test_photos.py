@@ -296,7 +296,7 @@ def test_odd_names_and_hidden_files(tmp_path):
                  tarred(tmp_path / "odd.tgz", contents | junk, "w:gz")):
         assert photos.digest(photos.scan(form, skip_broken=False)) == photos.digest(found)
         assert {member.name for member in archive.members(form)} >= set(names)
-    out = tmp_path / "map.npy"
+    out = tmp_path / "rows.npy"
     write_photos(place, found.photos, seen(8), out, 1)
     assert np.load(out).shape == (6, 8, 8, 3)
 
@@ -634,7 +634,7 @@ def test_members_twice_and_encrypted(tmp_path):
     assert "cat/0.png: encrypted" in error_of(photos.scan, place, False)
 
 
-# --- The map
+# --- The file of decoded photos
 
 
 @pytest.fixture
@@ -650,11 +650,11 @@ def mixed(tmp_path):
             "tgz": tarred(tmp_path / "pets.tgz", contents, "w:gz")}
 
 
-def test_the_map_is_what_torchvision_makes(mixed, tmp_path):
+def test_decoded_photos_are_what_torchvision_makes(mixed, tmp_path):
     transforms = pytest.importorskip("torchvision.transforms")
     found = photos.scan(mixed["folder"], skip_broken=False).photos
     chosen = found[::-3]  # rows stand in the order asked for
-    out = tmp_path / "maps" / "train_images.npy"
+    out = tmp_path / "decoded" / "train_images.npy"
     write_photos(mixed["folder"], chosen, seen(24, 32, "bicubic"), out, 1)
     rows = np.load(out, mmap_mode="r")
     assert rows.dtype == np.uint8 and rows.shape == (len(chosen), 24, 24, 3)
@@ -669,21 +669,21 @@ def test_the_same_bytes_from_any_archive_by_any_number_of_processes(mixed, tmp_p
     found = {form: photos.scan(place, False, workers=1 + (form in ("zip", "tgz")))
              for form, place in mixed.items()}
     assert len({photos.digest(each) for each in found.values()}) == 1
-    maps = set()
+    written = set()
     for form, workers in (("folder", 1), ("folder", 3), ("zip", 2), ("tar", 1), ("tgz", 2)):
         out = tmp_path / f"{form}{workers}.npy"
         write_photos(mixed[form], found[form].photos, seen(24), out, workers)
-        maps.add(out.read_bytes())
-    assert len(maps) == 1
+        written.add(out.read_bytes())
+    assert len(written) == 1
     content = io.BytesIO()
     np.save(content, np.load(out))
     assert content.getvalue() == out.read_bytes()  # a plain .npy file
 
 
 @pytest.mark.parametrize(("form", "workers"), [("zip", 1), ("tgz", 1), ("folder", 2)])
-def test_half_a_map_is_never_left(mixed, tmp_path, form, workers):
+def test_half_a_file_is_never_left(mixed, tmp_path, form, workers):
     found = photos.scan(mixed[form], skip_broken=False).photos
-    out = tmp_path / "maps" / "train_images.npy"
+    out = tmp_path / "decoded" / "train_images.npy"
     changed = [replace(photo, sha256="0" * 64) if i in (3, 30) else photo
                for i, photo in enumerate(found)]
     message = error_of(write_photos, mixed[form], changed, seen(8), out, workers)
@@ -692,7 +692,7 @@ def test_half_a_map_is_never_left(mixed, tmp_path, form, workers):
     assert "cat/missing.png" in error_of(
         write_photos, mixed[form], missing, seen(8), out, workers)
     assert list(out.parent.iterdir()) == []
-    # An older map stays as it is; what a killed process left goes.
+    # An older file stays as it is; what a killed process left goes.
     out.write_bytes(b"older")
     out.with_name(f".{out.name}.12345.part").write_bytes(b"half")
     error_of(write_photos, mixed[form], missing, seen(8), out, workers)
@@ -705,7 +705,7 @@ def test_a_photo_broken_since_the_scan_is_one_line(mixed, tmp_path):
     (mixed["folder"] / found[0].member).write_bytes(b"")
     (mixed["folder"] / found[1].member).unlink()
     message = error_of(write_photos, mixed["folder"], found, seen(8),
-                       tmp_path / "map.npy", 1)
+                       tmp_path / "rows.npy", 1)
     assert "2 of 40 images" in message and "cat/00.png: an empty file" in message
     assert "cat/01.jpeg: no such file" in message
 
@@ -716,15 +716,15 @@ def test_no_room_is_an_error_before_anything_is_decoded(mixed, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(OSError) as caught:
-            write_photos(mixed["folder"], found, seen(64), tmp_path / "map.npy", 1)
+            write_photos(mixed["folder"], found, seen(64), tmp_path / "rows.npy", 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "map.npy" in str(caught.value.filename)
+    assert "rows.npy" in str(caught.value.filename)
     assert not list(tmp_path.glob("*.npy")) and not list(tmp_path.glob(".*.part"))
 
 
-def test_memory_does_not_grow_with_the_map(tmp_path):
-    """A map of 300 MB, made and summed up by a process that may have less than that."""
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """An array of 300 MB, made and summed up by a process that may have less than that."""
     content = two_classes(2)
     place = write(tmp_path / "pets", content)
     code = """
@@ -744,23 +744,23 @@ def both(count, out):
     mean_and_std(out)
     return made, used()
 _, before = both(2, Path(sys.argv[2], "a"))
-after_map, after_all = both(400, Path(sys.argv[2], "b"))
-print(after_map - before, after_all - before)
+after_writing, after_all = both(400, Path(sys.argv[2], "b"))
+print(after_writing - before, after_all - before)
 """
     told = subprocess.run([sys.executable, "-c", code, place, tmp_path], text=True,
                           capture_output=True, check=True, env={
                               "PYTHONPATH": str(SOURCE), "OPENBLAS_NUM_THREADS": "1"}).stdout
-    of_map, of_all = map(float, told.split())
+    of_writing, of_all = map(float, told.split())
     assert (tmp_path / "b").stat().st_size > 290e6
-    assert of_map < 40 and of_all < 200
+    assert of_writing < 40 and of_all < 200
 
 
 def test_statistics_are_exact_whatever_the_pieces(tmp_path, monkeypatch):
     rows = np.random.default_rng(0).integers(0, 200, (50, 8, 8, 3), np.uint8)
-    np.save(tmp_path / "map.npy", rows)
+    np.save(tmp_path / "rows.npy", rows)
     for piece in (1 << 25, 500):
         monkeypatch.setattr("unfreeze.data.decoding.statistics._READ", piece)
-        mean, std = mean_and_std(tmp_path / "map.npy")
+        mean, std = mean_and_std(tmp_path / "rows.npy")
         assert mean == tuple((rows / 255).mean((0, 1, 2)).round(4).tolist())
         assert std == tuple((rows / 255).std((0, 1, 2)).round(4).tolist())
 
