@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -105,8 +106,9 @@ def unpack(folder: Path, into: Path) -> Path:
                 archive.extractall(temporary)
         _put_images(temporary / "images", temporary / "data")
         os.replace(temporary, made)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"the parts in {folder} do not belong together: {error}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"the parts in {folder} cannot be unpacked, perhaps they do not belong "
+                         f"together: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return made
