@@ -8,8 +8,8 @@ repositories:
 
     project   a clone at HEAD, its outputs checked out from the project's DVC cache
     twin      a clone at HEAD whose dvc.yaml got the empty commands, reproduced once
-    alone     the same as project, without studies/; DVC reads every pipeline of a repository, even
-              to reproduce one
+    alone     the same as project, without studies/, each a DVC project of its own, which the
+              root's commands do not read
 
 They take turns, and the order is turned round every time. The project must be committed and up to
 date; if it is not, this says so and stops, and nothing is trained.
@@ -50,7 +50,7 @@ def main() -> None:
         _bring_up_to_date(repositories["alone"])
         _make_twin(repositories["twin"])
         studies = len(list(repositories["project"].glob("studies/**/dvc.yaml")))
-        print(f"{stages} stages, and {studies} pipelines in studies/; load average before the "
+        print(f"{stages} stages, and {studies} projects in studies/; load average before the "
               f"rounds: {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors", flush=True)
         seconds = _measure(repositories, rounds)
     print(_table(seconds))
@@ -65,9 +65,6 @@ def _bring_up_to_date(project: Path) -> int:
     # --dry, so that a project that is not up to date is found out without training anything.
     checkout = subprocess.run([*DVC, "checkout", "dvc.yaml"], cwd=project, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    # The studies' outputs too, as far as they were ever made here.
-    subprocess.run([*DVC, "checkout", "--allow-missing", "--quiet"], cwd=project,
-                   stderr=subprocess.DEVNULL)
     dry = subprocess.run([*DVC, "repro", "--dry"], cwd=project, text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if checkout.returncode or UP_TO_DATE not in dry.stdout:

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from unfreeze import files  # noqa: E402
+from unfreeze import files, places  # noqa: E402
 from unfreeze.errors import UserError  # noqa: E402
 from unfreeze.stage import run_stage  # noqa: E402
 
@@ -62,8 +62,9 @@ COMMANDS = {
     "import matplotlib, pandas": [sys.executable, "-c", "import matplotlib.pyplot, pandas"],
     "plot": stage("plot"),
 }
-LINKED = ("data", "arrays", "weights", "subsets", "recipes", "src", "stages", "studies")
-COPIED = ("params.yaml", "plan", "runs", "compared", "metrics", "plots")
+LINKED = (places.DATA, places.DECODED, places.WEIGHTS, places.SUBSETS, places.RECIPES)
+COPIED = (Path("params.yaml"), places.PLAN, places.RUNS, places.COMPARED, places.METRICS,
+          places.PLOTS)
 
 
 def main() -> None:
@@ -79,6 +80,7 @@ def main() -> None:
         for name in LINKED + COPIED:
             if not (ROOT / name).exists():
                 raise UserError(f"{ROOT / name}: is missing; run `dvc repro` first")
+            (study / name).parent.mkdir(exist_ok=True)
             if name in LINKED:
                 (study / name).symlink_to(ROOT / name)
             elif (ROOT / name).is_dir():
