@@ -27,8 +27,6 @@ NOT_READ = {
     # Lists of addresses beside facts.
     "plan": {"fetching/assets.py"},
     "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py"},
-    # Numbers, not words: what it writes is for the stage plot to put into words.
-    "summarize": {"words.py"},
     # What cards count, whoever makes them.
     "plot": {f"data/photos/{name}.py" for name in (
         "__init__", "archive", "collection", "levels", "pixels", "preprocess")},
