@@ -14,6 +14,7 @@ repro: env
 # long that takes here. One that cannot be planned, such as that on photos of one's own where there
 # are none, is left out; one that stops does not keep the others from running.
 studies: env
+	@find src -name __pycache__ -prune -exec rm -r {} +  # of versions before src/unfreeze/bytecode.py
 	@export PATH="$(CURDIR)/.venv/bin:$$PATH"; stopped=; \
 	for study in studies/*; do \
 	  echo "== $$study"; \
