@@ -2,6 +2,7 @@
 frozen layers put out kept or computed anew. Each in a process of its own, all at the same time:
 what else the card does must not matter either. On made-up images."""
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -38,13 +39,12 @@ def run(setting: Setting) -> None:
     folder = setting.work / NAME
     images, params = (100, PARAMS | _REHEARSED) if setting.rehearse else (IMAGES, PARAMS)
     start = time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)  # what finished in an earlier call would be taken
     made_up = make_up(folder / "made-up", images, images // 10)
     studies, processes = {}, {}
     for name in TRAININGS:
         studies[name] = Study(setting, folder / name, params, made_up / "data",
                               made_up / "weights")
-        for trained in params["runs"]:
-            studies[name].forget(trained)
     first = studies["first"]
     first.pin()
     for name, study in studies.items():
@@ -74,8 +74,6 @@ def run(setting: Setting) -> None:
 
 def _copy(source: Study, study: Study) -> None:
     """What is pinned, from one study to another of the same params."""
-    import shutil
-
     from unfreeze import places
 
     for place in (places.PLAN, places.SUBSETS, places.RECIPES):

@@ -86,6 +86,8 @@ def _train(setting: Setting, name: str, study: Study, chosen: list[str],
     at_once = min(AT_ONCE[name], max(1, processors() // 2))
     found: dict = {"at_once": at_once, "seconds": {}, "failed": {}}
     waiting = [run for run in chosen if not study.trained(run)]
+    if len(waiting) < len(chosen):  # by an earlier call
+        pack(setting, name, study, [run for run in chosen if run not in waiting])
     going: dict[str, tuple[subprocess.Popen, float]] = {}
     threads = {"OMP_NUM_THREADS": str(max(1, processors() // at_once))}
     while waiting or going:

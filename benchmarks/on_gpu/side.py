@@ -74,6 +74,7 @@ class Side:
             self._torch.cuda.reset_peak_memory_stats()
         if self._speed is None:
             steps = min(3, self._largest)
+            self._portion(1)  # the very first steps choose algorithms and take memory
             self._speed = steps / self._portion(steps)
         steps = max(1, min(round(seconds * self._speed), self._largest))
         took = self._portion(steps)

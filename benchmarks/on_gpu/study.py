@@ -47,9 +47,15 @@ class Study:
         return done.stdout
 
     def pin(self) -> None:
-        """Everything up to the recipes."""
+        """Everything up to the recipes. Of a run whose recipe is another one now, what is there is
+        forgotten."""
+        recipes = self.folder / self._places.RECIPES
+        before = {file.stem: file.read_text() for file in recipes.glob("*.yaml")}
         for name in ("plan", "subset", "pin"):
             self.stage(name)
+        for run, text in before.items():
+            if not self.recipe(run).is_file() or self.recipe(run).read_text() != text:
+                shutil.rmtree(self.run_folder(run), ignore_errors=True)
 
     def start(self, run: str, log: Path, **environment: str) -> subprocess.Popen:
         """Train a run in a process of its own."""
@@ -74,9 +80,6 @@ class Study:
                 hashlib.sha256(file.read_bytes()).hexdigest()
                 for file in sorted(self.run_folder(run).rglob("*"))
                 if file.suffix in (".safetensors", ".npz")}
-
-    def forget(self, run: str) -> None:
-        shutil.rmtree(self.run_folder(run), ignore_errors=True)
 
 
 def make_up(folder: Path, train: int, test: int, weights: tuple[str, ...] = ()) -> Path:

@@ -15,8 +15,10 @@ _REHEARSED = ("last_only-cifar-resnet18 or rows_read_ahead or tf32 or two_gpus o
 
 def run(setting: Setting) -> None:
     log = setting.results / f"{NAME}.log"
-    # Those files alone: others may import what is not installed there.
-    files = [file.relative_to(ROOT) for file in sorted((ROOT / "tests").glob("test_*.py"))
+    # Those files alone: others may import what is not installed there. test_cuda.py last: it ends
+    # with what takes longest.
+    files = [file.relative_to(ROOT) for file in
+             sorted((ROOT / "tests").glob("test_*.py"), reverse=True)
              if "mark.cuda" in file.read_text()]
     command = python("-m", "pytest", "-m", "cuda", *files, "-o", "addopts=",
                      "-rfEs", "-p", "no:cacheprovider", "-p", "no:logging", "--durations=10", "-v",
