@@ -34,7 +34,7 @@ def check_size(content: Any) -> None:
             raise UserError("is nested too deeply, or an anchor in it (&name) contains itself")
         inner = (value.values() if isinstance(value, dict) else
                  value if isinstance(value, list) else ())
-        waiting += [(each, depth + 1) for each in inner]
+        waiting += [(item, depth + 1) for item in inner]
 
 
 def numbers(value: Any) -> Any:

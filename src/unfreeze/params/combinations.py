@@ -17,7 +17,7 @@ Knobs = Mapping[str, Any]
 def check_weights_known(knobs: Knobs, facts: Facts) -> None:
     """What `weights` as a value stands for must be known."""
     for key in ("normalize", "image_size", "resize"):
-        if knobs[key] == "weights" and facts.images is None:
+        if knobs[key] == "weights" and facts.reference is None:
             raise Fault(key, f"weights: there are no official weights of {knobs['model']} to take "
                              "it from; set it without them")
 
@@ -54,7 +54,7 @@ def _check_sizes(knobs: Knobs, facts: Facts) -> None:
     if size % facts.model.multiple:
         raise Fault("image_size", f"{size} does not fit {model}, which cuts images into squares; "
                                   f"allowed: multiples of {facts.model.multiple}")
-    resize = facts.images.resize if knobs["resize"] == "weights" else knobs["resize"]
+    resize = facts.reference.resize if knobs["resize"] == "weights" else knobs["resize"]
     if resize != "square" and resize < size:
         raise Fault("resize", f"{resize} is smaller than image_size: {size}, which is cropped from "
                               f"it; allowed: {size} or more, or square")
@@ -86,11 +86,11 @@ def _check_validation(knobs: Knobs) -> None:
     for key, off in (("select", "last"), ("patience", 0)):
         if knobs[key] == off:
             continue
-        looks = f"{knobs[key]} looks at validation images, and validation: "
+        wants = f"{knobs[key]} looks at validation images, and validation: "
         if not validation:
-            raise Fault(key, f"{looks}0 leaves none; set {key}: {off}, or validation: 0.1")
+            raise Fault(key, f"{wants}0 leaves none; set {key}: {off}, or validation: 0.1")
         if per_class and not held_out:
-            raise Fault(key, f"{looks}{validation} leaves none of per_class: {per_class}; set "
+            raise Fault(key, f"{wants}{validation} leaves none of per_class: {per_class}; set "
                              f"{key}: {off}, or a larger validation")
     if per_class and held_out == per_class:
         raise Fault("validation", f"{validation} leaves none of per_class: {per_class} to train "
@@ -116,6 +116,17 @@ def _check_as_it_is(knobs: Knobs, facts: Facts) -> None:
         raise Fault("epochs", f"{start}, and stem: {knobs['stem']} starts anew; set stem: original")
 
 
+def no_effect(key: str, other: str, knobs: Knobs) -> Fault:
+    """The fault of a knob that nothing reads with the value that another has.
+
+    Args:
+        other: one that it is read with.
+    """
+    needed = " or ".join(map(str, sorted(KNOBS[key].read_with[other])))
+    return Fault(key, f"has no effect with {other}: {knobs[other]}; leave it out, or set {other}: "
+                      f"{needed}")
+
+
 def check_effects(knobs: Knobs, changes: Knobs, methods: set[str]) -> None:
     """A run's own knob that nothing reads is a mistake.
 
@@ -131,8 +142,7 @@ def check_effects(knobs: Knobs, changes: Knobs, methods: set[str]) -> None:
         for other, needed in KNOBS[key].read_with.items():
             setters = (phases or [{}]) if KNOBS[key].phase else [{}]
             if not any(phase.get(other, knobs[other]) in needed for phase in setters):
-                raise Fault(key, f"has no effect with {other}: {knobs[other]}; leave it out, or "
-                                 f"set {other}: {' or '.join(map(str, sorted(needed)))}")
+                raise no_effect(key, other, knobs)
     if changes.get("l2_sp") and knobs["init"] == "scratch":
         raise Fault("l2_sp", f"{knobs['l2_sp']} pulls towards pretrained weights, and init: "
                              "scratch has none; leave it out")

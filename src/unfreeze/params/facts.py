@@ -23,15 +23,15 @@ class Facts:
 
     Attributes:
         dataset: of the images.
-        weights: the official ones that the run starts from; None for others and for none.
-        images: those official weights whose images `weights` means as a value of normalize,
+        weights_key: of the official weights that the run starts from; "" for others and for none.
+        reference: the official weights that `weights` stands for as a value of normalize,
             image_size or resize; None where the model has none.
     """
 
     model: Model
     dataset: data_facts.Facts
-    weights: Weights | None
-    images: Weights | None
+    weights_key: str
+    reference: Weights | None
 
 
 class Datasets:
@@ -69,8 +69,9 @@ def look_up(knobs: Mapping[str, Any], datasets: Datasets) -> Facts:
     with about("model"):
         model = models.facts_of(knobs["model"])
     dataset = datasets.facts_of(knobs["dataset"], knobs["skip_broken"])
-    weights = _official(knobs, model)
-    return Facts(model, dataset, weights, weights or next(iter(model.weights.values()), None))
+    key = _official_key(knobs, model)
+    return Facts(model, dataset, key,
+                 model.weights[key] if key else next(iter(model.weights.values()), None))
 
 
 def is_checkpoint(init: str) -> bool:
@@ -78,14 +79,14 @@ def is_checkpoint(init: str) -> bool:
     return "/" in init or init.endswith(SUFFIXES)
 
 
-def _official(knobs: Mapping[str, Any], model: Model) -> Weights | None:
+def _official_key(knobs: Mapping[str, Any], model: Model) -> str:
     init, name = knobs["init"], knobs["model"]
     if init == "scratch" or is_checkpoint(init):
-        return None
+        return ""
     if init == "pretrained" and model.weights:
-        return next(iter(model.weights.values()))
+        return next(iter(model.weights))
     if init in model.weights:
-        return model.weights[init]
+        return init
     if init == "pretrained":
         raise Fault("init", f"there are no pretrained weights of {name}; set init: scratch, and "
                             "normalize: dataset")
@@ -103,9 +104,9 @@ def weights_source(knobs: Mapping[str, Any],
     Raises:
         Fault: there is no such checkpoint.
     """
-    if facts.weights:
-        key = next(key for key, weights in facts.model.weights.items() if weights == facts.weights)
-        return facts.weights.name, OfficialWeights(knobs["model"], key)
+    if facts.weights_key:
+        return (facts.model.weights[facts.weights_key].name,
+                OfficialWeights(knobs["model"], facts.weights_key))
     if knobs["init"] == "scratch":
         return "", None
     path = Path(knobs["init"])

@@ -203,16 +203,16 @@ def collect() -> dict[str, Knob]:
     Raises:
         ValueError: one is declared twice, or named by a plugin and declared nowhere.
     """
-    found: dict[str, Knob] = {}
+    declared: dict[str, Knob] = {}
     for knob in _in_order():
-        if knob.name in found:
+        if knob.name in declared:
             raise ValueError(f"the knob {knob.name} is declared twice")
-        found[knob.name] = knob
+        declared[knob.name] = knob
     for plugin, names in (pair for chosen in plugin_knobs().values() for pair in chosen.items()):
         for name in names:
-            if name not in found:
+            if name not in declared:
                 raise ValueError(f"{name}, in the KNOBS of {plugin}, is declared nowhere")
-    return found
+    return declared
 
 
 KNOBS: dict[str, Knob] = collect()

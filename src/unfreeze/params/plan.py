@@ -178,16 +178,16 @@ class Plan:
     compare: Mapping[str, tuple[str, ...]]
 
 
-_HINTS: dict[str, Any] = {each.name: each.type for each in fields(Plan)}
+_TYPES: dict[str, Any] = {field.name: field.type for field in fields(Plan)}
 
 
 def write(plan: Plan, folder: Path = Path(".")) -> None:
     """The files of a plan in a study's folder."""
     content = to_plain(plan)
     files.write_yaml(folder / places.COMPARED / "pairs.yaml", content.pop("compare"))
-    with files.whole_folder(folder / places.PLAN) as made:
+    with files.whole_folder(folder / places.PLAN) as new:
         for name, part in content.items():
-            files.write_yaml(made / f"{name}.yaml", part)
+            files.write_yaml(new / f"{name}.yaml", part)
 
 
 def read(folder: Path = Path(".")) -> Plan:
@@ -196,7 +196,7 @@ def read(folder: Path = Path(".")) -> Plan:
     Raises:
         UserError: a file is missing, or is of another version.
     """
-    return Plan(**{name: _part(folder, name) for name in _HINTS})
+    return Plan(**{name: _part(folder, name) for name in _TYPES})
 
 
 def _part(folder: Path, name: str) -> Any:
@@ -204,7 +204,7 @@ def _part(folder: Path, name: str) -> Any:
                      places.PLAN / f"{name}.yaml")
     content = files.read_yaml(path)
     try:
-        return from_plain(_HINTS[name], content)
+        return from_plain(_TYPES[name], content)
     except TypeError:
         raise UserError(f"{path}: is no plan of this version of unfreeze; run `dvc repro`, which "
                         "writes it anew") from None

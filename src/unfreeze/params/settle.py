@@ -92,7 +92,7 @@ def _plan(params: dict) -> Plan:
         datasets=datasets.sources(),
         decoded=_decoded(runs),
         weights=sources,
-        subsets={file: _subset(run, seed) for run in runs.values()
+        subsets={file: _subset(run.knobs, seed) for run in runs.values()
                  for seed, file in run.subsets.items()},
         claims=sections.read_claims(params, named),
         budget=sections.read_budget(params),
@@ -124,7 +124,7 @@ def _settle(section: str, name: str, common: Mapping[str, Any], changes: Any, da
         facts = look_up(knobs, datasets)
         combinations.check_weights_known(knobs, facts)
         if knobs["image_size"] == "weights":
-            knobs["image_size"] = facts.images.crop
+            knobs["image_size"] = facts.reference.crop
         combinations.check(knobs, facts)
         weights, source = weights_source(knobs, facts) if is_run else ("", None)
         phases = _phases(knobs)
@@ -147,17 +147,17 @@ def _phases(knobs: Mapping[str, Any]) -> tuple[Phase, ...]:
 
 
 def _check_phase(number: int, phase: Mapping[str, Any], knobs: Mapping[str, Any]) -> None:
+    """Check a phase as written; `knobs` are those of its run."""
+    settled = {**knobs, **phase}
     for key, value in phase.items():
         if key not in PHASE_KNOBS:
             raise Fault(key, f"no knob of a phase{nearest(key, PHASE_KNOBS)}; allowed: "
                              f"{', '.join(PHASE_KNOBS)}")
         check(key, KNOBS[key].allowed, value)
         for other, needed in KNOBS[key].read_with.items():
-            chosen = phase.get(other, knobs[other])
-            if chosen not in needed:
-                raise Fault(key, f"has no effect with {other}: {chosen}; leave it out, or set "
-                                 f"{other}: {' or '.join(map(str, sorted(needed)))}")
-    epochs, warmup = (phase.get(key, knobs[key]) for key in ("epochs", "warmup_epochs"))
+            if settled[other] not in needed:
+                raise combinations.no_effect(key, other, settled)
+    epochs, warmup = settled["epochs"], settled["warmup_epochs"]
     if knobs["phases"] and not epochs:
         raise PhaseFault(number, "epochs", "0 is not allowed in a phase; leave the phase out")
     if warmup >= epochs > 0 and warmup:
@@ -197,7 +197,7 @@ def _run(knobs: Mapping[str, Any], changes: Mapping[str, Any], facts: Facts,
             facts.dataset.name, preprocessing.image_size, preprocessing.resize,
             preprocessing.interpolation) if facts.dataset.source.kind == "photos" else "",
         weights=weights,
-        subsets={seed: subsets.file_name(**to_plain(_draw(settled, seed)))
+        subsets={seed: subsets.file_name(**to_plain(_subset(settled, seed)))
                  for seed in knobs["seeds"]},
     )
 
@@ -235,20 +235,16 @@ def _read_by_training(phase: Phase) -> Phase:
 
 def _preprocessing(knobs: Mapping[str, Any], facts: Facts) -> Preprocessing:
     as_weights = knobs["resize"] == "weights"
-    source = facts.images if knobs["normalize"] == "weights" else facts.dataset
+    source = facts.reference if knobs["normalize"] == "weights" else facts.dataset
     return Preprocessing(
         image_size=knobs["image_size"],
-        resize=facts.images.resize if as_weights else knobs["resize"],
-        interpolation=facts.images.interpolation if as_weights else "bilinear",
+        resize=facts.reference.resize if as_weights else knobs["resize"],
+        interpolation=facts.reference.interpolation if as_weights else "bilinear",
         mean=source.mean and tuple(source.mean),
         std=source.std and tuple(source.std))
 
 
-def _subset(run: Run, seed: int) -> Subset:
-    return _draw(run.knobs, seed)
-
-
-def _draw(knobs: Mapping[str, Any], seed: int) -> Subset:
+def _subset(knobs: Mapping[str, Any], seed: int) -> Subset:
     few = knobs["per_class"] > 0
     return Subset(knobs["dataset"], seed, 1.0 if few else float(knobs["fraction"]),
                   knobs["per_class"], float(knobs["validation"]), float(knobs["test_fraction"]))
@@ -262,8 +258,8 @@ def _decoded(runs: Mapping[str, Run]) -> dict[str, Decoded]:
         if run.decoded:
             whole = run.trains or run.preprocessing.mean is None
             if whole or run.decoded not in wanted:
-                made = run.preprocessing
+                seen = run.preprocessing
                 wanted[run.decoded] = Decoded(
-                    run.knobs["dataset"], made.image_size, made.resize, made.interpolation,
+                    run.knobs["dataset"], seen.image_size, seen.resize, seen.interpolation,
                     decoded.SPLITS if whole else ("test",))
     return dict(sorted(wanted.items()))
