@@ -133,8 +133,8 @@ def _step(name: str, module: str, setting: Setting, seconds: float) -> None:
     try:
         importlib.import_module(f"on_gpu.{module}").run(own)
     except Exception:  # the next steps do not need it
-        found = json.loads(file.read_text()) if file.is_file() else {"machine": setting.machine}
-        write_json(file, found | {"failed": traceback.format_exc()[-5000:]})
+        content = json.loads(file.read_text()) if file.is_file() else {"machine": setting.machine}
+        write_json(file, content | {"failed": traceback.format_exc()[-5000:]})
     print(table.section(name, json.loads(file.read_text())))
     print(f"{time.monotonic() - started:.0f} s", flush=True)
 

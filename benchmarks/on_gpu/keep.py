@@ -1,6 +1,7 @@
 """What came back from a machine with a GPU, into the project."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from on_gpu import published, table
 from on_gpu.setting import ROOT, Setting, write_json
 from on_gpu.study import Study
 
-FOUND = Path("benchmarks/gpu.json")
+MEASURED = Path("benchmarks/gpu.json")
 DOCUMENT = Path("docs/gpu.md")
 BEGIN, END = "<!-- measured: made by benchmarks/gpu.py keep -->\n", "<!-- end of measured -->\n"
 STEPS = ("tests", "determinism", "throughput", "several", "published")
@@ -27,25 +28,25 @@ def keep(folders: list[Path], data: Path, into: Path) -> Iterator[str]:
     Yields:
         What was written, a line each.
     """
-    found = {step: content for step in STEPS if (content := _merged(step, folders))}
-    write_json(into / FOUND, found)
-    yield f"{into / FOUND}: {', '.join(found) or 'nothing'}"
+    measured = {step: content for step in STEPS if (content := _merged(step, folders))}
+    write_json(into / MEASURED, measured)
+    yield f"{into / MEASURED}: {', '.join(measured) or 'nothing'}"
     document = (ROOT / DOCUMENT).read_text()
     (into / DOCUMENT).parent.mkdir(parents=True, exist_ok=True)
-    (into / DOCUMENT).write_text(with_measured(document, found))
+    (into / DOCUMENT).write_text(with_measured(document, measured))
     yield f"{into / DOCUMENT}"
     for study in published.RUNS:
         archives = [file for folder in folders
                     if (file := folder / f"{published.NAME}-{study}.zip").is_file()]
         if archives:
-            yield from _keep_study(study, archives, found[published.NAME]["machine"], data, into)
+            yield from _keep_study(study, archives, measured[published.NAME]["machine"], data, into)
 
 
-def with_measured(document: str, found: dict) -> str:
-    """The document with what was found in the place of what it says so far."""
+def with_measured(document: str, measured: dict) -> str:
+    """The document with what was measured in the place of what it says so far."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table.document(found)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table.document(measured)}\n{END}{after}"
 
 
 def _merged(step: str, folders: list[Path]) -> dict | None:
@@ -111,6 +112,7 @@ def _keep_study(name: str, archives: list[Path], machine: dict, data: Path,
         study.stage("plot")
     except RuntimeError as error:
         yield f"{folder}: without pictures and report: {str(error).strip().splitlines()[-1]}"
+    shutil.rmtree(folder / places.MADE)
 
 
 def only(params: dict, trained: list[str]) -> dict:

@@ -23,6 +23,7 @@ RUNS = {
         "resnet18-10-scratch", "resnet18-20", "resnet18-20-scratch", "resnet18-50-scratch",
         "resnet18-50"),
 }
+REHEARSED = {"layers": 2, "fractions": 1}  # of the runs
 AT_ONCE = {"layers": 4, "fractions": 2}
 WHY = "no time was left for it on the GPU"
 _REHEARSED = {"fraction": 0.1, "test_fraction": 1.0, "epochs": 1, "image_size": 32,
@@ -44,7 +45,7 @@ def run(setting: Setting) -> None:
             setting.write(NAME, content | {"skipped": str(error)})
             return
     for name in RUNS:
-        chosen = list(RUNS[name])[:2 if setting.rehearse else None]
+        chosen = list(RUNS[name])[:REHEARSED[name] if setting.rehearse else None]
         if setting.left() > 0:
             params = scaled_down(name, chosen) if setting.rehearse else of(name, chosen)
             study = Study(setting, setting.work / name, params, source / "data",
@@ -84,7 +85,7 @@ def _train(setting: Setting, name: str, study: Study, chosen: list[str],
     """Train the runs of a study, several at once, until all have ended or no time is left."""
     study.pin()
     at_once = min(AT_ONCE[name], max(1, processors() // 2))
-    found: dict = {"at_once": at_once, "seconds": {}, "failed": {}}
+    progress: dict = {"at_once": at_once, "seconds": {}, "failed": {}}
     waiting = [run for run in chosen if not study.trained(run)]
     if len(waiting) < len(chosen):  # by an earlier call
         pack(setting, name, study, [run for run in chosen if run not in waiting])
@@ -96,12 +97,12 @@ def _train(setting: Setting, name: str, study: Study, chosen: list[str],
                 continue
             del going[run]
             if process.returncode == 0:
-                found["seconds"][run] = round(time.monotonic() - start, 1)
+                progress["seconds"][run] = round(time.monotonic() - start, 1)
                 pack(setting, name, study, [run for run in chosen if study.trained(run)])
             else:
-                found["failed"][run] = _log(setting, name, run).read_text()[-2000:]
+                progress["failed"][run] = _log(setting, name, run).read_text()[-2000:]
             write()
-        longest = max(found["seconds"].values(), default=0)
+        longest = max(progress["seconds"].values(), default=0)
         while waiting and len(going) < at_once and setting.left() > longest:
             run = waiting.pop(0)
             going[run] = (study.start(run, _log(setting, name, run), **threads), time.monotonic())
@@ -111,8 +112,8 @@ def _train(setting: Setting, name: str, study: Study, chosen: list[str],
     for process, _ in going.values():
         process.kill()
         process.wait()
-    found["not_run"] = [run for run in chosen if not study.trained(run)]
-    return found
+    progress["not_run"] = [run for run in chosen if not study.trained(run)]
+    return progress
 
 
 def pack(setting: Setting, name: str, study: Study, trained: list[str]) -> Path:

@@ -67,19 +67,19 @@ def machine() -> dict[str, str]:
     import torch
     import torchvision
 
-    found = {"device": platform.processor() or platform.machine(),
+    facts = {"device": platform.processor() or platform.machine(),
              "python": platform.python_version(), "torch": torch.__version__,
              "torchvision": torchvision.__version__}
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        found |= {"device": properties.name, "memory": f"{properties.total_memory / 1e9:.0f} GB",
+        facts |= {"device": properties.name, "memory": f"{properties.total_memory / 1e9:.0f} GB",
                   "cuda": str(torch.version.cuda),
                   "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
     else:
         from unfreeze.training import devices
 
-        found["device"] = devices.pick().name
-    return found
+        facts["device"] = devices.pick().name
+    return facts
 
 
 def _driver() -> str:

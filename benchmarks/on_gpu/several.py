@@ -30,11 +30,11 @@ def _measure(setting: Setting, runs: list[Worker], case: str, counts: tuple[int,
         worker.tell("begin", case=case, batch_size=batch_size, precision=precision, images=images)
     for worker in runs:
         worker.answer()
-    found: dict = {"case": case, "precision": precision, "batch_size": batch_size,
+    speeds: dict = {"case": case, "precision": precision, "batch_size": batch_size,
                    "images_per_second": {}}
     for count in counts:
         for worker in runs[:count]:
             worker.tell("time", seconds=seconds)
-        found["images_per_second"][str(count)] = round(sum(
+        speeds["images_per_second"][str(count)] = round(sum(
             worker.answer()["images_per_second"] for worker in runs[:count]), 1)
-    return found
+    return speeds

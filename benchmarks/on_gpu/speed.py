@@ -57,17 +57,17 @@ def _measure(setting: Setting, sides: dict[str, Worker], case: str, precision: s
     for side in sides.values():  # all at once: much of it is work for processors
         side.tell("begin", **order)
     about = {name: side.answer() for name, side in sides.items()}
-    found: dict = {"case": case, "precision": about["ours"]["precision"],
+    cell: dict = {"case": case, "precision": about["ours"]["precision"],
                    "batch_size": batch_size, "images_per_second": [], "memory_bytes": {}}
     for number in range(rounds):
         # The side that goes first changes, so that a drift of the machine favours none.
         turn = [*SIDES[number % len(SIDES):], *SIDES[:number % len(SIDES)]]
         said = {name: sides[name].ask("time", seconds=seconds) for name in turn}
-        found["images_per_second"].append(
+        cell["images_per_second"].append(
             {name: round(said[name]["images_per_second"], 1) for name in SIDES})
-        found["memory_bytes"] = {name: said[name]["memory_bytes"] for name in SIDES}
-    found["waits"] = sides["ours"].ask("waits")["waits"]
-    return found
+        cell["memory_bytes"] = {name: said[name]["memory_bytes"] for name in SIDES}
+    cell["waits"] = sides["ours"].ask("waits")["waits"]
+    return cell
 
 
 def _compiled(step: Worker, case: str, precision: str, batch_size: int) -> dict:

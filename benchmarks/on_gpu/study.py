@@ -103,9 +103,9 @@ def make_up(folder: Path, train: int, test: int, weights: tuple[str, ...] = ()) 
     for split, classes in labels.items():
         tints = np.linspace(0, 80, 10)[classes, None, None, None] * (1, 0.5, 0)
         images[split] = (random.integers(0, 175, (len(classes), *shape)) + tints).astype(np.uint8)
-    found = arrays.Arrays(images["train"], labels["train"], images["test"], labels["test"])
-    arrays.save(folder / "data/cifar10", found, {
-        "name": "cifar10", "kind": "arrays", "digest": arrays.digest(found),
+    dataset = arrays.Arrays(images["train"], labels["train"], images["test"], labels["test"])
+    arrays.save(folder / "data/cifar10", dataset, {
+        "name": "cifar10", "kind": "arrays", "digest": arrays.digest(dataset),
         "classes": [f"class {number}" for number in range(10)], "train": train, "test": test,
         "counts": {split: np.bincount(each, minlength=10).tolist()
                    for split, each in labels.items()},

@@ -1,21 +1,21 @@
-"""What was found, in Markdown."""
+"""What was measured, in Markdown."""
 
 import statistics
 
 NOT_MEASURED = "Not measured on a GPU yet."
 
 
-def document(found: dict[str, dict]) -> str:
+def document(measured: dict[str, dict]) -> str:
     """The measured part of docs/gpu.md.
 
     Args:
-        found: {step: its content}, of benchmarks/gpu.json.
+        measured: {step: its content}, of benchmarks/gpu.json.
     """
-    if not found:
+    if not measured:
         return NOT_MEASURED + "\n"
-    machine = next(iter(found.values()))["machine"]
+    machine = next(iter(measured.values()))["machine"]
     lines = [f"On {describe(machine)}.", ""]
-    for step, content in found.items():
+    for step, content in measured.items():
         lines += [f"### {_TITLES[step]}", ""]
         if content["machine"] != machine:
             lines += [f"On {describe(content['machine'])}.", ""]
@@ -107,13 +107,13 @@ def _published(content: dict) -> list[str]:
     if skipped := content.get("skipped"):
         return [f"Not run: {skipped}."]
     lines = []
-    for study, found in content.get("studies", {}).items():
-        lines += [f"- {study}, {found['at_once']} runs at once: " + (", ".join(
-            f"{run} {seconds:.0f} s" for run, seconds in found["seconds"].items()) or "none ended")]
+    for study, progress in content.get("studies", {}).items():
+        lines += [f"- {study}, {progress['at_once']} runs at once: " + (", ".join(
+            f"{run} {seconds:.0f} s" for run, seconds in progress["seconds"].items()) or "none ended")]
         lines += [f"  - {run} failed: {' '.join(_last_line(log).split())[:300]}"
-                  for run, log in found["failed"].items()]
-        if found.get("not_run"):
-            lines += [f"  - not ended: {', '.join(found['not_run'])}"]
+                  for run, log in progress["failed"].items()]
+        if progress.get("not_run"):
+            lines += [f"  - not ended: {', '.join(progress['not_run'])}"]
     return lines
 
 
@@ -131,8 +131,8 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return [line(header), "|" + "---|" * len(header), *map(line, rows)]
 
 
-def _ratio(found: list[float]) -> str:
-    return f"{statistics.median(found):.2f} ({min(found):.2f}..{max(found):.2f})"
+def _ratio(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
 
 
 def _last_line(text: str) -> str:

@@ -4,6 +4,7 @@ there, and those that need a GPU are skipped."""
 import re
 import subprocess
 import time
+from contextlib import suppress
 
 from on_gpu.setting import ROOT, Setting, python
 
@@ -30,16 +31,23 @@ def run(setting: Setting) -> None:
     with open(log, "wb") as file:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file,
                                    stderr=subprocess.STDOUT)
-        try:
-            process.wait(max(1, setting.left()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            stopped = True
+        while process.poll() is None:
+            if setting.left() <= 0:
+                process.kill()
+                process.wait()
+                stopped = True
+                break
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(min(3, setting.left()))
+            _write(setting, log.read_text(errors="replace"), start, True)
     text = log.read_text(errors="replace")
     if len(text) > _LARGEST:
         log.write_text(text[:_LARGEST // 2] + "\n...\n" + text[-_LARGEST // 2:])
-    setting.write(NAME, outcome(text) | {
+    _write(setting, text, start, stopped)
+
+
+def _write(setting: Setting, log: str, start: float, stopped: bool) -> None:
+    setting.write(NAME, outcome(log) | {
         "stopped": stopped, "seconds": round(time.monotonic() - start, 1)})
 
 

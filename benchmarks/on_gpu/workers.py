@@ -1,11 +1,14 @@
 """Processes of side.py, and how to ask them."""
 
 import json
+import select
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
 from on_gpu.setting import Setting, python
+
+_PATIENCE = 20  # seconds that a side may go on after the end of a step's time
 
 
 class Worker:
@@ -16,7 +19,7 @@ class Worker:
     """
 
     def __init__(self, setting: Setting, side: str, log: Path) -> None:
-        self._log = log
+        self._log, self._setting = log, setting
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
                 python(Path(__file__).with_name("side.py"), side), stdin=subprocess.PIPE,
@@ -31,6 +34,17 @@ class Worker:
             raise self._died() from None
 
     def answer(self) -> dict:
+        """To what it was told first of all that it has not answered.
+
+        Raises:
+            RuntimeError: as of `ask`.
+        """
+        patience = max(1, self._setting.left() + _PATIENCE)
+        # Nothing is buffered: it says a line only where it was told something.
+        readable, *_ = select.select([self._process.stdout], [], [],
+                                     None if patience == float("inf") else patience)
+        if not readable:
+            self._process.kill()
         line = self._process.stdout.readline()
         if not line:
             raise self._died()
@@ -40,7 +54,8 @@ class Worker:
         """Its answer.
 
         Raises:
-            RuntimeError: it died of it, with its last words.
+            RuntimeError: it died of it, with its last words; or it was killed, long after the end
+                of the step's time.
         """
         self.tell(do, **order)
         return self.answer()
