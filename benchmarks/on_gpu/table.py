@@ -108,8 +108,8 @@ def _published(content: dict) -> list[str]:
         return [f"Not run: {skipped}."]
     lines = []
     for study, progress in content.get("studies", {}).items():
-        lines += [f"- {study}, {progress['at_once']} runs at once: " + (", ".join(
-            f"{run} {seconds:.0f} s" for run, seconds in progress["seconds"].items()) or "none ended")]
+        times = ", ".join(f"{run} {seconds:.0f} s" for run, seconds in progress["seconds"].items())
+        lines += [f"- {study}, {progress['at_once']} runs at once: {times or 'none ended'}"]
         lines += [f"  - {run} failed: {' '.join(_last_line(log).split())[:300]}"
                   for run, log in progress["failed"].items()]
         if progress.get("not_run"):
