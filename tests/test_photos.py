@@ -275,13 +275,6 @@ def test_splits_are_the_outermost_folders(tmp_path):
     assert len(photos.duplicates(found)) == 4  # the same images, by their bytes
 
 
-def test_train_and_test_may_be_classes(tmp_path):
-    contents = {f"{name}/{i}.png": saved(picture(i))
-                for i in range(2) for name in ("test", "train")}
-    found = photos.scan(write(tmp_path / "railway", contents), skip_broken=False)
-    assert found.classes == ("test", "train")
-
-
 def test_odd_names_and_hidden_files(tmp_path):
     names = ["a cat/with space.png", "a cat/b/deeper.png", "chäteau é/ünïcode.png",
              "chäteau é/new\nline.png", "new\nline/'quotes\".png", "new\nline/*[0-9].png"]
@@ -435,7 +428,10 @@ def test_a_split_without_train_or_with_an_unknown_neighbour(tmp_path):
     assert "but no train" in error_of(photos.scan, place, False)
     write(place, {f"{split}/{name}": content for split in ("train", "valid")
                   for name, content in two_classes().items()})
-    assert "the folder valid lies beside train" in error_of(photos.scan, place, False)
+    assert photos.scan(place, False).classes == ("cat", "dog")
+    write(place, {"labels/cat/0.png": saved(picture())})
+    assert "the folder labels lies beside train; allowed there are train, test, val" in error_of(
+        photos.scan, place, False)
 
 
 # --- Bad input: broken files

@@ -4,6 +4,7 @@
     pixels.py      bytes -> an RGB image
     levels.py      samples of more than 8 bits -> 8
     preprocess.py  bytes -> the square that the model sees: the one way there
+    folders.py     splits by whatever usual name, classes, junk
     collection.py  which photos there are, of which class and split, and what is wrong with them
 
 Only Pillow and NumPy are needed, no torch.

@@ -3,7 +3,8 @@
     [FOLDER/ ...] [train/ | test/ | val/] CLASS/ [... /] photo
 
 Folders that everything lies in (a zip often has one) are passed over. There are splits when one of
-the outermost folders is train/ and classes lie below it.
+the outermost folders is train/, by whatever usual name, and classes lie below it (folders.py).
+Names that differ only in their Unicode form are one.
 
 Every file is read whole once, here: its digest names the dataset, and only who decodes it knows
 whether it is broken (`pixels.check`). So what is dropped is settled before anything depends on the
@@ -24,12 +25,11 @@ from tqdm import tqdm
 from unfreeze import environment, files, pool
 from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.folders import SPLITS, depths, is_visible, same_form, split_of
 from unfreeze.errors import UserError
 
-SPLITS = ("train", "test", "val")
 TEST_SHARE = 0.2
 _TEST_SEED = 0
-_JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _IN_MESSAGE = 10
 _CHUNK_FILES, _CHUNK_BYTES = 16, 1 << 22  # of a task, whichever is reached first
 
@@ -89,21 +89,22 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
         raise UserError(f"{shown(path)}: holds no images; wanted is a folder for each class, with "
                         "its images in it")
     broken = {name for name, _ in problems}
-    nested = {tuple(name.split("/")[:-1]) for name, _ in examined} | {
-        tuple(name.split("/")) for name in folders}
-    depth, split_depth = _depths(nested, path)
+    nested = {tuple(same_form(name).split("/")[:-1]) for name, _ in examined} | {
+        tuple(same_form(name).split("/")) for name in folders}
+    depth, split_depth = depths(nested, path)
+    has_splits = split_depth > depth
     photos = []
     for name, sha256 in examined:
-        parts = name.split("/")
+        parts = same_form(name).split("/")
         if len(parts) < split_depth + 2:
             if name not in broken:
                 problems.append((name, "lies in no class folder"))
         elif name not in broken:
-            photos.append((parts[depth] if split_depth > depth else "train", parts[split_depth],
+            photos.append((split_of(parts[depth]) if has_splits else "train", parts[split_depth],
                            name, sha256))
     lines = tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems))
     _report(path, lines, skip_broken)
-    classes = _classes(path, photos, {path[depth:] for path in nested}, split_depth > depth)
+    classes = _classes(path, photos, {path[depth:] for path in nested}, has_splits)
     labels = {name: label for label, name in enumerate(classes)}
     photos = (Photo(split, labels[name], member, sha256) for split, name, member, sha256 in photos)
     return Collection(classes, tuple(sorted(photos, key=_order)), lines)
@@ -126,7 +127,7 @@ def examine(path: Path, wanted: Iterable[str] | None = None, workers: int | None
     Raises:
         UserError: the archive does harm, or is damaged.
     """
-    accept = _is_visible if wanted is None else frozenset(wanted).__contains__
+    accept = is_visible if wanted is None else frozenset(wanted).__contains__
     reader.cache_clear()  # the archive may be another by now
     unread = []
 
@@ -182,41 +183,11 @@ def _examine(task: tuple[Path, list[archive.Member]]) -> list[tuple[str, str, st
     return results
 
 
-def _is_visible(name: str) -> bool:
-    return not any(part.startswith(".") or part in _JUNK for part in name.split("/"))
-
-
 def _is_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return True
-
-
-def _depths(folders: set[tuple[str, ...]], path: Path) -> tuple[int, int]:
-    """How many folders lie outside of the splits, and outside of the classes."""
-    depth = 0
-    while True:
-        below = {path[depth:] for path in folders if len(path) > depth}
-        outermost = {path[0] for path in below}
-        if len(outermost) != 1 or outermost <= set(SPLITS) or all(len(path) == 1 for path in below):
-            break
-        depth += 1
-    return depth, depth + _has_splits(below, outermost, path)
-
-
-def _has_splits(folders: set[tuple[str, ...]], outermost: set[str], path: Path) -> bool:
-    if not any(len(path) > 1 for path in folders if path[0] in SPLITS):
-        return False  # then they are classes of these names
-    if "train" not in outermost:
-        if outermost <= set(SPLITS):
-            raise UserError(f"{shown(path)}: holds {', '.join(sorted(outermost))} but no train; "
-                            "wanted is train, with a folder for each class in it")
-        return False
-    for other in sorted(outermost - set(SPLITS)):
-        raise UserError(f"{shown(path)}: the folder {shown(other)} lies beside train; allowed "
-                        f"there are {', '.join(SPLITS)}")
     return True
 
 
@@ -244,9 +215,9 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
     counts = Counter((split, name) for split, name, _, _ in photos)
     splits = [split for split in SPLITS if any(known == split for known, _ in counts)]
     if has_splits:
-        wanted = {path[1] for path in folders if len(path) > 1 and path[0] in SPLITS}
+        wanted = {path[1] for path in folders if len(path) > 1}
         splits = [split for split in SPLITS
-                  if split in splits or any(path[:1] == (split,) for path in folders)]
+                  if split in splits or any(split_of(path[0]) == split for path in folders if path)]
     else:
         wanted = {path[0] for path in folders if path}
     classes = tuple(sorted(wanted))
@@ -313,13 +284,13 @@ def _rank(photo: Photo) -> bytes:
 def digest(collection: Collection) -> str:
     """SHA-256 over split, class, name and content of all photos: the dataset's identity. The same
     whatever the order of files, their times, and the kind and name of what they lie in."""
-    folders = [photo.member.split("/")[:-1] for photo in collection.photos]
+    paths = [same_form(photo.member).split("/") for photo in collection.photos]
     depth = 0
-    while len({tuple(path[:depth + 1]) for path in folders}) == 1 and len(folders[0]) > depth:
+    while (len({tuple(path[:-1][:depth + 1]) for path in paths}) == 1
+           and len(paths[0]) - 1 > depth):
         depth += 1
-    rows = sorted(
-        (photo.split, collection.classes[photo.label], photo.member.split("/")[depth:],
-         photo.sha256) for photo in collection.photos)
+    rows = sorted((photo.split, collection.classes[photo.label], path[depth:], photo.sha256)
+                  for photo, path in zip(collection.photos, paths, strict=True))
     total = hashlib.sha256()
     for row in rows:
         total.update(json.dumps(row).encode() + b"\n")

@@ -1,0 +1,148 @@
+"""What the folders that photos lie in stand for: something around them, splits, classes, or junk.
+
+    [FOLDER/ ...] [train/ | test/ | val/] CLASS/ [... /] photo
+
+Splits go by many names (Train, training_set, seg_train, valid, ...). What looks like a split and
+cannot be one is an error, since as a class it would be a wrong answer without a word.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from unfreeze.data.photos.archive import shown
+from unfreeze.errors import UserError
+
+SPLITS = ("train", "test", "val")
+_WORDS = {
+    "train": "train", "training": "train", "trn": "train",
+    "test": "test", "testing": "test", "tst": "test", "holdout": "test",
+    "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
+    "eval": "val", "evaluation": "val",
+}
+# What stands beside such a word in a name and says nothing more: seg_train, Test Images, val2017.
+_BESIDE = {"set", "sets", "data", "dataset", "split", "folder", "dir", "image", "images", "img",
+           "imgs", "photo", "photos", "picture", "pictures", "pics", "seg", "jpg", "jpeg", "png"}
+_beside = f"(?:{'|'.join(_BESIDE)})?"
+_WORD = re.compile(f"{_beside}({'|'.join(_WORDS)}){_beside}")  # traindata, testset
+# Made by file managers and file servers, beside what begins with a dot; in small letters.
+_JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r",
+         "picasa.ini", "@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found",
+         "system volume information"}
+
+Folders = set[tuple[str, ...]]  # each a path, part by part
+
+
+def is_visible(name: str) -> bool:
+    """Whether a member, by its posix path, is meant to be looked at."""
+    return not any(part.startswith(".") or part.lower() in _JUNK for part in name.split("/"))
+
+
+def same_form(name: str) -> str:
+    """A name in the one of its Unicode forms that is used here: some systems write an accent as a
+    letter of its own, others do not, and people cannot tell."""
+    return unicodedata.normalize("NFC", name)
+
+
+def split_of(folder: str) -> str:
+    """The split that a folder's name stands for, "" for none."""
+    word, rest = _parted(folder)
+    return word if not rest else ""
+
+
+def _parted(folder: str) -> tuple[str, str]:
+    """The split that is in a name, and what else is; ("", name) where there is none, or two."""
+    plain = unicodedata.normalize("NFKC", folder)
+    plain = re.sub(r"([a-z])([A-Z])", r"\1 \2", plain).lower()  # TrainSet
+    words = re.findall(r"[^\W\d_]+", plain)
+    found = [_WORD.fullmatch(word) for word in words]
+    splits = {_WORDS[match[1]] for match in found if match}
+    if len(splits) != 1:
+        return "", folder
+    rest = [word for word, match in zip(words, found, strict=True)
+            if not match and word not in _BESIDE]
+    return splits.pop(), " ".join(rest)
+
+
+def depths(folders: Folders, path: Path) -> tuple[int, int]:
+    """How many folders lie outside of the splits, and outside of the classes.
+
+    Args:
+        folders: all that are there, or that photos lie in. path: for messages.
+
+    Raises:
+        UserError: some look like splits and cannot be taken for them.
+    """
+    depth = 0
+    while True:
+        below = {folder[depth:] for folder in folders if len(folder) > depth}
+        outermost = {folder[0] for folder in below}
+        if (len(outermost) != 1 or _is_split_alone(*outermost)
+                or all(len(folder) == 1 for folder in below)):
+            break
+        depth += 1
+    return depth, depth + _has_splits(below, outermost, path)
+
+
+def _is_split_alone(folder: str) -> bool:
+    """Whether the one folder there is is a split: then others are missing. What may as well be
+    somebody's name for the whole, such as test_images, is not."""
+    return folder.lower() in _WORDS
+
+
+def _has_splits(folders: Folders, outermost: set[str], path: Path) -> bool:
+    parents = {folder[0] for folder in folders if len(folder) > 1}
+    by_split: dict[str, list[str]] = {}
+    for name in sorted(parents):
+        by_split.setdefault(split_of(name), []).append(name)
+    names = by_split.pop("", [])
+    if not by_split:
+        _refuse_hidden(folders, outermost, path)
+        return False  # then they are classes of these names
+    if "train" not in by_split:
+        if not names and outermost == parents:
+            raise UserError(f"{shown(path)}: holds {_listed(outermost)} but no train; wanted is "
+                            "train, with a folder for each class in it")
+        if len(by_split) == 1 and not any(_parted(name)[0] for name in names):
+            return False
+    for split, alike in by_split.items():
+        if len(alike) > 1:
+            raise UserError(f"{shown(path)}: {_listed(alike)} all stand for {split}; put them "
+                            f"together, or name one of them {split} and move the others away")
+    for other in sorted(outermost):
+        if not split_of(other):
+            beside = by_split.get("train", next(iter(by_split.values())))[0]
+            raise UserError(f"{shown(path)}: the folder {shown(other)} lies beside "
+                            f"{shown(beside)}; allowed there are {', '.join(SPLITS)} (or a usual "
+                            "name of them, such as Training or valid)")
+    return True
+
+
+def _refuse_hidden(folders: Folders, outermost: set[str], path: Path) -> None:
+    """Raise where folders that would be classes are splits by another arrangement."""
+    splits = sorted(name for name in outermost if split_of(name))
+    if len({split_of(name) for name in splits}) > 1 and len(splits) == len(outermost):
+        raise UserError(f"{shown(path)}: {_listed(splits)} hold photos and no class folders; "
+                        "wanted in each is a folder for each class")
+    rest_of: dict[str, dict[str, str]] = {}
+    for name in sorted(outermost):
+        split, rest = _parted(name)
+        if split and rest:
+            rest_of.setdefault(rest, {})[split] = name
+    for named in rest_of.values():
+        if len(named) > 1:
+            raise UserError(f"{shown(path)}: {_listed(named.values())} look like splits of the "
+                            f"same photos; name the folders {', '.join(named)}, with a folder for "
+                            "each class in them")
+    inner: dict[str, set[str]] = {name: set() for name in outermost}
+    for folder in folders:
+        if len(folder) > 1:
+            inner[folder[0]].add(split_of(folder[1]))
+    if all({"train"} < found - {""} for found in inner.values()):
+        raise UserError(f"{shown(path)}: the splits lie within {_listed(outermost)}; wanted are "
+                        "train, test or val outermost, with a folder for each class in them")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(shown, sorted(names)))
