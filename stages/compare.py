@@ -3,6 +3,7 @@
 import sys
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, places
 from unfreeze.comparing import compare, similarity
 from unfreeze.stage import run_stage

@@ -4,6 +4,7 @@ is there stays; what no run needs any more goes, and is kept in DVC's cache."""
 from functools import partial
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, places
 from unfreeze.data import decoding
 from unfreeze.data.reading import arrays

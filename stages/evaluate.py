@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, places
 from unfreeze.scoring import calibration, evaluation
 from unfreeze.stage import run_stage

@@ -1,6 +1,7 @@
 """_made/plan/ -> _made/data/NAME/: labels, a card, and arrays, official files or a list of photos.
 What is there stays; what is there beside stages/ is copied."""
 
+import _utf8  # noqa: F401
 from _source import ROOT
 from unfreeze import places
 from unfreeze.data.acquire import cards, fetch

@@ -1,6 +1,7 @@
 """_made/plan/ -> _made/weights/NAME.safetensors, checked by digest. What is there stays; what is
 there beside stages/ is copied."""
 
+import _utf8  # noqa: F401
 from _source import ROOT
 from unfreeze import models, places
 from unfreeze.models import official, own, weights

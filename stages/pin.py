@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, pinning, places, recipe
 from unfreeze.params import plan
 from unfreeze.stage import run_stage

@@ -4,6 +4,7 @@ runs are compared layer by layer."""
 from pathlib import Path
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import UserError
 from unfreeze.params import plan, settle

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import _utf8  # noqa: F401
 from _source import ROOT
 from unfreeze import files, places
 from unfreeze.reporting import charts, document, html, report, study

@@ -1,6 +1,7 @@
 """_made/plan/, _made/data/, _made/decoded/ -> plots/data/: gallery.png and classes.svg."""
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, places
 from unfreeze.data.reading import arrays, splits
 from unfreeze.params import plan

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, places
 from unfreeze.data import subsets
 from unfreeze.data.reading import arrays

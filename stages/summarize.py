@@ -2,6 +2,7 @@
 plots/tables/."""
 
 import _source  # noqa: F401
+import _utf8  # noqa: F401
 from unfreeze import files, places
 from unfreeze.judging import leftovers, outcome, quality, tables
 from unfreeze.params import plan

@@ -1,12 +1,16 @@
 """Checkpoints of the user's own: what is taken, and every way to hand in a wrong one."""
 
+import argparse
+import datetime
 import hashlib
 import os
 import pickle
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -61,6 +65,78 @@ def test_state_dict_is_read_in_every_form(tmp_path, state, name, wrap):
     assert tensors.keys() == state.keys()
     assert all(torch.equal(tensors[key], state[key]) for key in state)
     assert notes == ["head: the checkpoint has 7 outputs; new, except for as many classes"]
+
+
+def under(prefix, state):
+    return {prefix + key: state[key] for key in state}
+
+
+@pytest.mark.parametrize(("name", "wrap"), [
+    ("model.pt", lambda state: {"epoch": 3, "model_state_dict": state}),
+    ("model.pth", lambda state: under("_orig_mod.", state)),
+    ("model.pth", lambda state: under("module._orig_mod.", state)),
+    ("model.PTH", lambda state: {key.replace(".", "._orig_mod.", 1): state[key] for key in state}),
+    ("model.ckpt", lambda state: {"state_dict": under("model.", state), "loops": {"a": {}}}),
+    ("model.ckpt", lambda state: {"state_dict": under("net.backbone.", state)}),
+    ("model.pth.tar", lambda state: {"state_dict": under("module.", state),
+                                     "best_acc1": torch.tensor(1.0)}),
+    ("pytorch_model.bin", dict),
+    ("model.pth", lambda state: {"net": state, "acc": 93.1, "epoch": 1}),
+    ("model.pth", lambda state: {"ema": {"n_averaged": torch.tensor(5)} | under("module.", state)}),
+    ("model.pth", lambda state: {"state_dict": state, "best": np.float64(71.2), "a": np.ones(2)}),
+    ("model.pth", lambda state: {"state_dict": state, "args": argparse.Namespace(lr=0.1),
+                                 "at": Path("x"), "run": print, "mine": Mine(), "date": TODAY}),
+])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_training_scripts_leave_is_read(tmp_path, state, name, wrap, zipped):
+    torch.save(wrap(state), tmp_path / name, _use_new_zipfile_serialization=zipped)
+    tensors, notes = read(tmp_path / name)
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[key], state[key]) for key in state)
+    assert notes == ["head: the checkpoint has 7 outputs; new, except for as many classes"]
+
+
+def test_what_is_beside_the_model_is_left_out_with_a_note(tmp_path, state):
+    content = {"state_dict": under("model.", state) | {
+        "criterion.weight": torch.ones(3), "ema.conv": torch.ones(3)}, "ema": under("", state)}
+    tensors, notes = read(*save(tmp_path / "model.ckpt", content))
+    assert tensors.keys() == state.keys()
+    assert notes[:2] == ["taken from state_dict, not from ema",
+                         "not of the model, left out: criterion.weight, ema.conv"]
+
+
+def test_two_models_in_one_file_are_an_error(tmp_path, state):
+    both = under("module.", state) | under("model.", state)
+    with pytest.raises(UserError, match="holds .* more than once .*state_dict.. of one model"):
+        read(*save(tmp_path / "model.pth", both))
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda tensor: tensor.to_sparse(), r"is sparse \(torch.sparse_coo\)"),
+    (lambda tensor: tensor.to("meta"), "is a meta tensor, without content"),
+    (lambda tensor: tensor.to(torch.complex64), r"is complex \(torch.complex64\)"),
+    (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "is quantized"),
+    (lambda tensor: tensor.int(), "is torch.int32, and must be of floating-point numbers"),
+    (lambda tensor: tensor.bool(), "is torch.bool, and must be"),
+    (lambda tensor: tensor * float("nan"), "has nan or infinite numbers"),
+    (lambda tensor: tensor.index_fill(0, torch.tensor(0), float("inf")), "nan or infinite numbers"),
+    (lambda tensor: torch.zeros(1).expand(1 << 20, 1 << 20), "more than 4,294,967,296 numbers"),
+])
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_no_model_has_are_named(tmp_path, state, recwarn, change, words):
+    name = next(iter(state))
+    with pytest.raises(UserError, match=words) as caught:
+        read(*save(tmp_path / "model.pth", state | {name: change(state[name])}))
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1 and (name in text or "numbers, more than any" in text)
+
+
+def test_tensors_that_share_memory_are_read(tmp_path, state):
+    flat = torch.cat([tensor.flatten().float() for tensor in state.values()])
+    shared = {name: piece.view(state[name].shape) for name, piece in zip(
+        state, flat.split([tensor.numel() for tensor in state.values()]), strict=True)}
+    tensors, _ = read(*save(tmp_path / "model.pth", shared))
+    assert all(torch.equal(tensors[key], shared[key]) for key in state)
 
 
 def test_half_precision_comes_as_float32(tmp_path, state):
@@ -119,6 +195,16 @@ def test_checkpoint_of_another_architecture_names_the_first_tensors(tmp_path, st
     assert text.endswith(" more; set `model` to the one it belongs to") and "\n" not in text
 
 
+class Mine:
+    """As a training script may save its own objects."""
+
+    def __reduce__(self):
+        return eval, ("1 + 1",)
+
+
+TODAY = datetime.date(2026, 1, 1)
+
+
 class Evil:
     def __init__(self, mark):
         self.mark = mark
@@ -135,8 +221,18 @@ def test_checkpoint_that_names_a_command_is_refused(tmp_path, wrap):
 
 
 def test_whole_model_in_a_pickle_is_refused_with_advice(tmp_path):
-    with pytest.raises(UserError, match=r"no readable checkpoint.*save a model's state_dict\(\)"):
+    with pytest.raises(UserError, match=r"no readable checkpoint: it is an object of torch.nn.*"
+                                        r"Linear, .*save a model's state_dict\(\)"):
         read(*save(tmp_path / "model.pth", torch.nn.Linear(1, 1)))
+
+
+def test_code_in_a_pickle_never_runs(tmp_path, state):
+    class Opens:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    tensors, _ = read(*save(tmp_path / "model.pth", {"model": state, "args": Opens()}))
+    assert tensors.keys() == state.keys() and not (tmp_path / "ran").exists()
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -154,7 +250,7 @@ def test_garbage_is_a_clear_error(tmp_path, name, content):
     {1: torch.zeros(1)}, {"state_dict": {}}, {"model": {"a": torch.zeros(1), "b": "text"}},
 ])
 def test_what_holds_no_state_dict_is_a_clear_error(tmp_path, content):
-    with pytest.raises(UserError, match="holds no state dict; .* under state_dict or model"):
+    with pytest.raises(UserError, match="holds no state dict; .* under state_dict or .*found "):
         read(*save(tmp_path / "model.pth", content))
 
 
@@ -169,6 +265,19 @@ def test_missing_file_and_folder_are_clear_errors(tmp_path):
     for name in ("nothing.pth", "folder.pth"):
         with pytest.raises(UserError, match=rf"{name}: cannot be read \(.*`init` in params.yaml"):
             read(tmp_path / name, "0" * 64)
+
+
+def test_message_says_what_was_found(tmp_path, state):
+    path, _ = save(tmp_path / "model.pth", {"weights": state, "epoch": 3})
+    with pytest.raises(UserError, match=rf"found a mapping with weights \(a mapping of {len(state)}"
+                                        r"\), epoch \(int\)"):
+        read(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(UserError, match=r"pipe.pth: cannot be read \(no ordinary file\)"):
+        read(tmp_path / "pipe.pth", "0" * 64)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model"])

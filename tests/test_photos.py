@@ -547,11 +547,12 @@ def test_an_archive_that_points_elsewhere_is_refused(tmp_path, make, name, skip_
 
 def test_links_and_devices_in_archives_are_no_photos(tmp_path):
     links = {"cat/soft.png": (tarfile.SYMTYPE, "/etc/passwd"),
-             "cat/hard.png": (tarfile.LNKTYPE, "cat/0.png"), "cat/pipe.png": (tarfile.FIFOTYPE, ""),
-             "cat/device.png": (tarfile.CHRTYPE, "")}
+             "cat/hard.png": (tarfile.LNKTYPE, "/etc/passwd"),
+             "cat/pipe.png": (tarfile.FIFOTYPE, ""), "cat/device.png": (tarfile.CHRTYPE, "")}
     place = tarred(tmp_path / "x.tar", two_classes() | links)
     message = error_of(photos.scan, place, False)
     assert "4 files cannot be used" in message and "cat/soft.png: a link" in message
+    assert "cat/hard.png: a hard link to /etc/passwd, which is no file in the archive" in message
     assert {p.member for p in photos.scan(place, True).photos} == set(two_classes())
     link = zipfile.ZipInfo("cat/soft.png")
     link.external_attr = 0o120777 << 16

@@ -10,6 +10,7 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_PROCESSES | 1 | how many train a run together: one on each GPU, or sharing the cores |
 | UNFREEZE_COMPILE | off | torch.compile: off, on, auto (where much work lies ahead) |
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
+| UNFREEZE_LINKS | none | folders (with : between) that links among one's own photos may lead into |
 | UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, prefix cache, partial downloads |
 | UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
 | UNFREEZE_PREFIX_GB | 10 | how large the outputs of frozen layers may grow; 0: no prefix cache |
@@ -60,6 +61,11 @@ def mirror() -> Path | None:
     if not Path(name).is_dir():
         raise UserError(f"UNFREEZE_MIRROR={name}: no such folder; unset it, or make the folder")
     return Path(name)
+
+
+def link_folders() -> list[str]:
+    """The folders of UNFREEZE_LINKS."""
+    return [folder for folder in os.environ.get("UNFREEZE_LINKS", "").split(os.pathsep) if folder]
 
 
 def scratch() -> Path:

@@ -2,14 +2,19 @@
 
 import hashlib
 import os
+import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unfreeze import places
 from unfreeze.data import catalogue, own
+from unfreeze.data.photos.archive import shown
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
+
+UNEQUAL = 3  # times as many images of a class as of another, from which on it is told
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ def _of_address(url: str, skip_broken: bool) -> Facts:
 
 def _of_path(dataset: str, skip_broken: bool) -> Facts:
     path = Path(dataset)
+    own.check_place(path)
     own.check_tracked(path)
     if not os.access(path, os.R_OK):
         raise UserError(f"{dataset!r} is no folder or archive that can be read here; allowed: a "
@@ -86,6 +92,19 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     counts = Counter((photo.split, photo.label) for photo in collection.photos)
     train, test = ([counts[split, label] for label in range(len(collection.classes))]
                    for split in ("train", "test"))
+    _warn_of_few(dataset, collection.classes, train)
     source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
     return Facts(own.folder_name(path.resolve().name, digest), source, len(collection.classes),
                  sum(train), sum(test), min(train))
+
+
+def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) -> None:
+    """A line on standard error where a model that knows one class would seem to be good."""
+    most, least = max(counts), min(counts)
+    if most < UNEQUAL * least:
+        return
+    largest, smallest = (classes[counts.index(count)] for count in (most, least))
+    print(f"warning: {dataset}: {shown(largest)} has {most} training images and {shown(smallest)} "
+          f"{least}: to answer {shown(largest)} always is right for {most / sum(counts):.1%}, with "
+          f"a balanced accuracy of {1 / len(classes):.1%}. Compare runs by that: claims such as "
+          "base.balanced_accuracy > other", file=sys.stderr, flush=True)

@@ -1,16 +1,15 @@
 """Checkpoints of the user's own, opened safely and checked against the model they are meant for."""
 
 import hashlib
-import io
 from pathlib import Path
 
 from unfreeze import files, models
 from unfreeze.errors import UserError
 from unfreeze.models import weights
+from unfreeze.models.opening import KEYS, SUFFIXES, fits_suffix, of_the_model, open_tensors
 from unfreeze.params.plan import Checkpoint
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
-KEYS = ("state_dict", "model")  # under which training scripts keep the tensors
+__all__ = ["KEYS", "SUFFIXES", "check", "read", "take_over"]
 
 
 def take_over(checkpoint: Checkpoint, file: Path) -> None:
@@ -30,9 +29,9 @@ def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
     """Open a checkpoint and check it.
 
     Args:
-        checkpoint: at its path is a .safetensors file, or a .pth or .pt file with a state dict,
-            plain or under one of KEYS. A leading "module." (of DataParallel) is taken off the
-            names. All but the head and what the stem initialises anew must fit the model.
+        checkpoint: at its path is a file with a state dict, plain or under one of KEYS. What wraps
+            a model ("module." of DataParallel) is taken off the names. All but the head and what
+            the stem initialises anew must fit the model.
 
     Returns:
         The content of a safetensors file, in float32, and a line for each module that is not taken
@@ -44,9 +43,12 @@ def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
     from safetensors.torch import save
 
     path = Path(checkpoint.path)
-    if path.suffix not in SUFFIXES:
+    if not fits_suffix(path):
         raise UserError(f"{path}: {path.suffix or 'no suffix'} is no kind of checkpoint; allowed: "
                         f"{', '.join(SUFFIXES)}")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UserError(f"{path}: cannot be read (no ordinary file); `init` in params.yaml names "
+                        "it")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -57,37 +59,21 @@ def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
         raise UserError(f"{path}: has changed since plan ran (SHA-256 was "
                         f"{checkpoint.digest[:12]}..., is {digest[:12]}...); run "
                         "`dvc repro -f plan`, then `dvc repro`")
-    tensors = _open(path, content)
-    notes = check(checkpoint, tensors)
+    tensors, notes = open_tensors(path, content)
+    state = _state(checkpoint)
+    tensors, outside = of_the_model(path, tensors, state)
+    _check_numbers(path, state, tensors)
+    notes += [*outside, *check(checkpoint, tensors)]
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     return save(tensors, weights.metadata(arrays, digest)), notes
 
 
-def _open(path: Path, content: bytes) -> dict:
-    """{name: torch.Tensor}, contiguous, floating point numbers in float32."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+def _state(checkpoint: Checkpoint) -> dict:
+    """{name: torch.Tensor without content} of the model that a checkpoint is meant for."""
+    from unfreeze.models.with_torch.outline import outline
 
-    try:
-        state = (load(content) if path.suffix == ".safetensors" else
-                 torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    except (SafetensorError, *files.UNREADABLE) as error:
-        # torch's own words are for programmers: half a page with advice to trust the file.
-        raise UserError(f"{path}: no readable checkpoint ({type(error).__name__}): damaged, or it "
-                        "holds more than tensors; save a model's state_dict() with torch.save, or "
-                        "as safetensors") from None
-    for key in KEYS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(
-            isinstance(name, str) and isinstance(tensor, torch.Tensor)
-            for name, tensor in state.items()):
-        raise UserError(f"{path}: holds no state dict; it must be a mapping of names to tensors, "
-                        f"or have one under {' or '.join(KEYS)}")
-    return {name.removeprefix("module."):
-            (tensor.float() if tensor.is_floating_point() else tensor).detach().contiguous()
-            for name, tensor in state.items()}
+    # Whatever the head, it is free.
+    return outline(checkpoint.model, checkpoint.stem, 1, checkpoint.image_size).state_dict()
 
 
 def check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
@@ -99,13 +85,11 @@ def check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
     Raises:
         UserError: they do not; the first that are wrong are named.
     """
-    from unfreeze.models.with_torch.outline import outline
-
     model, stem, image_size = checkpoint.model, checkpoint.stem, checkpoint.image_size
     facts = models.facts_of(model)
     unused = tuple(sorted({module for official in facts.weights.values()
                            for module in official.unused}))
-    state = outline(model, stem, 1, image_size).state_dict()  # whatever the head, it is free
+    state = _state(checkpoint)
     fitted = models.fit_weights(model, tensors, image_size)
     free = (facts.last, *facts.fresh.get(stem, ()))
     _, problems = weights.compare(state, fitted, free, unused)
@@ -119,3 +103,16 @@ def check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
         return [*notes, "head: new, the checkpoint has none"]
     return [*notes, f"head: the checkpoint has {len(head)} outputs; new, except for as many "
                     "classes"]
+
+
+def _check_numbers(path: Path, state: dict, tensors: dict) -> None:
+    """Raise where tensors of a model hold what it cannot compute with."""
+    for name, tensor in tensors.items():
+        if name not in state or not state[name].is_floating_point():
+            continue
+        if not tensor.is_floating_point():
+            raise UserError(f"{path}: {name} is {tensor.dtype}, and must be of floating-point "
+                            "numbers; save the state_dict() of a model that is not quantized")
+        if wrong := int((~tensor.isfinite()).sum()):
+            raise UserError(f"{path}: {name} has nan or infinite numbers ({wrong} of "
+                            f"{tensor.numel()}); the training that it is from has diverged")

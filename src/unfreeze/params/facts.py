@@ -12,7 +12,7 @@ from unfreeze.data import facts as data_facts
 from unfreeze.data import own as own_data
 from unfreeze.errors import Fault, nearest
 from unfreeze.models.facts import Model, Weights
-from unfreeze.models.own import SUFFIXES
+from unfreeze.models.opening import SUFFIXES, fits_suffix
 from unfreeze.params.faults import about
 from unfreeze.params.plan import Checkpoint, ImageSource, OfficialWeights
 
@@ -76,7 +76,7 @@ def look_up(knobs: Mapping[str, Any], datasets: Datasets) -> Facts:
 
 def is_checkpoint(init: str) -> bool:
     """Whether `init` is meant as the path of a checkpoint."""
-    return "/" in init or init.endswith(SUFFIXES)
+    return "/" in init or init.lower().endswith(SUFFIXES)
 
 
 def _official_key(knobs: Mapping[str, Any], model: Model) -> str:
@@ -110,7 +110,7 @@ def weights_source(knobs: Mapping[str, Any],
     if knobs["init"] == "scratch":
         return "", None
     path = Path(knobs["init"])
-    if path.suffix not in SUFFIXES or not path.is_file() or not os.access(path, os.R_OK):
+    if not fits_suffix(path) or not path.is_file() or not os.access(path, os.R_OK):
         raise Fault("init", f"{knobs['init']!r} is no file that can be read here; allowed: an "
                             f"existing {', '.join(SUFFIXES)} file"
                             f"{places.remedy_in_a_copy(path)}")

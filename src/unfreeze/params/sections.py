@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from unfreeze.errors import Fault, UserError, nearest
 from unfreeze.expecting import claims
 from unfreeze.expecting.costs import COSTS
@@ -24,6 +26,8 @@ _WHAT = {
               "1.0e+6}, or {}",
 }
 NAMES = ("runs", "compare", "claims", "budget", "not_run")
+_NUMBER_OF_YAML_1_2 = re.compile(
+    r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
 TEXTS = ("compare", "claims")  # in which what looks like a number is text
 
 
@@ -188,6 +192,15 @@ def _check_name(section: str, name: Any, what: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise Fault(section, f"{name!r} is no name for {what}; allowed are letters, digits, - and "
                              "_ (in quotes if it is a number, or a word such as yes or no)")
+    if _is_number_to_dvc(name):
+        raise Fault(section, f"{name!r} is no name for {what}: to DVC it is a number; let it begin "
+                             f"with a letter, such as run_{name}")
+
+
+def _is_number_to_dvc(name: str) -> bool:
+    """Whether DVC, which reads YAML 1.2, takes a name for a number that PyYAML takes for text."""
+    return (_NUMBER_OF_YAML_1_2.fullmatch(name) is not None
+            and isinstance(yaml.safe_load(name), str))  # else it was in quotes, for both
 
 
 def _always_right(quantity: str, name: str, run: Run) -> str:

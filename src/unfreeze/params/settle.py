@@ -10,7 +10,7 @@ from unfreeze.data import subsets
 from unfreeze.data.reading import decoded
 from unfreeze.data.reading.augmentations import is_on
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.params import combinations, sections
+from unfreeze.params import combinations, memory, sections
 from unfreeze.params.check import check, check_size, numbers
 from unfreeze.params.facts import Datasets, Facts, look_up, weights_source
 from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run
@@ -126,6 +126,8 @@ def _settle(section: str, name: str, common: Mapping[str, Any], changes: Any, da
         if knobs["image_size"] == "weights":
             knobs["image_size"] = facts.reference.crop
         combinations.check(knobs, facts)
+        if is_run:
+            memory.check(knobs, facts)
         weights, source = weights_source(knobs, facts) if is_run else ("", None)
         phases = _phases(knobs)
         tables = _tables(knobs, phases, facts)

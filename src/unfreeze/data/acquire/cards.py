@@ -4,7 +4,7 @@ import hashlib
 import io
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -45,15 +45,21 @@ def of_photos(collection: photos.Collection, sizes: list[tuple[int, int]]) -> di
     """
     labels = {split: [photo.label for photo in collection.photos if photo.split == split]
               for split in ("train", "test")}
-    # Where nobody has read the files, nobody knows.
-    pairs = None if any(not photo.sha256 for photo in collection.photos) else [
-        [train.member, test.member] for train, test in photos.duplicates(collection)]
+    unread = any(not photo.sha256 for photo in collection.photos)
+
+    def pairs(found: Iterable[tuple[photos.Photo, photos.Photo]]) -> dict | None:
+        # Where nobody has read the files, nobody knows.
+        return duplicates(None if unread else [
+            [first.member, second.member] for first, second in found])
+
     order = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     return counts(collection.classes, **labels) | {
         "sizes": {"smallest": list(order[0]),
                   "median": [round(median(side)) for side in zip(*order, strict=True)],
                   "largest": list(order[-1])} if order else None,
-        "duplicates": duplicates(pairs),
+        "duplicates": pairs(photos.duplicates(collection)),
+        "repeated": pairs(photos.repeated(collection)),
+        "contradictory": pairs(photos.contradictory(collection)),
     }
 
 
@@ -69,7 +75,8 @@ def counts(classes: Sequence[str], train: Sequence[int], test: Sequence[int]) ->
 
 
 def duplicates(pairs: list[list[str]] | None) -> dict | None:
-    """{"images": test images that are training images too, "examples": [training, test image]}."""
+    """{"images": how many pairs of images of the same bytes, "examples": some of them}; the second
+    of a pair is one that is too many, such as a test image that is a training image too."""
     return None if pairs is None else {"images": len(pairs), "examples": pairs[:EXAMPLES]}
 
 
@@ -90,18 +97,47 @@ def sizes(path: Path, members: list[str]) -> list[tuple[int, int]]:
 
 
 def warn(card: dict) -> None:
-    """A line on standard error where test images are training images too."""
-    if card["duplicates"] and card["duplicates"]["images"]:
-        train, test = card["duplicates"]["examples"][0]
-        print(f"warning: {card['name']}: {leakage(card)}, such as {train!r} and {test!r}; "
-              f"{places.DATA}/{card['name']}/card.json lists some. Accuracy on them is memory: "
-              "remove them from one of the splits", file=sys.stderr, flush=True)
+    """A line on standard error for each way in which images are there more often than once."""
+    for key, words, mend in (
+            ("duplicates", leakage(card), "Accuracy on them is memory: remove them from one of the "
+             "splits"),
+            ("contradictory", contradiction(card), "One of the labels is wrong: remove them from "
+             "one of the classes"),
+            ("repeated", repetition(card), "What is held out for validation may be trained on: "
+             "remove all copies but one")):
+        if words:
+            first, second = card[key]["examples"][0]
+            print(f"warning: {card['name']}: {words}, such as {first!r} and {second!r}; "
+                  f"{places.DATA}/{card['name']}/card.json lists some. {mend}",
+                  file=sys.stderr, flush=True)
 
 
 def leakage(card: dict) -> str:
     """How many test images are training images too, in words; "" for none."""
-    leaked = card["duplicates"] and card["duplicates"]["images"]
+    leaked = _count(card, "duplicates")
     if not leaked:
         return ""
     verb = "image is a training image" if leaked == 1 else "images are training images"
     return f"{leaked} of {card['test']} test {verb} too, byte for byte"
+
+
+def contradiction(card: dict) -> str:
+    """How many images are there in another class too, in words; "" for none."""
+    count = _count(card, "contradictory")
+    if not count:
+        return ""
+    return (f"{count} image{' is an image' if count == 1 else 's are images'} of another class "
+            "too, byte for byte")
+
+
+def repetition(card: dict) -> str:
+    """How many training images are copies of others, in words; "" for none."""
+    count = _count(card, "repeated")
+    if not count:
+        return ""
+    return (f"{count} of {card['train']} training images "
+            f"{'is a copy of another' if count == 1 else 'are copies of others'}")
+
+
+def _count(card: dict, key: str) -> int:
+    return (card.get(key) or {"images": 0})["images"]

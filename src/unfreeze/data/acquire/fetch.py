@@ -3,6 +3,7 @@ the user's own; its labels, and its card. What is there and whole stays.
 """
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -119,7 +120,8 @@ def _own(name: str, folder: Path, source: ImageSource) -> dict:
         collection, split, digest = own.settled(path, source.skip_broken)
     if digest != (source.digest or digest):
         raise own.changed(path)
-    if (card := _ready(folder, len(collection.classes))) and card["digest"] == digest:
+    card = _ready(folder, len(collection.classes))
+    if card and card["digest"] == digest and "repeated" in card:  # not of an earlier version
         return card
     card = {"name": name, "kind": "photos", "digest": digest} | cards.of_photos(
         collection, cards.sizes(path, [photo.member for photo in collection.photos])) | {
@@ -171,4 +173,5 @@ def _save(folder: Path, collection: photos.Collection, card: dict, archives: lis
     files.write_csv(folder / "index.csv", ("split", "label", "archive", "member", "sha256"), (
         (photo.split, photo.label, archive, photo.member, photo.sha256)
         for photo, archive in zip(collection.photos, archives, strict=True)))
-    files.write_json(folder / "card.json", card)
+    # Training reads it in the encoding of the locale: ASCII is the same in all.
+    files.write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")

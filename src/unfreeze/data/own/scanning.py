@@ -37,7 +37,8 @@ def _scan(path: Path, skip_broken: bool) -> photos.Collection:
     key = hashlib.sha256()
     for source in sorted(Path(photos.__file__).parent.glob("*.py")):
         key.update(source.read_bytes())
-    key.update(json.dumps([str(path.resolve()), skip_broken, sorted(_stats(path))]).encode())
+    key.update(json.dumps([str(path.resolve()), skip_broken, environment.link_folders(),
+                           sorted(_stats(path))]).encode())
     folder = environment.scratch() / "scans"
     file = folder / f"{key.hexdigest()}.json"
     collection = _remembered(file)

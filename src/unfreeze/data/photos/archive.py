@@ -1,8 +1,8 @@
 """The members of a folder, a .zip or a .tar(.gz, .bz2, .xz), read one by one and never extracted.
 
 Nobody vouches for what users download, so: no member is found outside the folder or archive (no
-`..`, no absolute path, no link), none is read beyond MAX_FILE, and an archive that grows beyond
-`_limit` is refused.
+`..`, no absolute path, no link but those of links.py), none is read beyond MAX_FILE, and an archive
+that grows beyond `_limit` is refused.
 
 Folders and zips give names, whose content any process reads with `Reader`. A tar has no index, and
 a compressed one no way back, so it gives names with contents, in one pass.
@@ -17,11 +17,12 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from unfreeze.data.photos import links
 from unfreeze.errors import UserError
 
 MAX_FILE = 1 << 28  # bytes of a member; larger ones are no photos
@@ -198,8 +199,9 @@ def _file_problem(file: Path, root: str) -> str:
         return "no such file, or a link that leads nowhere"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if not target.startswith(os.path.join(root, "")):
-        return "a symbolic link that leads out of the folder"
+    if not target.startswith(os.path.join(root, "")) and not links.may_lead_to(target):
+        return (f"a symbolic link that leads out of the folder, to {shown(target)}; if that is "
+                "meant, name the folder that it leads into in UNFREEZE_LINKS")
     if stat.S_ISDIR(status.st_mode):
         return "a symbolic link to a folder, which is not followed"
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
@@ -223,7 +225,7 @@ def _zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         if not wanted(name):
             continue
         mode = info.external_attr >> 16
-        if info.is_dir():
+        if name.endswith("/"):
             yield Member(name.rstrip("/"), is_folder=True)
         elif name in seen:
             yield Member(name, "twice in the archive")
@@ -239,13 +241,13 @@ def _zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Many programs write UTF-8 names without the flag that says so."""
-    if info.flag_bits & 0x800 or info.filename.isascii():
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
+    """Many programs write UTF-8 names without the flag that says so, and some of Windows the
+    backslashes of there."""
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 # --- Tars
@@ -289,28 +291,59 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 
 
 def _tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    linked: dict[str, list[str]] = {}  # {file: hard links to it}
+    seen = set()
+    for entry, archive in _entries(path):
+        name = _tar_name(entry.name)
+        if not name or not wanted(name):
+            continue
+        if entry.isdir():
+            yield Member(name, is_folder=True)
+        elif name in seen:
+            yield Member(name, "twice in the archive")
+        elif entry.islnk():
+            linked.setdefault(_tar_name(entry.linkname), []).append(name)
+        elif not entry.isreg() or entry.issparse():
+            yield Member(name, "a link, or no ordinary file")
+        elif entry.size > MAX_FILE:
+            yield Member(name, _too_large())
+        else:
+            yield Member(name, content=archive.extractfile(entry).read())
+        seen.add(name)
+    if linked:
+        yield from _linked(path, linked)
+
+
+def _linked(path: Path, linked: dict[str, list[str]]) -> Iterator[Member]:
+    """Hard links in a tar: another name for a file that came before, in another pass over it."""
+    total = 0
+    for entry, archive in _entries(path):
+        name = _tar_name(entry.name)
+        if name in linked and entry.isreg() and not entry.issparse() and entry.size <= MAX_FILE:
+            content = archive.extractfile(entry).read()
+            for link in linked.pop(name):
+                total += len(content)
+                if total > _limit(path):
+                    raise _bomb(path)
+                yield Member(link, content=content)
+    for name, names in linked.items():
+        for link in names:
+            yield Member(link, f"a hard link to {shown(name)}, which is no file in the archive")
+
+
+def _tar_name(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part != ".")
+
+
+def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """Each entry, to be read before the next."""
     with _unpacked(path) as unpacked:
         stream = _Stream(path, unpacked)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
-            seen = set()
             while (entry := archive.next()) is not None:
                 archive.members.clear()  # tarfile would keep them all
-                name = "/".join(part for part in entry.name.split("/") if part != ".")
                 _check_name(path, entry.name)
-                if not name or not wanted(name):
-                    continue
-                if entry.isdir():
-                    yield Member(name, is_folder=True)
-                elif name in seen:
-                    yield Member(name, "twice in the archive")
-                elif not entry.isreg() or entry.issparse():
-                    yield Member(name, "a link, or no ordinary file")
-                elif entry.size > MAX_FILE:
-                    yield Member(name, _too_large())
-                else:
-                    content = archive.extractfile(entry).read()
-                    yield Member(name, content=content)
-                seen.add(name)
+                yield entry, archive
         # tarfile takes a damaged header for the end; the end is a block of zeros, or nothing.
         if any(stream.last):
             raise tarfile.ReadError("damaged in the middle")

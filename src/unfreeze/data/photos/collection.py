@@ -14,7 +14,7 @@ number of photos, and the digest does not depend on `skip_broken` unless there i
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -299,9 +299,31 @@ def digest(collection: Collection) -> str:
 
 def duplicates(collection: Collection) -> list[tuple[Photo, Photo]]:
     """(training photo, test photo) of the same bytes: one pair for each such test photo."""
-    train = {}
-    for photo in collection.photos:
-        if photo.split == "train" and photo.sha256:
-            train.setdefault(photo.sha256, photo)
+    train = _first(collection, lambda photo: photo.split == "train")
     return [(train[photo.sha256], photo) for photo in collection.photos
             if photo.split == "test" and photo.sha256 in train]
+
+
+def repeated(collection: Collection) -> list[tuple[Photo, Photo]]:
+    """(training photo, later training photo) of the same bytes and class: what is held out of the
+    training images for validation may be trained on."""
+    train = _first(collection, lambda photo: photo.split == "train")
+    return [(train[photo.sha256], photo) for photo in collection.photos
+            if photo.split == "train" and photo.sha256 in train
+            and train[photo.sha256] is not photo and train[photo.sha256].label == photo.label]
+
+
+def contradictory(collection: Collection) -> list[tuple[Photo, Photo]]:
+    """(photo, later photo of another class) of the same bytes, of whatever split."""
+    first = _first(collection, lambda photo: True)
+    return [(first[photo.sha256], photo) for photo in collection.photos
+            if photo.sha256 in first and first[photo.sha256].label != photo.label]
+
+
+def _first(collection: Collection, wanted: Callable[[Photo], bool]) -> dict[str, Photo]:
+    """{SHA-256: the first such photo}, of those that somebody has read."""
+    found: dict[str, Photo] = {}
+    for photo in collection.photos:
+        if photo.sha256 and wanted(photo):
+            found.setdefault(photo.sha256, photo)
+    return found

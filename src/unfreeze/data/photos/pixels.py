@@ -12,7 +12,7 @@ import warnings
 
 from PIL import Image
 
-from unfreeze.data.photos import levels
+from unfreeze.data.photos import kinds, levels
 from unfreeze.errors import UserError
 
 MAX_PIXELS = 1 << 27  # 134 million, 0.5 GB in Pillow
@@ -69,7 +69,7 @@ def _decode(content: bytes, draft: bool) -> Image.Image:
     except (UserError, MemoryError):
         raise
     except Image.UnidentifiedImageError:
-        raise UserError("no image, or of a format that is not read") from None
+        raise UserError(kinds.unread(content)) from None
     except Image.DecompressionBombError:
         raise UserError(_too_many("a decompression bomb")) from None
     except Exception as error:  # Pillow raises nearly everything on damaged files

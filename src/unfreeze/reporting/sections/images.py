@@ -1,7 +1,7 @@
 """What the images are, where they come from, and whether some are in both splits."""
 
 from unfreeze import places
-from unfreeze.data.acquire.cards import leakage
+from unfreeze.data.acquire.cards import contradiction, leakage, repetition
 from unfreeze.reporting.document import Code, Items, Picture, Section, Strong
 from unfreeze.reporting.study import Study
 from unfreeze.words import count
@@ -17,6 +17,9 @@ def section(study: Study) -> Section:
             f"Licence: {card['licence']}. Digest: ", Code(card["digest"][:12]), "."))
         if leak := leakage(card):
             items.append((Strong("Leakage: "), f"{leak}. A model may know them by heart."))
+        for copies in (contradiction(card), repetition(card)):
+            if copies:
+                items.append((f"{copies}.",))
         if skipped := card.get("skipped"):
             files = count(len(skipped), "file")
             items.append((f"{files} that cannot be used {'was' if len(skipped) == 1 else 'were'} "
