@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import textwrap
 import time
 from pathlib import Path
 
@@ -105,6 +106,24 @@ def test_train_leaves_validation_predictions_and_movement(finished):
     compared = files.read_csv(project.made / "compared" / "pair.csv")
     assert [row["value"] for row in compared if row["measure"] == "distance"] == [
         row["distance"] for run in ("base", "own_lr") for row in moved[run] if row["seed"] == "1"]
+
+
+def test_from_a_picture_to_its_class_as_the_readme_says(finished, mirror):
+    project, _ = finished
+    (snippet,) = re.findall(r"```python\n(.*?)  ```", (ROOT / "README.md").read_text(), re.S)
+    with np.load(mirror / "tiny.npz") as official:
+        pixels = official["test_images"][0]
+    with np.load(project.made / "runs/base/predictions.npz") as predictions:
+        expected = predictions["logits"][0, 0]
+    picture = project.folder.parent / "photo.png"
+    Image.fromarray(pixels).save(picture)
+    script = textwrap.dedent(snippet).replace("photo.jpg", str(picture))
+    output = project.run("env", "PYTHONPATH=src", "python", "-c",
+                         script + "print(*logits[0].tolist())")
+    name, logits = output.splitlines()[-2:]
+    assert name == ("red", "green", "blue")[expected.argmax()]
+    # What the pipeline computes in bfloat16, where the processor has it, this does in float32.
+    assert np.allclose([float(text) for text in logits.split()], expected, atol=0.02)
 
 
 def test_two_processes_leave_what_one_does(project, monkeypatch):
