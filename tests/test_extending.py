@@ -89,19 +89,19 @@ def extended(finished, mirror, tmp_path_factory):
     project, _ = finished
     before, official = recipes(project), tmp_path_factory.mktemp("official") / "files"
     shutil.copytree(mirror, official)
-    home, project.environment["UNFREEZE_MIRROR"] = project.folder, str(official)
-    for example in EXAMPLES:
-        if example not in OF_PROJECT:
-            (official / example.file).write_text(example.content)
-            project.folder = official
-            project.run(sys.executable, example.file)
-            project.folder = home
-        elif example.section != LAST:
-            example.put_into(project.folder)
-    output = project.run("dvc", "repro")
-    yield Extended(project, before, sources(project), output)
-    project.environment["UNFREEZE_MIRROR"] = str(mirror)
-    project.restore()
+    project.environment["UNFREEZE_MIRROR"] = str(official)
+    try:
+        for example in EXAMPLES:
+            if example not in OF_PROJECT:
+                (official / example.file).write_text(example.content)
+                subprocess.run([sys.executable, example.file], cwd=official, check=True)
+            elif example.section != LAST:
+                example.put_into(project.folder)
+        output = project.run("dvc", "repro")
+        yield Extended(project, before, sources(project), output)
+    finally:
+        project.environment["UNFREEZE_MIRROR"] = str(mirror)
+        project.restore()
 
 
 def test_each_takes_at_most_two_files_besides_params_yaml_and_no_dvc_yaml():

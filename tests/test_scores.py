@@ -1,6 +1,4 @@
-import functools
 import json
-import shutil
 import subprocess
 import sys
 
@@ -302,34 +300,3 @@ def test_evaluate_marks_a_diverged_run_as_failed(evaluate):
     assert (folder / "calibration.csv").read_text() == ",".join(calibration.HEADER) + "\n"
     with np.load(folder / "per_image.npz") as per_image:
         assert set(per_image) == {"seeds", "labels", "classes"}
-
-
-ERROR = '''"""Error rate: the share of images whose label does not have the highest logit."""
-from unfreeze.scoring.score import Score
-
-
-def per_image(predictions):
-    return 100.0 * ~predictions.correct
-
-
-SCORE = Score("error rate", "%", "lower", (0, 100), per_image)
-'''
-CLAIM = ("from unfreeze.expecting import claims;"
-         "print(claims.parse('base.error < 10', ['base']).quantity)")
-
-
-def test_a_score_is_one_new_file(tmp_path):
-    for folder in ("src", "stages"):
-        shutil.copytree(ROOT / folder, tmp_path / folder,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "src/unfreeze/scoring/scores/error.py").write_text(ERROR)
-    folder = tmp_path / places.RUNS / "base"
-    folder.mkdir(parents=True)
-    np.savez(folder / "predictions.npz", **PREDICTIONS, **VALIDATION)
-    python = functools.partial(subprocess.run, cwd=tmp_path, check=True, text=True,
-                               env={"PYTHONPATH": "src"}, stdout=subprocess.PIPE)
-    python([sys.executable, "stages/evaluate.py", "base"])
-    scores = files.read_json(folder / "scores/metrics.json")
-    assert list(scores)[:7] == [*SCORES, "error"]
-    assert scores["error"]["mean"] == pytest.approx(100 - scores["accuracy"]["mean"])
-    assert python([sys.executable, "-c", CLAIM]).stdout == "error\n"

@@ -1,7 +1,6 @@
 """The tables of plots/tables/ and the files of metrics/, from what runs leave behind."""
 
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -178,16 +177,6 @@ def test_a_cost_is_one_new_row(monkeypatch):
     (drawn,) = [row for row in rows("pareto", priced, intervals=INTERVALS)
                 if row[1] == "euros"]
     assert drawn == ("a", "euros", "price of a replicate", "euros", 6, 70, 68.7654, 72, "no")
-
-
-def test_a_table_is_one_new_file(tmp_path):
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "src/unfreeze/judging/tables/names.py").write_text(
-        'HEADER = ("run",)\n\n\ndef rows(outcome):\n    return [(run,) for run in outcome.runs]\n')
-    made = subprocess.run(
-        [sys.executable, "-c", "from unfreeze.judging import tables; print(*tables.by_name())"],
-        env={"PYTHONPATH": str(tmp_path / "src")}, check=True, text=True, stdout=subprocess.PIPE)
-    assert set(made.stdout.split()) == {*tables.by_name(), "names"}
 
 
 def test_judging_and_reporting_do_not_import_each_other():
