@@ -117,13 +117,11 @@ def _keep_study(name: str, archives: list[Path], machine: dict, data: Path,
 
 def only(params: dict, trained: list[str]) -> dict:
     """The content of params.yaml where the other runs are declared as not run."""
-    left = {run: {"why": published.WHY} | (changes or {})
+    left = {run: {"why": published.NO_TIME} | (changes or {})
             for run, changes in params["runs"].items() if run not in trained}
     return params | {
         "runs": {run: changes for run, changes in params["runs"].items() if run in trained},
-        "not_run": (params.get("not_run") or {}) | left,
-        "compare": {pair: runs for pair, runs in (params.get("compare") or {}).items()
-                    if set(runs) <= set(trained)}}
+        "not_run": (params.get("not_run") or {}) | left}
 
 
 def _unpack(file: Path, study: Study) -> None:

@@ -25,7 +25,8 @@ RUNS = {
 }
 REHEARSED = {"layers": 2, "fractions": 1}  # of the runs
 AT_ONCE = {"layers": 4, "fractions": 2}
-WHY = "no time was left for it on the GPU"
+NO_TIME = "no time was left for it on the GPU"
+NOT_CHOSEN = "not among the runs chosen for the minutes that a GPU is lent for"
 _REHEARSED = {"fraction": 0.1, "test_fraction": 1.0, "epochs": 1, "image_size": 32,
               "batch_size": 16}
 _KEPT = (".npz", ".csv", ".json", ".txt")  # of a run; models are left behind
@@ -55,29 +56,27 @@ def run(setting: Setting) -> None:
         setting.write(NAME, content)
 
 
-def of(study: str, chosen: list[str], why: str = WHY) -> dict:
+def of(study: str, chosen: list[str]) -> dict:
     """The content of params.yaml for some runs of a study at its published settings, with its first
     seed; the others are declared as not run."""
     from unfreeze import files
 
     params = files.read_yaml(ROOT / "studies" / study / "params.yaml")
-    others = {name: {"why": why} | (changes or {})
+    others = {name: {"why": NOT_CHOSEN} | (changes or {})
               for name, changes in params["runs"].items() if name not in chosen}
     return params | {
         "seeds": params["seeds"][:1],
         "runs": {name: changes for name, changes in params["runs"].items() if name in chosen},
         "not_run": (params.get("not_run") or {}) | others,
-        "compare": {pair: runs for pair, runs in (params.get("compare") or {}).items()
-                    if set(runs) <= set(chosen)},
+        "compare": {},  # needs the trained models, which are left behind
     }
 
 
 def scaled_down(study: str, chosen: list[str]) -> dict:
     """As `of`, for a rehearsal."""
-    params = of(study, chosen) | _REHEARSED
-    runs = {name: {key: value for key, value in (changes or {}).items() if key not in _REHEARSED}
-            for name, changes in params["runs"].items()}
-    return params | {"runs": runs, "not_run": {}, "claims": [], "compare": {}}
+    params = of(study, chosen)
+    return params | {"runs": {name: (changes or {}) | _REHEARSED
+                              for name, changes in params["runs"].items()}}
 
 
 def _train(setting: Setting, name: str, study: Study, chosen: list[str],
