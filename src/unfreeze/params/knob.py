@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LARGEST = 2**31 - 1  # what a whole number may be
+# Bytes that a layer holds for one output, at least: float32 of the 256 inputs that any model has.
+LEAST_ROW = 4 * 256
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,18 @@ class Allowed:
 
 
 @dataclass(frozen=True)
+class Makes:
+    """What takes memory by a knob's value alone.
+
+    Attributes:
+        words: such as "a hidden layer". least_bytes: of a value: what it takes, at least.
+    """
+
+    words: str
+    least_bytes: Callable[[Any], int]
+
+
+@dataclass(frozen=True)
 class Knob:
     """A knob.
 
@@ -42,6 +56,7 @@ class Knob:
             subset, the weights and the preprocessing that the recipe names.
         read_with: {other knob: the values of it with which this one has an effect}. What stands in
             a file of its own (tuning/methods/lora.py) is read with that (tune: lora).
+        makes: what may not fit into memory; None where nothing grows with the value.
     """
 
     name: str
@@ -52,6 +67,7 @@ class Knob:
     phase: bool = False
     training: bool = True
     read_with: Mapping[str, frozenset] = field(default_factory=dict)
+    makes: Makes | None = None
 
 
 def is_number(value: Any) -> bool:

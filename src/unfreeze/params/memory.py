@@ -1,14 +1,14 @@
 """Knobs so large that no memory of this machine holds what they make: seen before anything runs."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unfreeze.errors import Fault
 from unfreeze.params.facts import Facts
+from unfreeze.params.knobs import KNOBS
 
 _NUMBER = 4  # bytes of one
-_INPUTS = 256  # of a layer, at least: what no model here goes below by much
 _CHANNELS = 3
 
 
@@ -22,19 +22,25 @@ def check(knobs: Mapping[str, Any], facts: Facts, memory: int | None = None) -> 
         Fault: of the first knob that is too large.
     """
     memory = memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    size, dataset = knobs["image_size"], facts.dataset
-    batch = min(knobs["batch_size"], dataset.train or 2)
-    image = size * size * _CHANNELS * _NUMBER
-    for knob, what, wanted in (
-            ("head_width", "a hidden layer", knobs["head"] == "mlp" and
-             knobs["head_width"] * (_INPUTS + (dataset.classes or 2)) * _NUMBER),
-            ("lora_rank", "the update of a weight", knobs["tune"] == "lora" and
-             knobs["lora_rank"] * _INPUTS * _NUMBER),
-            ("image_size", "one image", image),
-            ("resize", "one image", isinstance(knobs["resize"], int) and
-             knobs["resize"] ** 2 * _CHANNELS),
-            ("batch_size", f"a batch of {batch} images", batch * image)):
-        if wanted > memory:
-            raise Fault(knob, f"{knobs[knob]} makes {what} of {wanted / 1e9:,.0f} GB or more, and "
+    for knob, words, needed in (*_declared(knobs), *_of_images(knobs, facts)):
+        if needed > memory:
+            raise Fault(knob, f"{knobs[knob]} makes {words} of {needed / 1e9:,.0f} GB or more, and "
                               f"this machine has {memory / 1e9:,.0f} GB of memory; choose a "
                               "smaller one")
+
+
+def _declared(knobs: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+    """(knob, what it makes, bytes) by the declarations of the knobs that have an effect."""
+    for name, knob in KNOBS.items():
+        if knob.makes and all(knobs[other] in values for other, values in knob.read_with.items()):
+            yield name, knob.makes.words, knob.makes.least_bytes(knobs[name])
+
+
+def _of_images(knobs: Mapping[str, Any], facts: Facts) -> Iterator[tuple[str, str, int]]:
+    """The same of the knobs that decide how large images are together."""
+    batch = min(knobs["batch_size"], facts.dataset.train or 2)
+    image = knobs["image_size"]**2 * _CHANNELS * _NUMBER
+    yield "image_size", "one image", image
+    if isinstance(knobs["resize"], int):
+        yield "resize", "one image", knobs["resize"]**2 * _CHANNELS
+    yield "batch_size", f"a batch of {batch} images", batch * image

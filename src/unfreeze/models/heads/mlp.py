@@ -2,9 +2,10 @@
 
 from unfreeze.models.facts import Model, Parts
 from unfreeze.models.heads import dropout, layer_like, set_last
-from unfreeze.params.knob import Knob, whole
+from unfreeze.params.knob import LEAST_ROW, Knob, Makes, whole
 
-KNOBS = (Knob("head_width", 256, whole(1), "of the mlp's hidden layer"),)
+KNOBS = (Knob("head_width", 256, whole(1), "of the mlp's hidden layer",
+              makes=Makes("a hidden layer", lambda width: width * LEAST_ROW)),)
 
 
 def outputs(classes: int) -> int:

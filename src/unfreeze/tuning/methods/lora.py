@@ -18,11 +18,12 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
-from unfreeze.params.knob import POSITIVE, Allowed, Knob, is_names, whole
+from unfreeze.params.knob import LEAST_ROW, POSITIVE, Allowed, Knob, Makes, is_names, whole
 from unfreeze.tuning.methods import parameters
 
 KNOBS = (
-    Knob("lora_rank", 8, whole(1), "of the update of a weight"),
+    Knob("lora_rank", 8, whole(1), "of the update of a weight",
+         makes=Makes("the update of a weight", lambda rank: rank * LEAST_ROW)),
     Knob("lora_alpha", 8, POSITIVE, "the update is multiplied by lora_alpha / lora_rank"),
     Knob("lora_layers", "all", Allowed(
         "all, or a list of names such as layer4.* or *.conv1",
