@@ -5,7 +5,8 @@ import re
 from markdown_it import MarkdownIt
 from tests.small_study import FAILURE, rows, settled, study
 
-from unfreeze.judging import tables
+from unfreeze import words
+from unfreeze.judging import statistics, tables, verdicts
 from unfreeze.params.plan import NotRun
 from unfreeze.reporting import document, report
 from unfreeze.reporting.document import (
@@ -20,6 +21,7 @@ from unfreeze.reporting.document import (
 )
 from unfreeze.reporting.figures import vega
 from unfreeze.reporting.study import Study
+from unfreeze.scoring import calibration
 
 
 def drawn(whole: Study) -> dict[str, str]:
@@ -49,6 +51,15 @@ def test_the_answer_comes_first():
         "Matched epochs, matched time", "Accuracy against cost", "What base gets wrong",
         "Calibration", "How far the weights moved", "How alike the trained models are",
         "What was run, and how to repeat it", "How sure is this"]
+
+
+def test_words_have_the_numbers_that_are_judged_by():
+    sure = section(study(), "How sure is this")
+    assert f"at or below {verdicts.ALPHA} after" in sure
+    assert f"under {words.share(verdicts.NOISE)} do not count" in sure
+    assert f"less than {words.share(verdicts.NOISE)}." in section(study(), "Recommendation")
+    assert f"An interval of {words.share(statistics.CONFIDENCE)}" in sure
+    assert f"over {calibration.BINS} bins" in section(study(), "Other scores")
 
 
 def test_recommendation_names_the_run_the_best_the_tied_and_the_rest():

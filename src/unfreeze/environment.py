@@ -16,7 +16,7 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_PREFIX_GB | 10 | how large the outputs of frozen layers may grow; 0: no prefix cache |
 | UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this, and
 | | | what frozen layers put out for them up to half of it |
-| UNFREEZE_WORKERS | cores available | processes that decode photos and draw plots |
+| UNFREEZE_WORKERS | cores available | processes that check and decode photos |
 """
 
 import os
@@ -90,7 +90,7 @@ def resized_limit(memory: int) -> int:
 
 
 def workers() -> int:
-    """Processes that decode photos, or draw plots, at the same time."""
+    """Processes that check or decode photos at the same time."""
     return _whole("UNFREEZE_WORKERS", len(os.sched_getaffinity(0)))
 
 

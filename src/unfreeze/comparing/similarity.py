@@ -12,14 +12,14 @@ HEADER = ("seed", "measure", "part", "kind", "tensor", "shape", "run", "value")
 DECIMALS = 6
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Cosine of the angle between two tensors of equal shape, seen as vectors; None where one is
-    all zeros and so has no direction."""
-    one, other = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-    return _ratio(one @ other, np.linalg.norm(one) * np.linalg.norm(other))
+def cosine(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Cosine of the angle between two tensors of equal shape, seen as vectors; None where either
+    is all zeros and so has no direction."""
+    first, second = first.astype(np.float64).ravel(), second.astype(np.float64).ravel()
+    return _ratio(first @ second, np.linalg.norm(first) * np.linalg.norm(second))
 
 
-def linear_cka(one: np.ndarray, other: np.ndarray) -> float | None:
+def linear_cka(first: np.ndarray, second: np.ndarray) -> float | None:
     """Linear centred kernel alignment of two sets of activations of the same N images: HSIC with
     linear kernels, normalised, in feature space (Kornblith et al. 2019,
     https://arxiv.org/abs/1905.00414, section 3):
@@ -27,26 +27,26 @@ def linear_cka(one: np.ndarray, other: np.ndarray) -> float | None:
         |Y'X|^2 / (|X'X| |Y'Y|), Frobenius norms, each column of X and Y centred
 
     Args:
-        one, other: (N, D) and (N, E).
+        first, second: (N, D) and (N, E).
 
     Returns:
         0 (unrelated) to 1 (equal up to rotation, shift and scale); None where all images have the
         same activations.
     """
-    one, other = (activations - activations.mean(axis=0) for activations in
-                  (one.astype(np.float64), other.astype(np.float64)))
-    return _ratio(_squares(other.T @ one),
-                  np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other))
+    first, second = (activations - activations.mean(axis=0) for activations in
+                     (first.astype(np.float64), second.astype(np.float64)))
+    return _ratio(_squares(second.T @ first),
+                  np.linalg.norm(first.T @ first) * np.linalg.norm(second.T @ second))
 
 
 def cosine_rows(seed: int, first: Tensors, second: Tensors) -> list[tuple]:
     """A row for every tensor that both models have with equal shape."""
     return [
-        (seed, "cosine", part, kind(name), name, "x".join(map(str, one.shape)), "",
-         _rounded(cosine(one, second[part][name])))
+        (seed, "cosine", part, kind(name), name, "x".join(map(str, tensor.shape)), "",
+         _rounded(cosine(tensor, second[part][name])))
         for part, tensors in first.items()
-        for name, one in tensors.items()
-        if name in second.get(part, {}) and second[part][name].shape == one.shape
+        for name, tensor in tensors.items()
+        if name in second.get(part, {}) and second[part][name].shape == tensor.shape
     ]
 
 
@@ -67,8 +67,8 @@ def distance_rows(seed: int, run: str, movement: list[dict[str, str]]) -> list[t
 def cka_rows(seed: int, first: dict[str, np.ndarray],
              second: dict[str, np.ndarray]) -> list[tuple]:
     """A row for every part whose activations both models have."""
-    return [(seed, "cka", part, "", "", "", "", _rounded(linear_cka(one, second[part])))
-            for part, one in first.items() if part in second]
+    return [(seed, "cka", part, "", "", "", "", _rounded(linear_cka(activations, second[part])))
+            for part, activations in first.items() if part in second]
 
 
 def _squares(values: np.ndarray) -> float:

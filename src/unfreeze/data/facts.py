@@ -19,7 +19,8 @@ UNEQUAL = 3  # times as many images of a class as of another, from which on it i
 
 @dataclass(frozen=True)
 class Facts:
-    """
+    """A dataset, as far as it is known.
+
     Attributes:
         name: of its folder.
         source: where its images come from.

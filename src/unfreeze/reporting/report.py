@@ -29,8 +29,9 @@ from unfreeze.reporting.sections import (
 from unfreeze.reporting.study import Study
 
 # What readers ask first stands at the top.
-CONTENTS = (recommendation, claims, reported, runs, not_run, other_scores, curves, costs, fractions,
-            mistakes, calibration, movement, similarity, images, what_was_run, how_sure)
+RESULTS = (recommendation, claims, reported, runs, not_run, other_scores, curves, costs, fractions,
+           mistakes, calibration, movement, similarity, images)
+CONDITIONS = (what_was_run, how_sure)  # below all pictures
 
 
 def title(study: Study) -> str:
@@ -45,13 +46,13 @@ def sections(study: Study, drawn: Mapping[str, str]) -> list[Section]:
             are there; what none of them shows comes at the end.
     """
     charts = {str(places.CHARTS / file): text for file, text in drawn.items()}
-    all_sections = [_with_charts(part.section(study), charts) for part in CONTENTS]
-    shown = {block.file for section in all_sections for block in section.blocks
+    results, conditions = ([_with_charts(part.section(study), charts) for part in parts]
+                           for parts in (RESULTS, CONDITIONS))
+    shown = {block.file for section in (*results, *conditions) for block in section.blocks
              if isinstance(block, Picture)}
     more = Section("More pictures", [Picture(file, text) for file, text in charts.items()
                                      if file not in shown])
-    *results, conditions, meaning = all_sections
-    return [section for section in (*results, more, conditions, meaning) if section.blocks]
+    return [section for section in (*results, more, *conditions) if section.blocks]
 
 
 def _with_charts(section: Section, charts: Mapping[str, str]) -> Section:

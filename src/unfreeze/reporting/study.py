@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unfreeze import files, places
+from unfreeze.data.reading import arrays
 from unfreeze.params import plan as plans
 from unfreeze.params.plan import Plan
 
@@ -74,7 +75,7 @@ def read(root: Path, folder: str = ".") -> Study:
         root: where it lies. folder: of Study.
 
     Raises:
-        UserError: the plan is missing, or is of another version.
+        UserError: the plan is missing, or is of another version; or a dataset's card is missing.
     """
     plan = plans.read(root)
     return Study(
@@ -83,7 +84,6 @@ def read(root: Path, folder: str = ".") -> Study:
                  for run in plan.runs},
         rows={path.stem: files.read_csv(path)
               for path in sorted((root / places.TABLES).glob("*.csv"))},
-        cards={name: files.read_json(root / places.DATA / name / "card.json")
-               for name in plan.datasets},
+        cards={name: arrays.read_card(root / places.DATA / name) for name in plan.datasets},
         folder=folder,
     )

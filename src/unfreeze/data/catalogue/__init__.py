@@ -28,9 +28,8 @@ or, for photos:
     FOLDER             only where the official files cannot be fetched: a folder in the folder of
                        UNFREEZE_MIRROR that is read in place (ASSETS is empty)
 
-`layout.fetch(facts, folder)` brings a photo dataset's official files and gives their index;
-`layout.read` gives it again, and `layout.paths` says where the files lie. All take the facts as an
-argument: a test passes others.
+`layout.fetch(facts, folder)` brings a photo dataset's official files and gives their index,
+`layout.paths` says where the files lie. Both take the facts as an argument: a test passes others.
 """
 
 import importlib

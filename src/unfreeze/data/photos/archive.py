@@ -93,7 +93,8 @@ class Reader:
                 self.index = {_zip_name(info): info for info in self.archive.infolist()}
 
     def read(self, name: str) -> bytes:
-        """
+        """The content of a member.
+
         Raises:
             UserError: there is no such member, it lies outside, is too large, or is damaged.
         """

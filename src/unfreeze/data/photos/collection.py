@@ -36,7 +36,8 @@ _CHUNK_FILES, _CHUNK_BYTES = 16, 1 << 22  # of a task, whichever is reached firs
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """
+    """An image file, by what the folder says of it.
+
     Attributes:
         split: "train", "test" or "val".
         label: index into `Collection.classes`.
@@ -52,7 +53,8 @@ class Photo:
 
 @dataclass(frozen=True)
 class Collection:
-    """
+    """The photos of a folder or archive.
+
     Attributes:
         classes: names of the class folders, sorted.
         photos: sorted by split (train, test, val), label and member.

@@ -57,7 +57,8 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def read_card(folder: Path) -> Card:
-    """
+    """The card of decoded photos.
+
     Raises:
         UserError: there is none, or none of this version.
     """

@@ -1,12 +1,14 @@
 """What the runs have in common, on which machine they ran, and how to repeat them."""
 
+from unfreeze.data.reading import augmentations
 from unfreeze.reporting.document import Code, Items, Section, Strong, line
 from unfreeze.reporting.study import Study
 from unfreeze.words import count, settings
 
 # Where a group of knobs begins, in the order in which a settled run has them.
 GROUPS = {"dataset": "Data", "image_size": "Images", "seeds": "Seeds", "model": "Model",
-          "freeze": "What is trained", "phases": "Training", "augment": "Augmentation"}
+          "freeze": "What is trained", "phases": "Training"} | dict.fromkeys(
+              augmentations.names(), "Augmentation")
 
 
 def section(study: Study) -> Section:
