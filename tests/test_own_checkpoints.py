@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import os
 import pickle
+import random
 import subprocess
 import sys
 from collections import OrderedDict
@@ -18,7 +19,7 @@ import torch
 from helpers import ROOT
 from unfreeze import models, places
 from unfreeze.errors import UserError
-from unfreeze.models import own, weights
+from unfreeze.models import opening, own, weights
 from unfreeze.models.with_torch.outline import outline
 from unfreeze.params import plan
 from unfreeze.params.plan import Checkpoint
@@ -243,6 +244,26 @@ def test_garbage_is_a_clear_error(tmp_path, name, content):
     with pytest.raises(UserError, match=f"{name}: no readable checkpoint") as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_damage_anywhere_is_a_clear_error(tmp_path, kind):
+    whole = {"state_dict": {"a.weight": torch.ones(3, 4)}, "args": argparse.Namespace()}
+    if kind == "safetensors":
+        content, name = safetensors.torch.save(whole["state_dict"]), "x.safetensors"
+    else:
+        torch.save(whole, tmp_path / "x", _use_new_zipfile_serialization=kind == "zip")
+        content, name = (tmp_path / "x").read_bytes(), "x.pth"
+    rng = random.Random(0)
+    for _ in range(100):
+        damaged = bytearray(content)
+        for _ in range(rng.choice([1, 2, 5])):
+            place = rng.randrange(len(damaged))
+            damaged[place:place + rng.choice([0, 1, 9])] = rng.randbytes(rng.choice([0, 1, 5]))
+        try:
+            opening.open_tensors(Path(name), bytes(damaged))
+        except UserError as error:
+            assert str(error).startswith(name) and len(str(error).splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", [

@@ -71,6 +71,18 @@ def test_a_checkpoint_that_is_a_pipe_is_refused_at_once(pets):
     message(params(init="pipe.pth"), "init (of runs.base)", "'pipe.pth' is no file")
 
 
+@pytest.mark.parametrize("knobs", [{"dataset": "pets"}, {"dataset": "my/pets"},
+                                   {"init": "my.pth"}])
+def test_what_a_temporary_copy_lacks_is_to_be_added(tmp_path, monkeypatch, knobs):
+    """As `dvc exp run --temp` and `--queue` make."""
+    copy = tmp_path / ".dvc/tmp/exps/standalone/tmp1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    (path,) = knobs.values()
+    message(params(**knobs), "this is a temporary copy of the project",
+            f"`dvc add {path}`, or give its absolute path")
+
+
 @pytest.mark.parametrize("name", ["a.ckpt", "a.bin", "a.pth.tar", "A.PTH", "a.safetensors"])
 def test_checkpoints_of_all_suffixes_are_looked_up(pets, name):
     with open(name, "wb") as file:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from unfreeze import files
 from unfreeze.errors import UserError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
@@ -125,15 +124,14 @@ class _PassedOver:
 
 def _read(path: Path, content: bytes):
     """What is in the file."""
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's advice is for programmers
             return (load(content) if path.suffix.lower() == ".safetensors" else
                     _unpickled(content))
-    except (SafetensorError, *files.UNREADABLE) as error:
-        # torch's own words are half a page, with advice to trust the file.
+    except Exception as error:  # torch raises nearly everything on damaged files,
+        # and its own words are half a page, with advice to trust the file.
         raise UserError(f"{path}: no readable checkpoint ({type(error).__name__}): damaged, or it "
                         "holds more than tensors; save a model's state_dict() with torch.save, or "
                         "as safetensors") from None

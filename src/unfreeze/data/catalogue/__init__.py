@@ -36,6 +36,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+from unfreeze import places
 from unfreeze.errors import UserError, nearest
 
 
@@ -53,5 +54,6 @@ def dataset(name: str) -> ModuleType:
     known = names()
     if name not in known:
         raise UserError(f"{name!r} is no dataset{nearest(name, known)}; allowed: "
-                        f"{', '.join(known)}, or the path or address of images of your own")
+                        f"{', '.join(known)}, or the path or address of images of your own"
+                        f"{places.remedy_in_a_copy(name)}")
     return importlib.import_module(f"{__name__}.{name}")
