@@ -3,7 +3,7 @@ two seeds, one with one, one that failed."""
 
 import csv
 
-from unfreeze.params.plan import Plan, Preprocessing, Run
+from unfreeze.params.plan import Plan, PlannedPreprocessing, Run
 from unfreeze.reporting.study import Study
 
 FAILURE = "the logits of seed 1 are not finite: training diverged"
@@ -19,7 +19,7 @@ def settled(**changes) -> Run:
     knobs = {"dataset": "tiny", "fraction": 0.5, "image_size": 8, "seeds": [1, 2], "model": "cnn",
              "freeze": "none", "tune": "full", "phases": [], "epochs": 2, "lr": 0.1} | changes
     return Run(knobs=knobs, changes=changes, training_knobs={}, augmentations={}, phases=(),
-               preprocessing=Preprocessing(8, "square", "bicubic", None, None), classes=2,
+               preprocessing=PlannedPreprocessing(8, "square", "bicubic", None, None), classes=2,
                decoded="", weights="", subsets={seed: f"{seed}.json" for seed in knobs["seeds"]})
 
 

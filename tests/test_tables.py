@@ -14,7 +14,7 @@ from unfreeze.expecting import claims
 from unfreeze.expecting.costs import COSTS, Cost
 from unfreeze.judging import cells, leftovers, quality, tables
 from unfreeze.judging.outcome import Outcome
-from unfreeze.judging.runs import Run
+from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.statistics import Effect
 from unfreeze.scoring.scores import SCORES
 
@@ -28,16 +28,17 @@ def effect(mean: float, seeds: int = 2) -> Effect:
 
 
 def run(name: str, accuracy: float | None, knobs: dict | None = None, changes: dict | None = None,
-        **files) -> Run:
+        **files) -> TrainedRun:
     """A run with two seeds; without an accuracy it failed."""
     metrics = ({"failed": "not finite", "test_images": 50} if accuracy is None else
                {"accuracy": spread(accuracy, 0.5, 2), "brier": spread(0.4, 0.1, 2),
                 "ece": spread(3.0, 0.1, 2), "ece_scaled": spread(2.0, None, 1),
                 "confused": [["cat", "dog", 12.5]], "test_images": 50})
-    return Run(name, knobs or {}, changes or {}, {"parameters_trainable": 7}, metrics, **files)
+    return TrainedRun(name, knobs or {}, changes or {}, {"parameters_trainable": 7}, metrics,
+                      **files)
 
 
-def rows(table: str, *runs: Run, intervals: dict | None = None, budget: dict | None = None,
+def rows(table: str, *runs: TrainedRun, intervals: dict | None = None, budget: dict | None = None,
          compared: dict | None = None) -> list[tuple]:
     outcome = Outcome(SimpleNamespace(budget=budget or {}), {run.name: run for run in runs},
                       intervals or {}, compared=compared or {})

@@ -10,7 +10,7 @@ from scipy import stats
 from unfreeze import files, places
 from unfreeze.judging import advice, estimates, quality, runs, statistics, tables, verdicts
 from unfreeze.judging.outcome import Outcome
-from unfreeze.judging.runs import Run
+from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.verdicts import CONTRADICTED, HOLDS, NOT_COMPARABLE, NOT_COMPUTED, OPEN
 from unfreeze.params.plan import Claim, NotRun
 
@@ -32,7 +32,7 @@ def finished(scores, seeds=(1, 2), test_set="same", failed=None, history=(), **c
     metrics = {"failed": failed} if failed else {
         name: {"mean": values.mean(), "std": None, "n": len(seeds), "seeds": {}}
         for name, values in scores.items()}
-    return Run("", {"dataset": test_set, "test_fraction": 1}, {}, COST | cost, metrics,
+    return TrainedRun("", {"dataset": test_set, "test_fraction": 1}, {}, COST | cost, metrics,
                tuple(seeds), {} if failed else scores, list(history))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from unfreeze import words
 from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.estimates import Intervals, difference, effects
-from unfreeze.judging.runs import Run, common_seeds
+from unfreeze.judging.runs import TrainedRun, common_seeds
 from unfreeze.judging.statistics import Effect, holm
 from unfreeze.judging.verdicts import ALPHA, NOISE
 from unfreeze.params.plan import base
@@ -49,7 +49,7 @@ class Candidate:
     recommended: bool = False
 
 
-def recommend(runs: Mapping[str, Run], budget: Mapping[str, float],
+def recommend(runs: Mapping[str, TrainedRun], budget: Mapping[str, float],
               intervals: Intervals) -> list[Candidate]:
     """Every run as a candidate, best accuracy first, failed runs last.
 
@@ -70,7 +70,7 @@ def recommend(runs: Mapping[str, Run], budget: Mapping[str, float],
     return [replace(candidate, recommended=candidate.run == cheapest) for candidate in candidates]
 
 
-def _by_accuracy(runs: Mapping[str, Run], budget: Mapping[str, float],
+def _by_accuracy(runs: Mapping[str, TrainedRun], budget: Mapping[str, float],
                  intervals: Intervals) -> list[Candidate]:
     ranked = sorted(intervals, key=lambda name: (-intervals[name]["accuracy"].mean, name))
     first = base(intervals) if intervals else ""
@@ -92,7 +92,8 @@ def _over(cost: dict, budget: Mapping[str, float]) -> str:
     return ", ".join(over)
 
 
-def _compared(candidates: list[Candidate], best: str, runs: Mapping[str, Run]) -> list[Candidate]:
+def _compared(candidates: list[Candidate], best: str,
+              runs: Mapping[str, TrainedRun]) -> list[Candidate]:
     """The candidates held against the best within the budget."""
     candidates = [
         replace(candidate, note=f"not compared: no seed in common with {best}")

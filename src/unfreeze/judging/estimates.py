@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from unfreeze.expecting import claims
 from unfreeze.judging import statistics
-from unfreeze.judging.runs import Run, common_seeds
+from unfreeze.judging.runs import TrainedRun, common_seeds
 from unfreeze.judging.statistics import Contrast, Effect, Prior
 from unfreeze.scoring.scores import SCORES
 
@@ -27,7 +27,7 @@ def difference(score: str, run: str, less: str) -> Sum:
     return Sum(score, {run: 1.0, less: -1.0})
 
 
-def effects(runs: Mapping[str, Run], sums: Sequence[Sum]) -> list[Effect]:
+def effects(runs: Mapping[str, TrainedRun], sums: Sequence[Sum]) -> list[Effect]:
     """Estimate each sum on the seeds that its runs have in common.
 
     The runs of a sum must not have failed, and must have the same test set and a common seed.
@@ -36,7 +36,7 @@ def effects(runs: Mapping[str, Run], sums: Sequence[Sum]) -> list[Effect]:
     return statistics.effects([_contrast(runs, wanted, priors) for wanted in sums])
 
 
-def intervals(runs: Mapping[str, Run]) -> dict[str, dict[str, Effect]]:
+def intervals(runs: Mapping[str, TrainedRun]) -> dict[str, dict[str, Effect]]:
     """Of every run and each of its scores, without the failed runs."""
     sums = [Sum(score, {name: 1.0}) for name, run in runs.items() for score in run.scores]
     by_run: dict[str, dict[str, Effect]] = {}
@@ -46,7 +46,7 @@ def intervals(runs: Mapping[str, Run]) -> dict[str, dict[str, Effect]]:
     return by_run
 
 
-def _contrast(runs: Mapping[str, Run], wanted: Sum, priors: Priors) -> Contrast:
+def _contrast(runs: Mapping[str, TrainedRun], wanted: Sum, priors: Priors) -> Contrast:
     score, coefficients = wanted.score, wanted.coefficients
     summed = [runs[name] for name in coefficients]
     seeds = common_seeds(summed)

@@ -9,7 +9,7 @@ from unfreeze import files, places
 from unfreeze.judging import budget, estimates, verdicts
 from unfreeze.judging.budget import Candidate
 from unfreeze.judging.estimates import Intervals
-from unfreeze.judging.runs import Rows, Run, read
+from unfreeze.judging.runs import Rows, TrainedRun, read
 from unfreeze.judging.verdicts import Verdict
 from unfreeze.params.plan import Plan, base
 
@@ -29,7 +29,7 @@ class Outcome:
     """
 
     plan: Plan
-    runs: Mapping[str, Run]
+    runs: Mapping[str, TrainedRun]
     intervals: Intervals
     verdicts: Sequence[Verdict] = ()
     candidates: Sequence[Candidate] = ()
@@ -37,7 +37,7 @@ class Outcome:
     compared: Mapping[str, Rows] = field(default_factory=dict)
 
     @property
-    def finished(self) -> list[Run]:
+    def finished(self) -> list[TrainedRun]:
         """The runs that have scores."""
         return [run for run in self.runs.values() if not run.failed]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.cells import number, p_value
 from unfreeze.judging.outcome import Outcome
-from unfreeze.judging.runs import Run
+from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.verdicts import Verdict
 from unfreeze.scoring.scores import SCORES
 
@@ -23,7 +23,7 @@ def contents(outcome: Outcome) -> dict[str, dict]:
     }
 
 
-def in_short(run: Run) -> dict:
+def in_short(run: TrainedRun) -> dict:
     """A run in some lines: means over seeds, and the spread of the accuracy."""
     if run.failed:
         return {"failed": run.failed}

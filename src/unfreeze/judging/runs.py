@@ -1,4 +1,4 @@
-"""A finished run, as training and evaluation left it."""
+"""A trained run, as training and evaluation left it."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ Rows = list[dict[str, str]]  # of a CSV file
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished run.
+class TrainedRun:
+    """A run that has been trained, and failed perhaps.
 
     Attributes:
         name: in params.yaml.
@@ -62,24 +62,24 @@ class Run:
         return {seed: float(mean) for seed, mean in zip(self.seeds, means, strict=True)}
 
 
-def read(planned: Mapping[str, plan.Run], folder: Path = Path(".")) -> dict[str, Run]:
+def read(planned: Mapping[str, plan.Run], folder: Path = Path(".")) -> dict[str, TrainedRun]:
     """The planned runs, in that order, from what lies in a study's folder."""
     return {name: _run(name, settled, folder / places.RUNS / name)
             for name, settled in planned.items()}
 
 
-def _run(name: str, settled: plan.Run, folder: Path) -> Run:
+def _run(name: str, settled: plan.Run, folder: Path) -> TrainedRun:
     with np.load(folder / "scores/per_image.npz") as arrays:
         seeds = tuple(map(int, arrays["seeds"]))
         scores = {score: arrays[score] for score in SCORES if score in arrays}
-    return Run(
+    return TrainedRun(
         name, settled.knobs, settled.changes, files.read_json(folder / "cost.json"),
         files.read_json(folder / "scores/metrics.json"), seeds, scores,
         files.read_csv(folder / "history.csv"), files.read_csv(folder / "scores/calibration.csv"),
         files.read_csv(folder / "movement.csv"))
 
 
-def common_seeds(runs: Iterable[Run]) -> list[int]:
+def common_seeds(runs: Iterable[TrainedRun]) -> list[int]:
     """The seeds that all of them have, in the order of the first."""
     first, *others = runs
     return [seed for seed in first.seeds if all(seed in other.seeds for other in others)]

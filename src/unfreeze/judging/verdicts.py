@@ -24,7 +24,7 @@ from unfreeze.expecting.claims import Comparison
 from unfreeze.expecting.costs import COSTS
 from unfreeze.judging import advice, statistics
 from unfreeze.judging.estimates import Sum, effects
-from unfreeze.judging.runs import Run, common_seeds
+from unfreeze.judging.runs import TrainedRun, common_seeds
 from unfreeze.judging.statistics import Effect
 from unfreeze.params import plan
 from unfreeze.scoring.scores import SCORES
@@ -86,7 +86,7 @@ class Verdict:
     advice: str
 
 
-def judge(claimed: Sequence[plan.Claim], runs: Mapping[str, Run],
+def judge(claimed: Sequence[plan.Claim], runs: Mapping[str, TrainedRun],
           not_run: Mapping[str, plan.NotRun]) -> list[Verdict]:
     """A verdict for each claim, in the order given.
 
@@ -145,14 +145,15 @@ class _Case:
         return min(1.0, 2 * min(self.p_holds, self.p_contradicted))
 
 
-def _case(claim: plan.Claim, runs: Mapping[str, Run], not_run: Mapping[str, plan.NotRun]) -> _Case:
+def _case(claim: plan.Claim, runs: Mapping[str, TrainedRun],
+          not_run: Mapping[str, plan.NotRun]) -> _Case:
     parsed = claims.parse(claim.claim, [*runs, *not_run])
     return _Case(claim, parsed.quantity, tuple(
         _Part(comparison, _obstacle(comparison, parsed.quantity, runs, not_run))
         for comparison in parsed.comparisons))
 
 
-def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, Run],
+def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedRun],
               not_run: Mapping[str, plan.NotRun]) -> Finding | None:
     """Why a comparison cannot be made. What is counted is known of failed runs too."""
     def not_computed(why: str) -> Finding:
@@ -182,7 +183,7 @@ def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, Run],
     return None
 
 
-def _estimated(cases: list[_Case], runs: Mapping[str, Run]) -> list[_Case]:
+def _estimated(cases: list[_Case], runs: Mapping[str, TrainedRun]) -> list[_Case]:
     """The cases with the effects of what is tested: all at once, since it takes a second or two."""
     tested = [(case, part) for case in cases if case.quantity in SCORES for part in case.clear]
     estimated = effects(runs, [Sum(case.quantity, part.comparison.coefficients,
@@ -194,7 +195,7 @@ def _estimated(cases: list[_Case], runs: Mapping[str, Run]) -> list[_Case]:
         for part in case.parts)) for case in cases]
 
 
-def _decided(case: _Case, others: list[float], runs: Mapping[str, Run]) -> Verdict:
+def _decided(case: _Case, others: list[float], runs: Mapping[str, TrainedRun]) -> Verdict:
     """The verdict on a case.
 
     Args:
@@ -246,7 +247,7 @@ def _tested(part: _Part, chances: int, others: list[float]) -> Finding:
                    if effect.seeds == 1 else "")
 
 
-def _of_costs(comparison: Comparison, quantity: str, runs: Mapping[str, Run]) -> Finding:
+def _of_costs(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedRun]) -> Finding:
     cost = COSTS[quantity]
     terms = [comparison.constant, *(factor * cost.of(runs[run].cost)
                                     for run, factor in comparison.coefficients.items())]

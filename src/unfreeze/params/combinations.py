@@ -7,14 +7,14 @@ from unfreeze.data import own as own_data
 from unfreeze.data import subsets
 from unfreeze.errors import Fault
 from unfreeze.models import heads
-from unfreeze.params.facts import Facts, is_checkpoint
+from unfreeze.params.facts import RunFacts, is_checkpoint
 from unfreeze.params.faults import about
 from unfreeze.params.knobs import KNOBS, PHASE_KNOBS
 
 Knobs = Mapping[str, Any]
 
 
-def check_weights_known(knobs: Knobs, facts: Facts) -> None:
+def check_weights_known(knobs: Knobs, facts: RunFacts) -> None:
     """What `weights` as a value stands for must be known."""
     for key in ("normalize", "image_size", "resize"):
         if knobs[key] == "weights" and facts.reference is None:
@@ -22,7 +22,7 @@ def check_weights_known(knobs: Knobs, facts: Facts) -> None:
                              "it from; set it without them")
 
 
-def check(knobs: Knobs, facts: Facts) -> None:
+def check(knobs: Knobs, facts: RunFacts) -> None:
     """Check what depends on several knobs, or on facts.
 
     Args:
@@ -39,7 +39,7 @@ def check(knobs: Knobs, facts: Facts) -> None:
         _check_as_it_is(knobs, facts)
 
 
-def _check_sizes(knobs: Knobs, facts: Facts) -> None:
+def _check_sizes(knobs: Knobs, facts: RunFacts) -> None:
     size, model, stem = knobs["image_size"], knobs["model"], knobs["stem"]
     if stem not in facts.model.strides:
         raise Fault("stem", f"{stem} is not made for {model}; allowed: "
@@ -60,7 +60,7 @@ def _check_sizes(knobs: Knobs, facts: Facts) -> None:
                               f"it; allowed: {size} or more, or square")
 
 
-def _check_subset(knobs: Knobs, facts: Facts) -> None:
+def _check_subset(knobs: Knobs, facts: RunFacts) -> None:
     dataset = facts.dataset
     if dataset.classes is None:
         return
@@ -74,7 +74,7 @@ def _check_subset(knobs: Knobs, facts: Facts) -> None:
         subsets.check(dataset.test, dataset.classes, knobs["test_fraction"], 0)
 
 
-def _check_tuning(knobs: Knobs, facts: Facts) -> None:
+def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
     if knobs["tune"] == "tinytl" and not facts.model.residual_blocks:
         raise Fault("tune", f"tinytl has no place in {knobs['model']}: its branches sit beside "
                             "residual blocks with BatchNorm; choose bias or lora")
@@ -97,7 +97,7 @@ def _check_validation(knobs: Knobs) -> None:
                                   "on; choose a smaller one")
 
 
-def _check_as_it_is(knobs: Knobs, facts: Facts) -> None:
+def _check_as_it_is(knobs: Knobs, facts: RunFacts) -> None:
     """A model that is not trained must be whole: `epochs: 0`."""
     start, classes = "0 tests a model as it is", facts.dataset.classes
     if knobs["init"] == "scratch":

@@ -18,7 +18,7 @@ from unfreeze.params.plan import Checkpoint, ImageSource, OfficialWeights
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """What is known of a run's inputs.
 
     Attributes:
@@ -60,7 +60,7 @@ class Datasets:
                 for facts in sorted(self._known.values(), key=lambda facts: facts.name)}
 
 
-def look_up(knobs: Mapping[str, Any], datasets: Datasets) -> Facts:
+def look_up(knobs: Mapping[str, Any], datasets: Datasets) -> RunFacts:
     """The facts of a run.
 
     Raises:
@@ -70,8 +70,8 @@ def look_up(knobs: Mapping[str, Any], datasets: Datasets) -> Facts:
         model = models.facts_of(knobs["model"])
     dataset = datasets.facts_of(knobs["dataset"], knobs["skip_broken"])
     key = _official_key(knobs, model)
-    return Facts(model, dataset, key,
-                 model.weights[key] if key else next(iter(model.weights.values()), None))
+    return RunFacts(model, dataset, key,
+                    model.weights[key] if key else next(iter(model.weights.values()), None))
 
 
 def is_checkpoint(init: str) -> bool:
@@ -97,7 +97,7 @@ def _official_key(knobs: Mapping[str, Any], model: Model) -> str:
 
 
 def weights_source(knobs: Mapping[str, Any],
-                   facts: Facts) -> tuple[str, Checkpoint | OfficialWeights | None]:
+                   facts: RunFacts) -> tuple[str, Checkpoint | OfficialWeights | None]:
     """Name of the weights that a settled run starts from, and where they come from; "" and None
     from scratch. A checkpoint is read.
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unfreeze.errors import Fault
-from unfreeze.params.facts import Facts
+from unfreeze.params.facts import RunFacts
 from unfreeze.params.knobs import KNOBS
 
 _NUMBER = 4  # bytes of one
 _CHANNELS = 3
 
 
-def check(knobs: Mapping[str, Any], facts: Facts, memory: int | None = None) -> None:
+def check(knobs: Mapping[str, Any], facts: RunFacts, memory: int | None = None) -> None:
     """What a knob alone makes must fit; whether all together does, training finds out.
 
     Args:
@@ -36,7 +36,7 @@ def _declared(knobs: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
             yield name, knob.makes.words, knob.makes.least_bytes(knobs[name])
 
 
-def _of_images(knobs: Mapping[str, Any], facts: Facts) -> Iterator[tuple[str, str, int]]:
+def _of_images(knobs: Mapping[str, Any], facts: RunFacts) -> Iterator[tuple[str, str, int]]:
     """The same of the knobs that decide how large images are together."""
     batch = min(knobs["batch_size"], facts.dataset.train or 2)
     image = knobs["image_size"]**2 * _CHANNELS * _NUMBER

@@ -15,7 +15,7 @@ from unfreeze.recipe import Knobs, Phase
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class PlannedPreprocessing:
     """As recipe.Preprocessing; mean and std are None where only decoding the photos tells."""
 
     image_size: int
@@ -47,7 +47,7 @@ class Run:
     training_knobs: Knobs
     augmentations: Knobs
     phases: tuple[Phase, ...]
-    preprocessing: Preprocessing
+    preprocessing: PlannedPreprocessing
     classes: int | None
     decoded: str
     weights: str

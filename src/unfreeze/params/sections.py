@@ -32,7 +32,7 @@ TEXTS = ("compare", "claims")  # in which what looks like a number is text
 
 
 @dataclass(frozen=True)
-class Entry:
+class WrittenRun:
     """A run as written.
 
     Attributes:
@@ -46,7 +46,7 @@ class Entry:
     why: str = ""
 
 
-def read_runs(params: Mapping[str, Any]) -> dict[str, Entry]:
+def read_runs(params: Mapping[str, Any]) -> dict[str, WrittenRun]:
     """{run: as written}."""
     if "runs" not in params:
         raise Fault("runs", f"is missing; add it: {_WHAT['runs']}, such as {{base: {{}}}}")
@@ -58,7 +58,7 @@ def read_runs(params: Mapping[str, Any]) -> dict[str, Entry]:
     return {run: _entry(knobs) for run, knobs in given.items()}
 
 
-def read_not_run(params: Mapping[str, Any], runs: Collection[str]) -> dict[str, Entry]:
+def read_not_run(params: Mapping[str, Any], runs: Collection[str]) -> dict[str, WrittenRun]:
     """{run that is not run: as written}."""
     given = params.get("not_run")
     if given is None:
@@ -80,13 +80,13 @@ def read_not_run(params: Mapping[str, Any], runs: Collection[str]) -> dict[str, 
     return entries
 
 
-def _entry(knobs: Any, why: str = "") -> Entry:
+def _entry(knobs: Any, why: str = "") -> WrittenRun:
     knobs = {} if knobs is None else knobs
     if not isinstance(knobs, dict) or "reported" not in knobs:
-        return Entry(knobs, why=why)
+        return WrittenRun(knobs, why=why)
     reported = knobs["reported"]  # no knob: it changes nothing of the run
-    return Entry({key: value for key, value in knobs.items() if key != "reported"},
-                 reported if isinstance(reported, dict) else {"accuracy": reported}, why)
+    return WrittenRun({key: value for key, value in knobs.items() if key != "reported"},
+                      reported if isinstance(reported, dict) else {"accuracy": reported}, why)
 
 
 def check_reported(where: str, reported: Mapping, run: Run) -> dict[str, float]:

@@ -12,7 +12,7 @@ from unfreeze.data.reading.augmentations import is_on
 from unfreeze.errors import Fault, UserError, nearest
 from unfreeze.params import combinations, memory, sections
 from unfreeze.params.check import check, check_size, numbers
-from unfreeze.params.facts import Datasets, Facts, look_up, weights_source
+from unfreeze.params.facts import Datasets, RunFacts, look_up, weights_source
 from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run
 from unfreeze.params.knobs import (
     AUGMENTATIONS,
@@ -28,7 +28,7 @@ from unfreeze.params.plan import (
     NotRun,
     OfficialWeights,
     Plan,
-    Preprocessing,
+    PlannedPreprocessing,
     Run,
     Subset,
 )
@@ -169,7 +169,7 @@ def _check_phase(number: int, phase: Mapping[str, Any], knobs: Mapping[str, Any]
 
 
 def _tables(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
-            facts: Facts) -> list[list[rules.Row]]:
+            facts: RunFacts) -> list[list[rules.Row]]:
     """The table of each phase, which training makes again from the same words."""
     tables = []
     for number, (phase, written) in enumerate(
@@ -180,7 +180,7 @@ def _tables(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
     return tables
 
 
-def _run(knobs: Mapping[str, Any], changes: Mapping[str, Any], facts: Facts,
+def _run(knobs: Mapping[str, Any], changes: Mapping[str, Any], facts: RunFacts,
          phases: tuple[Phase, ...], tables: list[list[rules.Row]], weights: str) -> Run:
     trains = any(phase.trains for phase in phases)
     used = rules.methods_used(tables)
@@ -235,10 +235,10 @@ def _read_by_training(phase: Phase) -> Phase:
     return Phase({key: value for key, value in knobs.items() if key not in foreign})
 
 
-def _preprocessing(knobs: Mapping[str, Any], facts: Facts) -> Preprocessing:
+def _preprocessing(knobs: Mapping[str, Any], facts: RunFacts) -> PlannedPreprocessing:
     as_weights = knobs["resize"] == "weights"
     source = facts.reference if knobs["normalize"] == "weights" else facts.dataset
-    return Preprocessing(
+    return PlannedPreprocessing(
         image_size=knobs["image_size"],
         resize=facts.reference.resize if as_weights else knobs["resize"],
         interpolation=facts.reference.interpolation if as_weights else "bilinear",

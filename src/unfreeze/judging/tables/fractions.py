@@ -5,14 +5,14 @@ import json
 
 from unfreeze import words
 from unfreeze.judging.outcome import Outcome
-from unfreeze.judging.runs import Run
+from unfreeze.judging.runs import TrainedRun
 from unfreeze.recipe import Knobs
 
 HEADER = ("series", "init", "run", "fraction", "accuracy", "low", "high")
 
 
 def rows(outcome: Outcome) -> list[tuple]:
-    alike: dict[str, list[Run]] = {}
+    alike: dict[str, list[TrainedRun]] = {}
     for run in outcome.finished:
         alike.setdefault(json.dumps(_besides(run.knobs), sort_keys=True), []).append(run)
     table = []

@@ -4,7 +4,7 @@ least its accuracy at no more cost, is better in one of them, and has the same t
 from unfreeze.expecting.costs import COSTS, Cost
 from unfreeze.judging.cells import interval, number, yes
 from unfreeze.judging.outcome import Outcome
-from unfreeze.judging.runs import Run
+from unfreeze.judging.runs import TrainedRun
 
 HEADER = ("run", "cost", "text", "unit", "value", "accuracy", "low", "high", "dominated")
 
@@ -18,7 +18,7 @@ def rows(outcome: Outcome) -> list[tuple]:
     ]
 
 
-def _dominates(rival: Run, run: Run, cost: Cost, outcome: Outcome) -> bool:
+def _dominates(rival: TrainedRun, run: TrainedRun, cost: Cost, outcome: Outcome) -> bool:
     price, rival_price = cost.of(run.cost), cost.of(rival.cost)
     accuracy, rival_accuracy = (outcome.intervals[name]["accuracy"].mean
                                 for name in (run.name, rival.name))
