@@ -1,12 +1,19 @@
 """Photos as they lie around: behind links, in archives of other systems, as files that are none."""
 
+import json
+import os
+import subprocess
+import sys
 import tarfile
 import zipfile
 
 import numpy as np
 import pytest
+import yaml
 
+from helpers import ROOT, params
 from test_photos import error_of, picture, saved, seen, tarred, two_classes, write, zipped
+from unfreeze import places
 from unfreeze.data import photos
 from unfreeze.data.decoding import write_photos
 from unfreeze.data.photos import archive, pixels
@@ -100,3 +107,27 @@ def test_a_hard_link_in_a_tar_is_the_file_that_it_names(tmp_path, monkeypatch, m
 ])
 def test_what_is_no_image_is_called_by_its_kind(content, words):
     assert words in pixels.check(content)
+
+
+def test_folders_within_classes_are_found_whatever_lies_around_them(tmp_path):
+    plain = {f"cat/{name}": content for name, content in two_classes().items()}
+    assert photos.below_classes(photos.scan(write(tmp_path / "x", plain), False)) == []
+    deeper = {f"train/{name}": content for name, content in two_classes().items()} | {
+        "train/cat/old/9.png": saved(picture(9))}
+    assert photos.below_classes(photos.scan(write(tmp_path / "y", deeper), False)) == ["cat/old"]
+
+
+def test_names_are_utf8_whatever_the_locale(tmp_path):
+    """Training reads the card in the locale's encoding, so it must be ASCII."""
+    write(tmp_path / "bilder", {f"{name}/{i}.png": saved(picture(10 * label + i))
+                                for label, name in enumerate(("größe", "日本")) for i in range(3)})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params(
+        dataset="bilder", fraction=1.0, test_fraction=1.0, validation=0)))
+    environment = {"PATH": os.environ["PATH"], "UNFREEZE_SCRATCH": str(tmp_path / "scratch"),
+                   "UNFREEZE_WORKERS": "1", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
+                   "LC_ALL": "C"}
+    for stage in ("plan", "fetch_data", "decode"):
+        subprocess.run([sys.executable, ROOT / "stages" / f"{stage}.py"], cwd=tmp_path, check=True,
+                       env=environment)
+    (card,) = (tmp_path / places.DATA).glob("*/card.json")
+    assert json.loads(card.read_bytes().decode("ascii"))["classes"] == ["größe", "日本"]

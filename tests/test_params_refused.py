@@ -117,7 +117,18 @@ def test_a_number_for_a_width_must_be_whole():
     message(params({"mine": {"head": "mlp", "head_width": 1.0e10}}), "head_width", "whole number")
 
 
-# --- Unequal classes
+# --- Other classes than meant, unequal classes
+
+
+def test_folders_within_those_of_the_classes_are_told(pets, capsys):
+    resolve(params(dataset="../pets", fraction=1, test_fraction=1))
+    assert "within others" not in capsys.readouterr().err
+    os.makedirs(pets / "cat" / "siamese" / "old")
+    os.rename(pets / "cat" / "3.png", pets / "cat" / "siamese" / "old" / "3.png")
+    resolve(params(dataset="../pets", fraction=1, test_fraction=1))
+    assert capsys.readouterr().err.startswith(
+        "warning: ../pets: photos lie in folders within others, such as cat/siamese/old; the outer "
+        "ones are taken for the classes: cat, dog\n")
 
 
 def test_unequal_classes_are_told_with_what_one_answer_would_get(pets, capsys):

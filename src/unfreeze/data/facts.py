@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unfreeze import places
-from unfreeze.data import catalogue, own
+from unfreeze.data import catalogue, own, photos
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
@@ -93,10 +93,21 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     counts = Counter((photo.split, photo.label) for photo in collection.photos)
     train, test = ([counts[split, label] for label in range(len(collection.classes))]
                    for split in ("train", "test"))
+    _warn_of_depth(dataset, collection)
     _warn_of_few(dataset, collection.classes, train)
     source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
     return Facts(own.folder_name(path.resolve().name, digest), source, len(collection.classes),
                  sum(train), sum(test), min(train))
+
+
+def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
+    """A line on standard error where inner folders may be meant as classes and are not taken so."""
+    below = photos.below_classes(collection)
+    if below:
+        print(f"warning: {dataset}: photos lie in folders within others, such as "
+              f"{shown(below[0])}; the outer ones are taken for the classes: "
+              f"{', '.join(map(shown, collection.classes[:10]))}"
+              f"{', ...' * (len(collection.classes) > 10)}", file=sys.stderr, flush=True)
 
 
 def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) -> None:

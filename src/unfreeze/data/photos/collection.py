@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count as numbers
 from pathlib import Path
 
 from tqdm import tqdm
@@ -297,6 +298,15 @@ def digest(collection: Collection) -> str:
     for row in rows:
         total.update(json.dumps(row).encode() + b"\n")
     return total.hexdigest()
+
+
+def below_classes(collection: Collection) -> list[str]:
+    """Folders within those of the classes that photos lie in, such as "cat/2019", sorted."""
+    paths = [(same_form(photo.member).split("/")[:-1], collection.classes[photo.label])
+             for photo in collection.photos]
+    at = next(depth for depth in numbers()  # the same for all
+              if all(folders[depth:depth + 1] == [name] for folders, name in paths))
+    return sorted({"/".join(folders[at:]) for folders, _ in paths if len(folders) > at + 1})
 
 
 def duplicates(collection: Collection) -> list[tuple[Photo, Photo]]:
