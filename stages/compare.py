@@ -1,4 +1,5 @@
-"""runs/ of two runs -> compared/PAIR.csv. Usage: compare.py PAIR FIRST SECOND"""
+"""recipes/ and _made/runs/ of two runs -> _made/compared/PAIR.csv. Usage: compare.py PAIR FIRST
+SECOND"""
 
 import sys
 

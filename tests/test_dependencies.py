@@ -12,6 +12,7 @@ import yaml
 from helpers import ROOT
 from unfreeze import pinning
 from unfreeze.fingerprint import Fingerprints
+from unfreeze.judging import leftovers
 from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -100,6 +101,12 @@ def test_pin_depends_on_all_code_that_any_run_may_reach():
             file = Path("stages", module)
         file = file / "__init__.py" if (ROOT / file).is_dir() else file.with_suffix(".py")
         assert covered(str(file), "pin"), f"pin in dvc.yaml (and its copies) lacks {file}"
+
+
+def test_what_is_cleared_of_a_run_that_is_gone_is_what_its_stages_write():
+    outs = {out.removeprefix("_made/runs/${key}/") for stage in ("train", "evaluate")
+            for out in STAGES[stage]["do"]["outs"]}
+    assert outs == {name.partition("/")[0] for name in leftovers.OF_A_RUN}
 
 
 def test_train_depends_on_its_recipe_alone():

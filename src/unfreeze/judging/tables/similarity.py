@@ -1,4 +1,4 @@
-"""The rows of every pair's compared/PAIR.csv, under the pair's name."""
+"""The rows of every pair's _made/compared/PAIR.csv, under the pair's name."""
 
 from unfreeze.judging.outcome import Outcome
 
