@@ -108,6 +108,11 @@ def test_knobs_of_plugins_are_read_without_importing_their_file(package):
     assert plugins.read_knobs("methods", "full") == ()
 
 
+def test_knobs_of_plugins_may_be_annotated(package):
+    (package / "annotated.py").write_text(DORA.replace("KNOBS =", "KNOBS: tuple[Knob | str, ...] ="))
+    assert len(plugins.read_knobs(".", "annotated")) == 2
+
+
 def test_knobs_of_plugins_that_need_more_are_refused(package):
     (package / "odd.py").write_text("import math\nKNOBS = (math.pi,)\n")
     with pytest.raises(ValueError, match="odd.py: KNOBS may use only"):

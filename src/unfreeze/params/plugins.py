@@ -30,8 +30,9 @@ def read_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
     for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
         if isinstance(node, ast.ImportFrom) and node.module == _KNOB:
             imports.append(node)
-        elif isinstance(node, ast.Assign) and any(
-                isinstance(target, ast.Name) and target.id == "KNOBS" for target in node.targets):
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and any(
+                isinstance(target, ast.Name) and target.id == "KNOBS"
+                for target in getattr(node, "targets", None) or [node.target]):
             declaration.append(node)
     if not declaration:
         return ()
