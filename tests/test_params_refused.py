@@ -135,8 +135,8 @@ def test_unequal_classes_are_told_with_what_one_answer_would_get(pets, capsys):
     resolve(params(dataset="../pets", fraction=1, test_fraction=1))
     line = capsys.readouterr().err
     assert line == (
-        "warning: ../pets: dog has 16 training images and cat 3: to answer dog always is right for "
-        "84.2%, with a balanced accuracy of 50.0%. Compare runs by that: claims such as "
+        "warning: ../pets: the classes have 3 to 16 training images: to answer dog always is right "
+        "for 84.2%, with a balanced accuracy of 50.0%. Compare runs by that: claims such as "
         "base.balanced_accuracy > other\n")
     for number in range(9, 20):
         os.unlink(pets / "dog" / f"{number}.png")

@@ -74,6 +74,20 @@ def test_recommendation_names_the_run_the_best_the_tied_and_the_rest():
     assert f"**exploded** failed: {FAILURE}" in said
 
 
+def test_what_one_answer_gets_stands_beside_the_recommendation_where_classes_are_unequal():
+    (dataset,) = study().datasets
+    card = {"classes": ["healthy", "ill"], "train": 160, "test": 40, "digest": "0" * 64,
+            "counts": {"train": [152, 8], "test": [38, 2]}, "sizes": None, "duplicates": None,
+            "repeated": {"images": 2, "examples": [["a", "b"]]}, "split": "", "source": "",
+            "licence": ""}
+    said = section(study(cards={dataset: card}), "Recommendation")
+    assert ("to answer healthy always is right for 95.0 % of the test images, with a balanced "
+            "accuracy of 50.0 %") in said
+    assert "2 of 160 training images are copies of others" in text(study(cards={dataset: card}))
+    equal = card | {"counts": {"train": [80, 80], "test": [25, 15]}}
+    assert "Unequal" not in section(study(cards={dataset: equal}), "Recommendation")
+
+
 def _recommended(**changes) -> list[dict]:
     """The rows with some of lora's fields changed, base untied and not recommended."""
     lora, base, *others = study().rows["recommendation"]

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from unfreeze import places
 from unfreeze.data import catalogue, own, photos
+from unfreeze.data.acquire import cards
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
-
-UNEQUAL = 3  # times as many images of a class as of another, from which on it is told
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,11 @@ def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
 
 def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) -> None:
     """A line on standard error where a model that knows one class would seem to be good."""
-    most, least = max(counts), min(counts)
-    if most < UNEQUAL * least:
+    found = cards.majority(classes, counts)
+    if found is None:
         return
-    largest, smallest = (classes[counts.index(count)] for count in (most, least))
-    print(f"warning: {dataset}: {shown(largest)} has {most} training images and {shown(smallest)} "
-          f"{least}: to answer {shown(largest)} always is right for {most / sum(counts):.1%}, with "
-          f"a balanced accuracy of {1 / len(classes):.1%}. Compare runs by that: claims such as "
-          "base.balanced_accuracy > other", file=sys.stderr, flush=True)
+    name, share = shown(found[0]), found[1]
+    print(f"warning: {dataset}: the classes have {min(counts)} to {max(counts)} training images: "
+          f"to answer {name} always is right for {share:.1%}, with a balanced accuracy of "
+          f"{1 / len(classes):.1%}. Compare runs by that: claims such as base.balanced_accuracy > "
+          "other", file=sys.stderr, flush=True)

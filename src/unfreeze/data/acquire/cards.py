@@ -17,6 +17,7 @@ from unfreeze.data.photos import archive
 from unfreeze.data.reading.arrays import Arrays
 
 EXAMPLES = 10
+UNEQUAL = 3  # times as many images of a class as of another, from which on it is told
 
 
 def of_arrays(content: Arrays, classes: Sequence[str]) -> dict:
@@ -141,3 +142,16 @@ def repetition(card: dict) -> str:
 
 def _count(card: dict, key: str) -> int:
     return (card.get(key) or {"images": 0})["images"]
+
+
+def majority(classes: Sequence[str], counts: Sequence[int]) -> tuple[str, float] | None:
+    """The largest class and its share of the images, which is how often one is right who always
+    answers that; None where classes are about equal.
+
+    Args:
+        counts: of each class.
+    """
+    most = max(counts)
+    if most < UNEQUAL * min(counts):
+        return None
+    return classes[list(counts).index(most)], most / sum(counts)

@@ -1,5 +1,6 @@
 """Which run to take under the budget, and what else could be taken."""
 
+from unfreeze.data.acquire.cards import majority
 from unfreeze.reporting.document import Inline, Items, Section, Strong, line, listed
 from unfreeze.reporting.sections.common import accuracy_text, changes_text, percent
 from unfreeze.reporting.study import Study
@@ -54,6 +55,7 @@ def _chosen(study: Study, rows: list[Row], best: Row, within: str) -> list[Item]
          accuracy_text(study, chosen), f", {_seconds(chosen)} of training, "
          f"{quantity(float(chosen['parameters_trainable']), 'parameters')} trained."),
         ("Why: ", _why(study, rows, chosen, best, tied, within))]
+    items += _unequal(study, chosen["run"])
     if chosen is not best:
         items.append((f"Highest accuracy{within}: ", Strong(best["run"]), ", ",
                       accuracy_text(study, best), f", {_seconds(best)}."))
@@ -61,6 +63,21 @@ def _chosen(study: Study, rows: list[Row], best: Row, within: str) -> list[Item]
         names = [f"{row['run']} ({percent(row['accuracy'])} %, {_seconds(row)})" for row in tied]
         items.append((f"Not distinguishable from {best['run']}: ", *listed(names), "."))
     return items
+
+
+def _unequal(study: Study, run: str) -> list[Item]:
+    """What the accuracy of a run is to be held against where classes are unequal."""
+    card = study.cards.get(study.plan.runs[run].knobs["dataset"])
+    found = card and majority(card["classes"], card["counts"]["test"])
+    if not found:
+        return []
+    name, share = found
+    own = next((row["mean"] for row in study.rows["scores"]
+                if (row["run"], row["metric"]) == (run, "balanced_accuracy")), None)
+    return [(Strong("Unequal classes: "),
+             f"to answer {name} always is right for {100 * share:.1f} % of the test images, with a "
+             f"balanced accuracy of {100 / len(card['classes']):.1f} %"
+             f"{f'; that of {run} is {percent(own)} %' if own else ''}.")]
 
 
 def _why(study: Study, rows: list[Row], chosen: Row, best: Row, tied: list[Row],
