@@ -80,7 +80,7 @@ def test_classes_may_have_such_words_in_their_names(tmp_path, names):
 
 
 def test_one_folder_around_all_is_passed_over_whatever_its_name(tmp_path):
-    for name in ("train", "Training", "test_images", "photos"):
+    for name in ("train", "Training", "test_images", "dev", "photos"):
         found = photos.scan(write(tmp_path / name, in_folders(name)), False)
         assert found.classes == ("cat", "dog") and {p.split for p in found.photos} == {"train"}
 

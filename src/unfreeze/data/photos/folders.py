@@ -21,6 +21,7 @@ _WORDS = {
     "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
     "eval": "val", "evaluation": "val",
 }
+_PLAIN = {"train", "training", "test", "testing", "val", "valid", "validation"}
 # What stands beside such a word in a name and says nothing more: seg_train, Test Images, val2017.
 _BESIDE = {"set", "sets", "data", "dataset", "split", "folder", "dir", "image", "images", "img",
            "imgs", "photo", "photos", "picture", "pictures", "pics", "seg", "jpg", "jpeg", "png"}
@@ -87,8 +88,8 @@ def depths(folders: Folders, path: Path) -> tuple[int, int]:
 
 def _is_split_alone(folder: str) -> bool:
     """Whether the one folder there is is a split: then others are missing. What may as well be
-    somebody's name for the whole, such as test_images, is not."""
-    return folder.lower() in _WORDS
+    somebody's name for the whole, such as test_images or dev, is not."""
+    return folder.lower() in _PLAIN
 
 
 def _has_splits(folders: Folders, outermost: set[str], path: Path) -> bool:
