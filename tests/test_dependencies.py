@@ -25,9 +25,10 @@ FREE = {"__init__.py", "data/__init__.py", "bytecode.py", "environment.py", "err
 FORM = {"params/__init__.py", "params/plan.py", "plain.py", "recipe.py"}
 # What has no part in it, though it is imported.
 NOT_READ = {
-    # Lists of addresses beside facts.
-    "plan": {"fetching/assets.py"},
-    "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py"},
+    # Lists of addresses beside facts; numbers in errors and warnings.
+    "plan": {"fetching/assets.py", "words.py"},
+    "fetch-data": {"words.py"},
+    "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py", "words.py"},
     # What cards count, whoever makes them.
     "plot": {f"data/photos/{name}.py" for name in (
         "__init__", "archive", "collection", "folders", "kinds", "levels", "links",

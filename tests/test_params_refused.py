@@ -109,7 +109,7 @@ def test_memory_is_that_of_the_machine():
     run = resolve(params(head="mlp", head_width=1000)).runs["base"]
     facts = type("Facts", (), {"dataset": type("Of", (), {"train": 100, "classes": 10})})
     memory.check(run.knobs, facts, 10**9)
-    with pytest.raises(Fault, match="head_width: 1000 makes a hidden layer of 0 GB or more"):
+    with pytest.raises(Fault, match="head_width: 1000 makes a hidden layer of 1.02 MB or more"):
         memory.check(run.knobs, facts, 10**6)
 
 
@@ -136,7 +136,7 @@ def test_unequal_classes_are_told_with_what_one_answer_would_get(pets, capsys):
     line = capsys.readouterr().err
     assert line == (
         "warning: ../pets: the classes have 3 to 16 training images: to answer dog always is right "
-        "for 84.2%, with a balanced accuracy of 50.0%. Compare runs by that: claims such as "
+        "for 84.2 %, with a balanced accuracy of 50 %. Compare runs by that: claims such as "
         "base.balanced_accuracy > other\n")
     for number in range(9, 20):
         os.unlink(pets / "dog" / f"{number}.png")

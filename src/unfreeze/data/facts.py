@@ -14,6 +14,7 @@ from unfreeze.data.acquire import cards
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
+from unfreeze.words import share
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) ->
     found = cards.majority(classes, counts)
     if found is None:
         return
-    name, share = shown(found[0]), found[1]
+    name, right = shown(found[0]), found[1]
     print(f"warning: {dataset}: the classes have {min(counts)} to {max(counts)} training images: "
-          f"to answer {name} always is right for {share:.1%}, with a balanced accuracy of "
-          f"{1 / len(classes):.1%}. Compare runs by that: claims such as base.balanced_accuracy > "
-          "other", file=sys.stderr, flush=True)
+          f"to answer {name} always is right for {share(right)}, with a balanced accuracy of "
+          f"{share(1 / len(classes))}. Compare runs by that: claims such as "
+          "base.balanced_accuracy > other", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import Any
 from unfreeze.errors import Fault
 from unfreeze.params.facts import RunFacts
 from unfreeze.params.knobs import KNOBS
+from unfreeze.words import quantity
 
 _NUMBER = 4  # bytes of one
 _CHANNELS = 3
@@ -22,11 +23,11 @@ def check(knobs: Mapping[str, Any], facts: RunFacts, memory: int | None = None) 
         Fault: of the first knob that is too large.
     """
     memory = memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for knob, words, needed in (*_declared(knobs), *_of_images(knobs, facts)):
+    for knob, what, needed in (*_declared(knobs), *_of_images(knobs, facts)):
         if needed > memory:
-            raise Fault(knob, f"{knobs[knob]} makes {words} of {needed / 1e9:,.0f} GB or more, and "
-                              f"this machine has {memory / 1e9:,.0f} GB of memory; choose a "
-                              "smaller one")
+            raise Fault(knob, f"{knobs[knob]} makes {what} of {quantity(needed, 'bytes')} or more, "
+                              f"and this machine has {quantity(memory, 'bytes')} of memory; choose "
+                              "a smaller one")
 
 
 def _declared(knobs: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:

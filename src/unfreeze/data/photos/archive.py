@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from unfreeze.data.photos import links
 from unfreeze.errors import UserError
+from unfreeze.words import quantity
 
 MAX_FILE = 1 << 28  # bytes of a member; larger ones are no photos
 MAX_MEMBERS = 5_000_000
@@ -166,8 +167,8 @@ def _limit(path: Path) -> int:
 
 def _bomb(path: Path) -> UserError:
     return UserError(f"{shown(path)}: refused as an archive bomb: it holds more than "
-                     f"{_limit(path) / 1e9:.1f} GB, or a header that large, in "
-                     f"{path.stat().st_size / 1e6:.1f} MB")
+                     f"{quantity(_limit(path), 'bytes')}, or a header that large, in "
+                     f"{quantity(path.stat().st_size, 'bytes')}")
 
 
 # --- Folders

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from unfreeze import environment, files, pool
+from unfreeze import environment, files, pool, words
 from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.archive import shown
 from unfreeze.data.photos.folders import SPLITS, depths, is_visible, same_form, split_of
@@ -200,7 +200,7 @@ def _report(path: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
         list_file.unlink(missing_ok=True)
         return
     files.write_text(list_file, "".join(f"{line}\n" for line in problems))
-    count = f"{len(problems)} file{'s' if len(problems) > 1 else ''}"
+    count = words.count(len(problems), "file")
     if skip_broken:
         print(f"warning: {shown(path)}: skipped {count} that cannot be used; all are listed in "
               f"{list_file}", flush=True)
@@ -237,8 +237,8 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
             where = f"{split}/ " if has_splits else ""
             which = ", ".join(short[:_IN_MESSAGE]) + (", ..." if len(short) > _IN_MESSAGE else "")
             raise UserError(
-                f"{shown(path)}: {where}has fewer than {least} usable image"
-                f"{'s' if least > 1 else ''} of {len(short)} of the {len(classes)} classes "
+                f"{shown(path)}: {where}has fewer than {words.count(least, 'usable image')} of "
+                f"{len(short)} of the {len(classes)} classes "
                 f"({which}); " + ("one to train on and one to test on are needed" if least > 1
                                   else "train and test need the same classes"))
     return classes
