@@ -68,16 +68,16 @@ def _chosen(study: Study, rows: list[Row], best: Row, within: str) -> list[Item]
 def _unequal(study: Study, run: str) -> list[Item]:
     """What the accuracy of a run is to be held against where classes are unequal."""
     card = study.cards.get(study.plan.runs[run].knobs["dataset"])
-    found = card and majority(card["classes"], card["counts"]["test"])
-    if not found:
+    largest = card and majority(card["classes"], card["counts"]["test"])
+    if not largest:
         return []
-    name, share = found
-    own = next((row["mean"] for row in study.rows["scores"]
+    name, share = largest
+    mean = next((row["mean"] for row in study.rows["scores"]
                 if (row["run"], row["metric"]) == (run, "balanced_accuracy")), None)
     return [(Strong("Unequal classes: "),
-             f"to answer {name} always is right for {100 * share:.1f} % of the test images, with a "
-             f"balanced accuracy of {100 / len(card['classes']):.1f} %"
-             f"{f'; that of {run} is {percent(own)} %' if own else ''}.")]
+             f"to answer {name} always is right for {quantity(100 * share, '%')} of the test "
+             f"images, with a balanced accuracy of {quantity(100 / len(card['classes']), '%')}"
+             f"{f'; that of {run} is {percent(mean)} %' if mean else ''}.")]
 
 
 def _why(study: Study, rows: list[Row], chosen: Row, best: Row, tied: list[Row],
