@@ -6,7 +6,7 @@ from pathlib import Path
 import _utf8  # noqa: F401
 from _source import ROOT
 from unfreeze import files, places
-from unfreeze.reporting import charts, document, html, report, study
+from unfreeze.reporting import document, html, pictures, report, study
 from unfreeze.reporting.figures import vega
 from unfreeze.stage import run_stage
 
@@ -17,7 +17,7 @@ def main() -> None:
     finished = study.read(HERE, folder=os.path.relpath(Path.cwd(), ROOT))
     templates = vega.charts(finished.rows)
     with files.whole_folder(places.CHARTS) as folder:
-        drawn = charts.draw(finished, templates, HERE, folder)
+        drawn = pictures.draw(finished, templates, HERE, folder)
     title, sections = report.title(finished), report.sections(finished, drawn)
     files.write_text(places.REPORT, document.markdown(title, sections))
     files.write_text(places.PAGE, html.page(title, sections, templates, HERE))

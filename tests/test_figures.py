@@ -21,10 +21,10 @@ from tests.small_study import settled, study
 
 from unfreeze import places, words
 from unfreeze.data.reading import arrays
-from unfreeze.reporting import charts
-from unfreeze.reporting.charts import mistakes
+from unfreeze.reporting import pictures
 from unfreeze.reporting.figures import datasets, vega
 from unfreeze.reporting.figures.vega import TEMPLATES
+from unfreeze.reporting.pictures import mistakes
 
 REPOSITORY = Path(__file__).parents[1]
 TEXTS = {"seconds": "training time", "parameters_trainable": "trained parameters"}
@@ -244,9 +244,9 @@ def test_a_new_picture_is_a_template_or_a_file_and_nothing_else(tmp_path, monkey
     monkeypatch.setattr(vega, "TEMPLATES", tmp_path)
     (tmp_path / "pixels.py").write_text(
         "FILE, TEXT = 'pixels.png', 'Mine too'\n\n\ndef draw(study, root):\n    return b'png'\n")
-    monkeypatch.setattr(charts, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(pictures, "__path__", [str(tmp_path)])
     whole = study()
-    drawn = charts.draw(whole, vega.charts(whole.rows), tmp_path, tmp_path)
+    drawn = pictures.draw(whole, vega.charts(whole.rows), tmp_path, tmp_path)
     assert drawn == {"mine.svg": "Mine", "pixels.png": "Mine too"}
     assert (tmp_path / "mine.svg").read_text().startswith("<svg")
     assert (tmp_path / "pixels.png").read_bytes() == b"png"
@@ -264,7 +264,7 @@ def test_a_chart_writes_numbers_as_the_report_does(value, unit):
 
 
 def test_drawing_charts_does_not_import_matplotlib():
-    code = ("import sys; from unfreeze.reporting import charts, html, report; "
+    code = ("import sys; from unfreeze.reporting import html, pictures, report; "
             "assert not {'matplotlib', 'torch', 'pandas'} & sys.modules.keys()")
     subprocess.run([sys.executable, "-c", code], check=True,
                    env={"PYTHONPATH": str(REPOSITORY / "src")})

@@ -73,7 +73,7 @@ def _unequal(study: Study, run: str) -> list[Item]:
         return []
     name, share = largest
     mean = next((row["mean"] for row in study.rows["scores"]
-                if (row["run"], row["metric"]) == (run, "balanced_accuracy")), None)
+                 if (row["run"], row["metric"]) == (run, "balanced_accuracy")), None)
     return [(Strong("Unequal classes: "),
              f"to answer {name} always is right for {quantity(100 * share, '%')} of the test "
              f"images, with a balanced accuracy of {quantity(100 / len(card['classes']), '%')}"
