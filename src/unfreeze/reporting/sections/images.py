@@ -16,7 +16,7 @@ def section(study: Study) -> Section:
             f"{_sizes(card['sizes'])}. Split: {card['split']}. From: {card['source']}. "
             f"Licence: {card['licence']}. Digest: ", Code(card["digest"][:12]), "."))
         if leak := leakage(card):
-            items.append((Strong("Leakage: "), f"{leak}. A model may know them by heart."))
+            items.append((Strong("Leakage"), f": {leak}. A model may know them by heart."))
         for copies in (contradiction(card), repetition(card)):
             if copies:
                 items.append((f"{copies}.",))

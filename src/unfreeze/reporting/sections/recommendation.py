@@ -74,8 +74,8 @@ def _unequal(study: Study, run: str) -> list[Item]:
     name, share = largest
     mean = next((row["mean"] for row in study.rows["scores"]
                  if (row["run"], row["metric"]) == (run, "balanced_accuracy")), None)
-    return [(Strong("Unequal classes: "),
-             f"to answer {name} always is right for {quantity(100 * share, '%')} of the test "
+    return [(Strong("Unequal classes"),
+             f": to answer {name} always is right for {quantity(100 * share, '%')} of the test "
              f"images, with a balanced accuracy of {quantity(100 / len(card['classes']), '%')}"
              f"{f'; that of {run} is {percent(mean)} %' if mean else ''}.")]
 
