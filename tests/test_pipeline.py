@@ -389,10 +389,10 @@ def test_a_study_is_a_project_of_its_own_with_the_data_and_the_cache_of_the_root
 
 def test_no_command_touches_the_user_s_files(project, tmp_path):
     """Those of the project's folders that are not plainly outputs, and of former outputs."""
-    outputs = {".git", ".dvc", "_made", "metrics", "plots", "recipes", "__pycache__"}
+    outputs = {".git", ".dvc", "_made", "metrics", "plots", "recipes", "dvc_plots", "__pycache__"}
     folders = {project.folder / name for name in (
         "data/flowers/red", "weights", "arrays", "runs/base", "plan", "subsets", "compared",
-        "dvc_plots", "images", "studies/fractions/data", "docs")}
+        "images", "studies/fractions/data", "docs")}
     for path in (project.folder, *project.folder.rglob("*/")):
         if not outputs & set(path.relative_to(project.folder).parts):
             folders.add(path)
