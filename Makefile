@@ -25,7 +25,7 @@ studies: env
 	if [ -n "$$stopped" ]; then echo "== not finished:$$stopped"; exit 1; fi
 
 test: env
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What only a GPU can show, in nine minutes (docs/gpu.md); no .venv is made, a machine with a GPU may
 # have no network. `make gpu REHEARSE=1`: at a tiny scale, on a CPU too.

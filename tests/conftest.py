@@ -18,6 +18,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CLASSES, PER_CLASS, SIDE = 3, 40, 8
 
 
+# They take longest. First, and each by one process of those that run tests (Makefile).
+FIRST = ("test_pipeline.py", "test_extending.py", "test_own_images.py", "test_gpu.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Names of tests must be the same in every process that runs some of them (pytest-xdist); bytes
     of an archive hold its time."""
