@@ -23,7 +23,8 @@ FIRST = ("test_pipeline.py", "test_extending.py", "test_own_images.py", "test_gp
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
