@@ -64,6 +64,8 @@ def _options() -> argparse.Namespace:
 
     pack = commands.add_parser("pack", help="what such a machine needs, in parts")
     pack.add_argument("folder", type=Path)
+    pack.add_argument("--source", type=Path, default=ROOT / places.MADE,
+                      help="folder with data/ and weights/")
     pack.add_argument("--python", default="3.12", help="version of Python there")
     pack.add_argument("--no-wheels", action="store_true", help="all is installed there")
 
@@ -79,7 +81,8 @@ def _pack(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as wheels:
         if not options.no_wheels:
             inputs.fetch_wheels(Path(wheels), options.python)
-        made = inputs.pack(options.folder, ROOT / places.DATA, ROOT / places.WEIGHTS, Path(wheels))
+        made = inputs.pack(options.folder, options.source / places.DATA.name,
+                           options.source / places.WEIGHTS.name, Path(wheels))
     for part in made:
         print(f"{part}: {part.stat().st_size / 1e6:.1f} MB")
 
