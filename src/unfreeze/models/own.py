@@ -1,15 +1,14 @@
 """Checkpoints of the user's own, opened safely and checked against the model they are meant for."""
 
+import functools
 import hashlib
 from pathlib import Path
 
 from unfreeze import files, models
 from unfreeze.errors import UserError
 from unfreeze.models import weights
-from unfreeze.models.opening import KEYS, SUFFIXES, fits_suffix, of_the_model, open_tensors
+from unfreeze.models.opening import SUFFIXES, fits_suffix, of_the_model, open_tensors
 from unfreeze.params.plan import Checkpoint
-
-__all__ = ["KEYS", "SUFFIXES", "check", "read", "take_over"]
 
 
 def take_over(checkpoint: Checkpoint, file: Path) -> None:
@@ -29,9 +28,9 @@ def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
     """Open a checkpoint and check it.
 
     Args:
-        checkpoint: at its path is a file with a state dict, plain or under one of KEYS. What wraps
-            a model ("module." of DataParallel) is taken off the names. All but the head and what
-            the stem initialises anew must fit the model.
+        checkpoint: at its path is a file with a state dict, plain or under one of opening.KEYS.
+            What wraps a model ("module." of DataParallel) is taken off the names. All but the head
+            and what the stem initialises anew must fit the model.
 
     Returns:
         The content of a safetensors file, in float32, and a line for each module that is not taken
@@ -68,6 +67,7 @@ def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:
     return save(tensors, weights.metadata(arrays, digest)), notes
 
 
+@functools.cache  # names are read by it, and then it is what they must fit
 def _state(checkpoint: Checkpoint) -> dict:
     """{name: torch.Tensor without content} of the model that a checkpoint is meant for."""
     from unfreeze.models.with_torch.outline import outline
