@@ -9,6 +9,7 @@ from helpers import ROOT
 from unfreeze import files, recipe
 from unfreeze.errors import UserError
 from unfreeze.recipe import (
+    Chosen,
     Phase,
     PinnedDataset,
     PinnedSubset,
@@ -33,7 +34,9 @@ RECIPE = Recipe(
 
 
 def test_written_and_read_it_is_the_same(tmp_path):
-    for each in (RECIPE, replace(RECIPE, weights=None, augmentations={}, software={})):
+    for each in (RECIPE, replace(RECIPE, weights=None, augmentations={}, software={}),
+                 replace(RECIPE, tested=False), replace(RECIPE, chosen=Chosen(3, 1.25)),
+                 replace(RECIPE, chosen=Chosen(None, None, "every trial diverged"))):
         recipe.write(tmp_path / "r.yaml", each)
         assert recipe.read(tmp_path / "r.yaml") == each
 
@@ -52,11 +55,18 @@ def test_a_change_is_one_line_of_the_file(tmp_path):
         f"    digest: {'1b' * 32}": replace(RECIPE, seeds={
             **RECIPE.seeds, 42: PinnedSubset("a.json", "3" * 64)}),
         f"code: {'c' * 64}": replace(RECIPE, code="d" * 64),
+        "tested: true": replace(RECIPE, tested=False),
     }
     for line, other in changes.items():
         recipe.write(tmp_path / "r.yaml", other)
         changed = (tmp_path / "r.yaml").read_text().splitlines()
         assert [was for was, now in zip(lines, changed, strict=True) if was != now] == [line]
+
+
+def test_a_choice_says_when_to_stop_and_why_there_is_none():
+    assert (RECIPE.stop_after, RECIPE.failed) == (None, "")
+    assert replace(RECIPE, chosen=Chosen(3, None)).stop_after == 3
+    assert replace(RECIPE, chosen=Chosen(None, None, "all diverged")).failed == "all diverged"
 
 
 def test_what_trains_is_told_by_the_epochs():
@@ -116,6 +126,9 @@ def test_what_is_no_recipe_of_now_is_one_line(tmp_path, text):
     lambda r: r["weights"].update(own="no"),
     lambda r: r["weights"].update(own=0),
     lambda r: r["software"].update(torch=2.15),
+    lambda r: r.update(tested=None),
+    lambda r: r.update(chosen={"stop_after": 1.5, "temperature": None, "failed": ""}),
+    lambda r: r.update(chosen={"stop_after": 1}),
 ])
 def test_values_of_other_types_are_no_recipe(tmp_path, change):
     file = tmp_path / "r.yaml"
@@ -144,6 +157,7 @@ def test_recipes_of_the_project_can_be_read():
     replace(RECIPE, seeds=dict(reversed(RECIPE.seeds.items()))),
     replace(RECIPE, knobs=dict(reversed(RECIPE.knobs.items()))),
     replace(RECIPE, augmentations=dict(reversed(RECIPE.augmentations.items()))),
+    replace(RECIPE, chosen=Chosen(None, 1.25)),
 ])
 def test_replicate_is_the_same_whatever_other_seeds_do(other):
     assert recipe.replicate_digest(other, 42) == recipe.replicate_digest(RECIPE, 42)
@@ -165,6 +179,8 @@ def test_replicate_is_the_same_whatever_other_seeds_do(other):
     replace(RECIPE, weights=replace(RECIPE.weights, own=True)),
     replace(RECIPE, software={"torch": "3"}),
     replace(RECIPE, code="x"),
+    replace(RECIPE, tested=False),
+    replace(RECIPE, chosen=Chosen(1, None)),
 ])
 def test_replicate_is_another_when_what_it_reads_changes(other):
     assert recipe.replicate_digest(other, 42) != recipe.replicate_digest(RECIPE, 42)

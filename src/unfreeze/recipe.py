@@ -98,6 +98,26 @@ class PinnedSubset:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What a search hands on to the run whose settings it chose, besides these.
+
+    A run that trains on its validation images too (`train_on: all`) has none left to tell when to
+    stop, or how sure its model may be; the trials had.
+
+    Attributes:
+        stop_after: epochs, counted over all phases, after which training ends, at least 1; the
+            schedule is that of the planned epochs all the same. None: when they are over.
+        temperature: what logits are divided by to be probabilities, above 0. None: unknown.
+        failed: why nothing could be chosen, one line; the run is then marked failed, and nothing is
+            trained. "": a choice was made.
+    """
+
+    stop_after: int | None
+    temperature: float | None
+    failed: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that determines a run.
 
@@ -111,6 +131,10 @@ class Recipe:
         seeds: {seed: its subset}, a replicate each.
         software: {library: version} of those that decide the numbers.
         code: fingerprint of the code that training reaches.
+        tested: whether the trained model is tested. The test images of what is not, a trial of a
+            search, are never read.
+        chosen: what a search hands on besides the settings above, which it chose; None where
+            nothing was searched, and for trials.
     """
 
     knobs: Knobs
@@ -122,6 +146,18 @@ class Recipe:
     seeds: Mapping[int, PinnedSubset]
     software: Mapping[str, str]
     code: str
+    tested: bool = True
+    chosen: Chosen | None = None
+
+    @property
+    def failed(self) -> str:
+        """Why the run failed before it was trained; "": it did not."""
+        return self.chosen.failed if self.chosen else ""
+
+    @property
+    def stop_after(self) -> int | None:
+        """Epochs after which a search has training end; None: when all are over."""
+        return self.chosen.stop_after if self.chosen else None
 
     @property
     def trains(self) -> bool:
@@ -173,9 +209,11 @@ def _recipe(content: Any) -> Recipe:
 
 
 def replicate_digest(recipe: Recipe, seed: int) -> str:
-    """Identity of one replicate: the recipe with one seed, so that adding a seed keeps the rest."""
+    """Identity of one replicate: the recipe with one seed, so that adding a seed keeps the rest;
+    and of what was chosen, how long it trains: a temperature changes no weight."""
     content = _content(recipe)
     content["seeds"] = {seed: content["seeds"][seed]}
+    content["chosen"] = recipe.stop_after
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
