@@ -179,22 +179,23 @@ def test_replicate_stopped_after_each_epoch_is_bit_for_bit_one_never_stopped(
         raise Stopped
 
     monkeypatch.setattr(Scratch, "save_epoch", save_and_stop)
-    for _ in whole["history"]:
+    for _ in whole.history:
         with pytest.raises(Stopped):
             train()
     parts = train()
-    assert same(parts["model"], whole["model"])
+    assert same(parts.model, whole.model)
     assert same(tensors(parts), tensors(whole))
-    assert parts["movement"] == whole["movement"] and parts["diverged"] is None
+    assert parts.movement == whole.movement and parts.diverged is None
     times = {"seconds": None}
-    assert [row | times for row in parts["history"]] == [row | times for row in whole["history"]]
+    assert [row | times for row in parts.history] == [row | times for row in whole.history]
     if name == "patience":
-        assert len(whole["history"]) < 12  # it did end a phase
+        assert len(whole.history) < 12  # it did end a phase
     assert same(tensors(train()), tensors(whole))  # finished: taken from the scratch folder
 
 
 def tensors(result):
-    return {key: value for key, value in result.items() if isinstance(value, torch.Tensor)}
+    return {key: value for key, value in result.content().items()
+            if isinstance(value, torch.Tensor)}
 
 
 def scores(training, monkeypatch, *found):
@@ -333,19 +334,19 @@ def test_result_holds_what_training_changed_and_the_logits_of_the_model(folders,
     inputs, digest = folders
     recipe = tiny_recipe(digest, freeze="last_only", batch_size=8)
     result = replicate.train(recipe, 1, CPU, inputs, "test")
-    assert result["model"].keys() == {"head.weight", "head.bias"}
+    assert result.model.keys() == {"head.weight", "head.bias"}
     model, initial = assemble(recipe, 1, inputs.weights)
-    model.load_state_dict(initial | result["model"])
+    model.load_state_dict(initial | result.model)
     model = model.to(memory_format=torch.channels_last)
     for split, key in (("test", "logits"), ("validation", "validation_logits")):
         logits = loop.predict(model, splits[split].batches(32), CPU)
-        assert torch.equal(logits, result[key]) and logits.shape == (SIZES[split], 3)
-    assert torch.equal(result["validation_labels"], splits["validation"].labels)
-    accuracy = (result["validation_logits"].argmax(1) == result["validation_labels"]).double()
-    assert accuracy.mean().item() == result["history"][-1]["validation_accuracy"]
-    assert [row[0] for row in result["movement"]] == ["stem", "stage1", "stage2"]
-    assert result["cost"]["images"] == 3 * SIZES["train"]
-    assert [row["epoch"] for row in result["history"]] == [1, 2, 3]
+        assert torch.equal(logits, getattr(result, key)) and logits.shape == (SIZES[split], 3)
+    assert torch.equal(result.validation_labels, splits["validation"].labels)
+    accuracy = (result.validation_logits.argmax(1) == result.validation_labels).double()
+    assert accuracy.mean().item() == result.history[-1]["validation_accuracy"]
+    assert [row[0] for row in result.movement] == ["stem", "stage1", "stage2"]
+    assert result.cost.images == 3 * SIZES["train"]
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
 
 
 def test_run_without_validation_images_has_no_logits_of_them(folders, splits, monkeypatch, capsys):
@@ -353,16 +354,16 @@ def test_run_without_validation_images_has_no_logits_of_them(folders, splits, mo
                    CPU.torch, 10**9)
     monkeypatch.setattr(replicate, "load_images", lambda *_: splits | {"validation": empty})
     result = replicate.train(tiny_recipe(validation=0), 1, CPU, folders[0], "run seed 1")
-    assert result["validation_logits"].shape == (0, 3)
-    assert result["validation_labels"].shape == (0,)
-    assert result["validation_labels"].dtype == torch.int64
-    assert result["movement"] == []  # from scratch
+    assert result.validation_logits.shape == (0, 3)
+    assert result.validation_labels.shape == (0,)
+    assert result.validation_labels.dtype == torch.int64
+    assert result.movement == []  # from scratch
     assert re.search(r"^run seed 1: \d+ s of training$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_finished_replicate_is_two_lines(folders, capsys):
     result = replicate.train(tiny_recipe(), 1, CPU, folders[0], "run seed 1")
-    percent = 100 * result["history"][-1]["validation_accuracy"]
+    percent = 100 * result.history[-1]["validation_accuracy"]
     output, errors = capsys.readouterr()
     assert re.fullmatch("run seed 1: prefix cache off: no leading layer is frozen\n"
                         rf"run seed 1: validation accuracy {percent:.1f} %, \d+ s of training\n",
@@ -375,9 +376,9 @@ HOT = {"optimizer": "sgd", "schedule": "constant", "epochs": 4,
 
 
 def check_diverged(result):
-    assert result["logits"].shape == (SIZES["test"], 3) and result["logits"].isnan().all()
-    assert result["validation_logits"].shape == (SIZES["validation"], 3)
-    assert result["validation_logits"].isnan().all()
+    assert result.logits.shape == (SIZES["test"], 3) and result.logits.isnan().all()
+    assert result.validation_logits.shape == (SIZES["validation"], 3)
+    assert result.validation_logits.isnan().all()
 
 
 @pytest.mark.parametrize("knobs", [{}, {"select": "best", "patience": 3}, {"ema": 0.5}], ids=str)
@@ -386,14 +387,14 @@ def test_training_that_diverges_stops_and_is_recorded(folders, capsys, knobs):
     recipe = tiny_recipe(digest, **HOT, **knobs)
     result = replicate.train(recipe, 1, CPU, inputs, "run seed 1")
     check_diverged(result)
-    history = result["history"]
+    history = result.history
     assert 3 <= len(history) < 6 and history[-1]["phase"] == 2
     assert np.isfinite([row["train_loss"] for row in history[:-1]]).all()
     loss = history[-1]["train_loss"]
     assert not np.isfinite(loss)
     if "ema" not in knobs:
         assert np.isnan([history[-1]["validation_loss"], history[-1]["validation_accuracy"]]).all()
-    assert [row[0] for row in result["movement"]] == ["stem", "stage1", "stage2"]
+    assert [row[0] for row in result.movement] == ["stem", "stage1", "stage2"]
     output, errors = capsys.readouterr()
     warning = (f"warning: run seed 1: training diverged (the loss of epoch {len(history)} is "
                f"{loss}); lr: 1e+30 is too high for this run, choose a lower one in params.yaml; "
@@ -402,7 +403,7 @@ def test_training_that_diverges_stops_and_is_recorded(folders, capsys, knobs):
     assert "validation accuracy" not in output
     # From the scratch folder it comes with its warning too.
     again = replicate.train(recipe, 1, CPU, inputs, "run seed 1")
-    assert repr(again["history"]) == repr(history)
+    assert repr(again.history) == repr(history)
     check_diverged(again)
     assert capsys.readouterr().err == warning
 
@@ -422,17 +423,17 @@ def test_diverged_replicate_stopped_after_each_epoch_is_the_same(folders, tmp_pa
         raise Stopped
 
     monkeypatch.setattr(Scratch, "save_epoch", save_and_stop)
-    for _ in whole["history"]:
+    for _ in whole.history:
         with pytest.raises(Stopped):
             train()
     parts = train()
-    assert parts["diverged"] == whole["diverged"]
-    assert parts["model"].keys() == whole["model"].keys()
-    for name, tensor in whole["model"].items():
-        assert parts["model"][name].numpy().tobytes() == tensor.numpy().tobytes(), name
+    assert parts.diverged == whole.diverged
+    assert parts.model.keys() == whole.model.keys()
+    for name, tensor in whole.model.items():
+        assert parts.model[name].numpy().tobytes() == tensor.numpy().tobytes(), name
     times = {"seconds": None}
-    assert repr([row | times for row in parts["history"]]) == repr(
-        [row | times for row in whole["history"]])
+    assert repr([row | times for row in parts.history]) == repr(
+        [row | times for row in whole.history])
     check_diverged(parts)
 
 
@@ -448,7 +449,7 @@ def test_logits_that_are_not_finite_are_blamed_on_the_rate_that_was_set(
     monkeypatch.setattr(evaluation, "predict", predict)
     result = replicate.train(tiny_recipe(lr=0.4, epochs=2), 1, CPU, folders[0], "test")
     check_diverged(result)
-    assert len(result["history"]) == 2
+    assert len(result.history) == 2
     assert re.search(f"logits of the {which} images are not finite.*lr: 0.4 is",
                      capsys.readouterr().err)
 

@@ -32,13 +32,13 @@ def write(folder: Path, recipe: Recipe, result: Result, device: Device, inputs: 
     """
     replicates = result.replicates
     files.write_bytes(folder / "model.safetensors", saved.serialise(
-        {seed: trained["model"] for seed, trained in replicates.items()}))
+        {seed: trained.model for seed, trained in replicates.items()}))
     files.write_bytes(folder / "predictions.npz", _predictions(recipe, result, inputs))
     files.write_csv(folder / "history.csv", ("seed", *replicate.HISTORY), (
         (seed, *row.values()) for seed, trained in replicates.items()
-        for row in trained["history"]))
+        for row in trained.history))
     files.write_csv(folder / "movement.csv", movement.HEADER, (
-        (seed, *row) for seed, trained in replicates.items() for row in trained["movement"]))
+        (seed, *row) for seed, trained in replicates.items() for row in trained.movement))
     files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), result.parts)
     files.write_json(folder / "cost.json", result.cost | _measured(result, device))
 
@@ -47,7 +47,8 @@ def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
     content = io.BytesIO()
     np.savez(content, seeds=np.array(list(result.replicates)), classes=np.array(recipe.classes),
              labels=replicate.test_labels(recipe, inputs),
-             **{key: np.stack([trained[key].numpy() for trained in result.replicates.values()])
+             **{key: np.stack([getattr(trained, key).numpy()
+                               for trained in result.replicates.values()])
                 for key in ("logits", "validation_logits", "validation_labels")})
     return content.getvalue()
 
@@ -55,15 +56,15 @@ def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
 def _measured(result: Result, device: Device) -> dict:
     """What was measured, not counted; parameters are stored of one seed."""
     replicates = list(result.replicates.values())
-    costs = [trained["cost"] for trained in replicates]
-    seconds, images = (sum(cost[key] for cost in costs) for key in ("seconds", "images"))
-    stored = list(replicates[0]["model"].values())
+    costs = [trained.cost for trained in replicates]
+    seconds, images = sum(cost.seconds for cost in costs), sum(cost.images for cost in costs)
+    stored = list(replicates[0].model.values())
     return {
         "parameters_stored": sum(tensor.numel() for tensor in stored),
         "stored_bytes": sum(tensor.nbytes for tensor in stored),
         "seconds_per_replicate": seconds / len(replicates),
         "images_per_second": images / seconds if seconds else 0.0,
-        "peak_memory_bytes": max(cost["peak_memory_bytes"] for cost in costs),
+        "peak_memory_bytes": max(cost.peak_memory_bytes for cost in costs),
         "device": device.name,
         "precision": device.precision,
     }

@@ -16,6 +16,7 @@ from unfreeze.training import evaluation, movement, saved
 from unfreeze.training.assemble import tables
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device
+from unfreeze.training.finished import Cost, Finished
 from unfreeze.training.phase import PhaseTraining
 from unfreeze.training.place import Place
 from unfreeze.training.setting import Inputs, Setting, indices, load_images, set_up
@@ -26,7 +27,7 @@ HISTORY = ("epoch", "phase", "lr", "train_loss", "train_accuracy", "validation_l
            "validation_accuracy", "seconds")
 
 
-def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str) -> dict:
+def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str) -> Finished:
     """Train one replicate, or go on where an earlier try stopped, or return what one finished.
 
     Args:
@@ -36,19 +37,11 @@ def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str)
         inputs: folders with the data, weights and subsets that the recipe names.
         label: for the progress bar.
 
-    Returns:
-        {"model": {name: tensor that differs from the pretrained one}, "logits": (N, classes)
-        float32 of the test images, "validation_logits": (V, classes) float32, "validation_labels":
-        (V,) int64, "history": a row an epoch with the fields of HISTORY, "movement": of
-        `movement.rows`, "cost": {"seconds" of training, "images", "peak_memory_bytes"},
-        "diverged": None}. Where training diverged (the loss or a logit is not finite), it stopped
-        after that epoch, all logits are NaN, and "diverged" says how.
-
     Raises:
         UserError: an input is missing or not the one that the recipe names.
     """
     scratch = Scratch(recipes.replicate_digest(recipe, seed), device)
-    result = scratch.load_done()
+    result = _load(scratch)
     all_have_it = reduce.same(result is not None)
     if result is not None and all_have_it:
         print(f"{label}: finished before, taken from the scratch folder", flush=True)
@@ -56,10 +49,19 @@ def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str)
         splits = load_images(recipe, seed, device, inputs)
         setting = set_up(recipe, seed, device, inputs.weights, splits, label)
         result = finish(train_epochs(setting, scratch))
-        scratch.save_done(result)
+        scratch.save_done(result.content())
         _say_accuracy(label, result)
     _warn(label, recipe, result)
     return result
+
+
+def _load(scratch: Scratch) -> Finished | None:
+    """What an earlier try finished; None: nothing, or nothing of this version."""
+    content = scratch.load_done()
+    try:
+        return content and Finished.of(content)
+    except (TypeError, KeyError):
+        return None
 
 
 class Replicate:
@@ -170,7 +172,7 @@ def train_epochs(setting: Setting, scratch: Scratch) -> Replicate:
     return replicate
 
 
-def finish(replicate: Replicate) -> dict:
+def finish(replicate: Replicate) -> Finished:
     """What `train` returns, of a replicate with no epoch left."""
     setting, model, history = replicate.setting, replicate.model(), replicate.history
     recipe, device, splits = setting.recipe, setting.device, setting.splits
@@ -179,18 +181,17 @@ def finish(replicate: Replicate) -> dict:
     diverged = replicate.diverged or _not_finite(logits)
     if diverged:
         logits = {split: torch.full_like(values, torch.nan) for split, values in logits.items()}
-    return {
-        "model": saved.changed(model.state_dict(), setting.initial),
-        "logits": logits["test"],
-        "validation_logits": logits["validation"],
-        "validation_labels": splits["validation"].labels.cpu(),
-        "history": history,
-        "movement": movement.rows(model, setting.initial, tables(recipe)),
-        "cost": {"seconds": sum(row["seconds"] for row in history),
-                 "images": len(splits["train"]) * len(history),
-                 "peak_memory_bytes": device.peak_memory()},
-        "diverged": diverged,
-    }
+    return Finished(
+        model=saved.changed(model.state_dict(), setting.initial),
+        logits=logits["test"],
+        validation_logits=logits["validation"],
+        validation_labels=splits["validation"].labels.cpu(),
+        history=history,
+        movement=movement.rows(model, setting.initial, tables(recipe)),
+        cost=Cost(seconds=sum(row["seconds"] for row in history),
+                  images=len(splits["train"]) * len(history),
+                  peak_memory_bytes=device.peak_memory()),
+        diverged=diverged)
 
 
 def _not_finite(logits: Mapping[str, torch.Tensor]) -> str | None:
@@ -200,23 +201,23 @@ def _not_finite(logits: Mapping[str, torch.Tensor]) -> str | None:
     return None
 
 
-def _say_accuracy(label: str, result: dict) -> None:
-    if result["diverged"]:
+def _say_accuracy(label: str, result: Finished) -> None:
+    if result.diverged:
         return
-    labels, logits = result["validation_labels"], result["validation_logits"]
+    labels, logits = result.validation_labels, result.validation_logits
     accuracy = (f"validation accuracy {100 * evaluation.accuracy(logits, labels):.1f} %, "
                 if len(labels) else "")
-    print(f"{label}: {accuracy}{result['cost']['seconds']:.0f} s of training", flush=True)
+    print(f"{label}: {accuracy}{result.cost.seconds:.0f} s of training", flush=True)
 
 
-def _warn(label: str, recipe: Recipe, result: dict) -> None:
+def _warn(label: str, recipe: Recipe, result: Finished) -> None:
     """A line on standard error where training diverged."""
-    if result["diverged"] and not result["history"]:
-        print(f"warning: {label}: {result['diverged']}; the run is marked failed", file=sys.stderr,
+    if result.diverged and not result.history:
+        print(f"warning: {label}: {result.diverged}; the run is marked failed", file=sys.stderr,
               flush=True)
-    elif result["diverged"]:
-        lr = recipe.phases[result["history"][-1]["phase"] - 1].knobs["lr"]
-        print(f"warning: {label}: training diverged ({result['diverged']}); lr: {lr} is too high "
+    elif result.diverged:
+        lr = recipe.phases[result.history[-1]["phase"] - 1].knobs["lr"]
+        print(f"warning: {label}: training diverged ({result.diverged}); lr: {lr} is too high "
               "for this run, choose a lower one in params.yaml; the run is marked failed",
               file=sys.stderr, flush=True)
 

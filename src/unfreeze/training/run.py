@@ -6,6 +6,7 @@ from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
 from unfreeze.training import cost, devices, replicate
 from unfreeze.training.assemble import assemble, tables
+from unfreeze.training.finished import Finished
 from unfreeze.training.setting import Inputs
 from unfreeze.tuning import groups
 
@@ -15,12 +16,12 @@ class Result:
     """What training a run came to.
 
     Attributes:
-        replicates: {seed: what `replicate.train` returns}.
+        replicates: {seed: what it came to}.
         parts: (number of the phase, from 1, and the fields of `groups.HEADER`).
         cost: of `cost.of_phases`.
     """
 
-    replicates: dict[int, dict]
+    replicates: dict[int, Finished]
     parts: list[tuple]
     cost: dict[str, int]
 
