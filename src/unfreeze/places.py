@@ -12,12 +12,15 @@ DATA = MADE / "data"  # a folder a dataset: labels, a card, arrays or official f
 DECODED = MADE / "decoded"  # photos at the size that models see
 WEIGHTS = MADE / "weights"
 SUBSETS = MADE / "subsets"
+SEARCHED = MADE / "searched"  # of each run what its search found, as others read it
+AHEAD = MADE / "ahead"  # that trials and replicates were trained side by side: nothing else
 RUNS = MADE / "runs"
 COMPARED = MADE / "compared"
 PAGE = MADE / "report.html"
 
 # Tracked by git, and ours.
 RECIPES = Path("recipes")
+CHOICES = Path("choices")  # a file a run: what its search chose, and why
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 TABLES = PLOTS / "tables"

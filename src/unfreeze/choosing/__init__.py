@@ -1,0 +1,1 @@
+"""From the candidates of a run to the one that is trained and tested."""
