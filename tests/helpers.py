@@ -18,17 +18,20 @@ ROOT = Path(__file__).resolve().parents[1]
 # Every knob whose value a test relies on, pinned: the defaults in params.yaml may change.
 PINNED = {
     "dataset": "cifar10", "skip_broken": False, "fraction": 0.05, "per_class": 0,
-    "validation": 0.1, "test_fraction": 0.2,
+    "validation": 0.1, "train_on": "train", "test_fraction": 0.2,
     "image_size": 64, "resize": "square", "normalize": "dataset", "seeds": [42, 43],
     "model": "mobilenet_v2", "init": "pretrained", "stem": "original", "head": "replace",
     "head_width": 256, "dropout": "model",
     "freeze": "none", "frozen_batchnorm": "eval", "tune": "full", "lora_rank": 8, "lora_alpha": 8,
     "lora_layers": "all", "tinytl_groups": 2, "l2_sp": 0.0,
-    "phases": [], "epochs": 3, "batch_size": 64, "accumulate": 1, "optimizer": "adam", "lr": 0.001,
+    "phases": [], "epochs": 3, "batch_size": 64, "accumulate": 1, "threads": 1,
+    "optimizer": "adam", "lr": 0.001,
     "lr_scale": {}, "lr_decay": 1.0, "momentum": 0.9, "weight_decay": 0.0,
     "decay_biases_and_norms": True, "schedule": "cosine", "gamma": 0.9, "warmup_epochs": 0,
-    "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0, "select": "last", "patience": 0,
+    "label_smoothing": 0.0, "class_weights": "none", "clip_norm": 0.0, "ema": 0.0,
+    "select": "last", "patience": 0,
     "augment": "none", "flip": True, "crop_padding": 0, "rotation": 0, "mixup": 0.0, "cutmix": 0.0,
+    "search": {}, "search_seeds": [0], "search_folds": "auto", "choose_by": "cross_entropy",
 }
 
 

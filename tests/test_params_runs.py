@@ -30,7 +30,7 @@ from unfreeze.plain import from_plain, to_plain
 # `goes_together` and to CONDITIONAL.
 VALUES = {
     "skip_broken": [False, True], "fraction": [0.01, 0.05, 1.0], "per_class": [0, 10, 500],
-    "validation": [0, 0.1, 0.5], "test_fraction": [0.01, 0.2, 1],
+    "validation": [0, 0.1, 0.5], "train_on": ["train", "all"], "test_fraction": [0.01, 0.2, 1],
     "seeds": [[0], [42, 43], [2**31 - 1]], "image_size": [32, 64, 224],
     "resize": ["square", "weights", 256],
     "normalize": ["dataset", "weights"], "model": ["mobilenet_v2", "resnet18"],
@@ -43,11 +43,13 @@ VALUES = {
     "tinytl_groups": [1, 2], "l2_sp": [0, 0.01],
     "phases": [[], [{}], [{"freeze": "last_only", "epochs": 9}, {"lr": 0.1, "lr_decay": 0.5}]],
     "epochs": [1, 3, 90], "batch_size": [2, 64], "accumulate": [1, 4],
+    "threads": ["auto", 1, 2],
     "optimizer": ["sgd", "adam", "adamw"], "lr": [1e-5, 0.001, 1],
     "lr_scale": [{}, {"stage2": 0.1}], "lr_decay": [0.65, 1], "momentum": [0, 0.9],
     "weight_decay": [0, 5e-4], "decay_biases_and_norms": [True, False],
     "schedule": ["constant", "cosine", "exponential"], "warmup_epochs": [0, 2],
-    "gamma": [0.5, 1], "label_smoothing": [0, 0.1], "clip_norm": [0, 1.5], "ema": [0, 0.99],
+    "gamma": [0.5, 1], "label_smoothing": [0, 0.1],
+    "class_weights": ["none", "balanced"], "clip_norm": [0, 1.5], "ema": [0, 0.99],
     "select": ["last", "best"], "patience": [0, 3], "augment": ["none", "trivial", "rand"],
     "flip": [True, False], "crop_padding": [0, 4],
     "rotation": [0, 15.5, 180], "mixup": [0, 0.2], "cutmix": [0, 1],

@@ -41,7 +41,7 @@ def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
 
     def recipe(run: Run) -> Recipe:
         return Recipe(
-            knobs=run.training_knobs,
+            knobs=_knobs(run),
             augmentations=run.augmentations,
             phases=run.phases,
             preprocessing=_preprocessing(run, photos),
@@ -72,6 +72,11 @@ def _digest(file: Path) -> str:
     if not file.is_file():
         raise UserError(f"{file}: no such file; run `dvc repro`, which makes it")
     return files.file_digest(file)
+
+
+def _knobs(run: Run) -> dict:
+    threads = run.training_knobs["threads"]
+    return {**run.training_knobs, "threads": 1 if threads == "auto" else threads}
 
 
 def _preprocessing(run: Run, photos: Mapping[str, decoded.Card]) -> Preprocessing:

@@ -33,7 +33,7 @@ class Phase:
     @property
     def trains(self) -> bool:
         """Not with `epochs: 0`, which tests a model as it is."""
-        return self.knobs["epochs"] > 0
+        return self.knobs["epochs"] != 0  # in a plan it may be a mapping yet to be settled
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ class Knob:
         read_with: {other knob: the values of it with which this one has an effect}. What stands in
             a file of its own (tuning/methods/lora.py) is read with that (tune: lora).
         makes: what may not fit into memory; None where nothing grows with the value.
+        searchable: whether `search` may name it: not what decides which images there are, nor how
+            the search itself goes.
+        by_factors: whether its values are compared by factors, so that a search draws their
+            logarithm evenly between two ends above 0.
+        with_search: whether only a run that searches reads it.
     """
 
     name: str
@@ -68,6 +73,9 @@ class Knob:
     training: bool = True
     read_with: Mapping[str, frozenset] = field(default_factory=dict)
     makes: Makes | None = None
+    searchable: bool = True
+    by_factors: bool = False
+    with_search: bool = False
 
 
 def is_number(value: Any) -> bool:

@@ -24,12 +24,14 @@ from unfreeze.params.knob import (
     is_number,
     whole,
 )
+from unfreeze.scoring.scores import SCORES
 from unfreeze.tuning import rules
 
 # {knob that chooses a plugin: the folder of the plugins}; what those declare follows it.
 CHOSEN_BY = {"head": "models/heads", "tune": "tuning/methods", "schedule": "training/schedules"}
 AUGMENTATIONS_FOLDER = "data/reading/augmentations"  # each file declares its own switch
 _AUGMENTATIONS_FOLLOW = "patience"
+_SEEDS = "a list of different whole numbers from 0 to 2147483647"
 
 
 def _fits_freeze(value: Any) -> bool:
@@ -51,6 +53,14 @@ def _fits_scales(value: Any) -> bool:
         isinstance(name, str) and is_number(scale) and scale > 0 for name, scale in value.items())
 
 
+def _fits_epochs(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return whole(0).fits(value)
+    ((key, inner),) = value.items() if len(value) == 1 else [(None, None)]
+    return ((key == "operations" and is_number(inner) and inner > 0)
+            or (key == "like" and isinstance(inner, str)))
+
+
 def _may_be_path(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value  # of which the system makes an exception
 
@@ -70,18 +80,22 @@ _GENERAL = (
         "archive", _may_be_path),
         "a dataset of src/unfreeze/data/catalogue, or images of your own: the path of a folder "
         "with a sub-folder a class (perhaps within train/ and test/), or of a .zip or .tar of it, "
-        "or the address of such an archive", training=False),
+        "or the address of such an archive", training=False, searchable=False),
     Knob("skip_broken", False, SWITCH,
          "files among them that are no sound images: false (an error that lists them) | true (left "
-         "out)", training=False),
+         "out)", training=False, searchable=False),
     Knob("fraction", 0.02, FRACTION, "of the training images; above 0, at most 1",
-         training=False, read_with={"per_class": frozenset({0})}),
+         training=False, searchable=False, read_with={"per_class": frozenset({0})}),
     Knob("per_class", 0, whole(0), "of each class instead of a fraction; 0: off",
-         unit="images", training=False),
+         unit="images", training=False, searchable=False),
     Knob("validation", 0.1, BELOW_ONE, "share of those held out for the curves; 0 for none",
-         training=False),
+         training=False, searchable=False),
+    Knob("train_on", "auto", choice("auto", "all", "train"),
+         "the images that the tested models are trained on: train (without those held out) | all "
+         "(with them) | auto: all after a search, else train", searchable=False),
     Knob("test_fraction", 0.2, FRACTION,
-         "of the test images; the same images for every run and seed", training=False),
+         "of the test images; the same images for every run and seed", training=False,
+         searchable=False),
     Knob("image_size", 64, either("weights", whole(1)),
          "of the square that the model sees | weights: as the weights' own",
          unit="pixels", training=False),
@@ -91,9 +105,9 @@ _GENERAL = (
         "weights: as the weights' own, with their interpolation", training=False),
     Knob("normalize", "dataset", choice("dataset", "weights"),
          "dataset | weights: whose mean and standard deviation", training=False),
-    Knob("seeds", [42, 43], Allowed(
-        "a list of different whole numbers from 0 to 2147483647", _fits_seeds),
-        "one replicate each: initialisation, order, augmentation, subset", training=False),
+    Knob("seeds", [42, 43], Allowed(_SEEDS, _fits_seeds),
+        "one replicate each: initialisation, order, augmentation, subset", training=False,
+        searchable=False),
     # Model
     Knob("model", "mobilenet_v2", Allowed(
         "the name of a model", lambda value: isinstance(value, str)),
@@ -126,27 +140,34 @@ _GENERAL = (
          "starts anew: the head, a new stem, all with init: scratch"),
     Knob("l2_sp", 0.0, NOT_NEGATIVE,
          "pull of pretrained parameters to where they started (L2-SP); weight_decay then acts on "
-         "the new ones only"),
+         "the new ones only", by_factors=True),
     # How it is trained
     Knob("phases", [], Allowed(
         "a list of phases, such as [{freeze: last_only, epochs: 1}, {freeze: none}]",
         lambda value: isinstance(value, list)),
         "one after another, as in [{freeze: last_only, epochs: 1}, {epochs: 2}]", training=False),
-    Knob("epochs", 3, whole(0),
-         "0: pretrained weights (of ImageNet on its 1000 classes) or a checkpoint are tested as "
-         "they are", phase=True),
+    Knob("epochs", 3, Allowed(
+        f"{whole(0).words}, {{operations: number above 0}}, or {{like: run}}", _fits_epochs,
+        number=True),
+        "0: pretrained weights (of ImageNet on its 1000 classes) or a checkpoint are tested as "
+        "they are | {operations: 1.0e+13}: as many as that counted work allows, at least 1 | "
+        "{like: run}: as many as what another run takes allows", phase=True),
     Knob("batch_size", 64, whole(2), "a step, unless accumulate is above 1", unit="images"),
     Knob("accumulate", 1, whole(1),
          "a step: the gradient is that of one batch of all of them", unit="batches"),
+    Knob("threads", "auto", either("auto", whole(1)),
+         "of the processor for a replicate, which its numbers depend on: auto (by the operations "
+         "of a step, the same on every machine) | 1 or more", searchable=False),
     Knob("optimizer", "adam", choice("sgd", "adam", "adamw"), "sgd | adam | adamw"),
-    Knob("lr", 0.001, POSITIVE, "learning rate", phase=True),
+    Knob("lr", 0.001, POSITIVE, "learning rate", phase=True, by_factors=True),
     Knob("lr_scale", {}, Allowed("{part: multiplier above 0}", _fits_scales),
          "{part: multiplier of lr}: discriminative learning rates", phase=True),
     Knob("lr_decay", 1.0, FRACTION,
          "another way to them: multiplier a part, counted from the head back, where lr_scale says "
          "nothing", phase=True),
     Knob("momentum", 0.9, BELOW_ONE, "of sgd", read_with={"optimizer": frozenset({"sgd"})}),
-    Knob("weight_decay", 0.0, NOT_NEGATIVE, "decoupled with adamw", phase=True),
+    Knob("weight_decay", 0.0, NOT_NEGATIVE, "decoupled with adamw", phase=True,
+         by_factors=True),
     Knob("decay_biases_and_norms", True, SWITCH,
          "false: weight decay spares biases and normalisation"),
     Knob("schedule", "cosine", choice(*_plugins("schedule")),
@@ -154,6 +175,9 @@ _GENERAL = (
     Knob("warmup_epochs", 0, whole(0),
          "first epochs in which the learning rate rises from 0, step by step", phase=True),
     Knob("label_smoothing", 0.0, BELOW_ONE, "0 up to but not including 1"),
+    Knob("class_weights", "none", choice("none", "balanced"),
+         "of the loss: none | balanced (each class by the inverse of its share of the training "
+         "images)"),
     Knob("clip_norm", 0.0, NOT_NEGATIVE, "largest norm of the gradient; 0: not clipped"),
     Knob("ema", 0.0, BELOW_ONE,
          "decay a step of an average of the weights, which is what is tested; 0: off"),
@@ -167,6 +191,24 @@ _GENERAL = (
          "alpha of Beta(alpha, alpha), the weights of two mixed images; 0: off"),
     Knob("cutmix", 0.0, NOT_NEGATIVE,
          "the same for the area of a box pasted from another; 0: off"),
+    # Which settings
+    Knob("search", {}, Allowed(
+        "a mapping of knobs to candidates, such as {lr: [0.0003, 0.001, 0.003]}, or {}",
+        lambda value: isinstance(value, dict)),
+        "{} (none) | {knob: [candidates], ...}: every combination is tried, and the best on "
+        "validation is trained anew and tested", training=False, searchable=False),
+    Knob("search_seeds", [0], Allowed(_SEEDS, _fits_seeds),
+         "one trial each of every candidate; none of them among seeds", training=False,
+         searchable=False, with_search=True),
+    Knob("search_folds", "auto", either("auto", whole(1)),
+         "1: a trial is scored on the validation images | 2 or more: by cross-validation, a "
+         "training each | auto: 1 where validation is known to have 200 images or more, else 5",
+         training=False, searchable=False, with_search=True),
+    Knob("choose_by", "cross_entropy", Allowed(
+        f"cross_entropy, or another score: {', '.join(SCORES)}",
+        lambda value: isinstance(value, str) and value in SCORES),
+        "the score on validation that decides: cross_entropy (after temperature scaling, the "
+        "steadiest) | accuracy ...", training=False, searchable=False, with_search=True),
 )
 
 

@@ -4,7 +4,7 @@ Every stage reads it through `read`, and none asks params.yaml itself.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Subset:
-    """What an index file is drawn with; `per_class`, where it is not 0, in place of `fraction`."""
+    """What an index file is drawn with; `per_class`, where it is not 0, in place of `fraction`.
+
+    Attributes:
+        folds: into how many parts the images are divided for cross-validation; 1: they are not.
+        fold: which of these is held out, from 0, instead of the share `validation`.
+    """
 
     dataset: str
     seed: int
@@ -131,6 +136,35 @@ class Subset:
     per_class: int
     validation: float
     test_fraction: float
+    fold: int = 0
+    folds: int = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a searched run may become: the searched knobs with their values, and it settled."""
+
+    values: Knobs
+    run: Run
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search of a run.
+
+    Attributes:
+        candidates: at least two, in the order in which they are tried.
+        subsets: {seed of a trial: index file of each fold}.
+        choose_by: the score on validation by which one is chosen.
+        halving: as of choosing.pinned.Pinned; 0: none.
+        operations: what the trials may take together; None: no limit.
+    """
+
+    candidates: tuple[Candidate, ...]
+    subsets: Mapping[int, tuple[str, ...]]
+    choose_by: str
+    halving: int
+    operations: float | None
 
 
 @dataclass(frozen=True)
@@ -154,7 +188,7 @@ class Plan:
     """What the pipeline is going to do. Each field but `compare` is a file of _made/plan/.
 
     Attributes:
-        runs: {run: settled}.
+        runs: {run: settled}; a searched one as its first candidate.
         datasets: {name of its folder: where it comes from}, sorted by name.
         decoded: {name of the folder: what is decoded into it}.
         weights: {name: where they come from}.
@@ -164,6 +198,10 @@ class Plan:
         reported: {run: {metric: number that somebody reported}}, those that are not run included.
         not_run: {run}.
         compare: {pair: its two runs}.
+        searches: {run that is searched}.
+        score: the metric by which runs are compared where nothing else is said.
+        margin: how far below the best the recommended run may be expected to be, in the score's
+            unit. worth: the difference that is worth finding, in the same.
     """
 
     runs: Mapping[str, Run]
@@ -176,9 +214,13 @@ class Plan:
     reported: Mapping[str, Mapping[str, float]]
     not_run: Mapping[str, NotRun]
     compare: Mapping[str, tuple[str, ...]]
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    score: str = "accuracy"
+    margin: float = 1.0
+    worth: float = 2.0
 
 
-_TYPES: dict[str, Any] = {field.name: field.type for field in fields(Plan)}
+_TYPES: dict[str, Any] = {each.name: each.type for each in fields(Plan)}
 
 
 def write(plan: Plan, folder: Path = Path(".")) -> None:

@@ -1,4 +1,5 @@
-"""What params.yaml holds besides knobs: runs, what is not run, pairs, claims, a budget."""
+"""What params.yaml holds besides knobs: runs, what is not run, pairs, claims, by what runs are
+compared, a budget."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -11,7 +12,7 @@ from unfreeze.errors import Fault, UserError, nearest
 from unfreeze.expecting import claims
 from unfreeze.expecting.costs import COSTS
 from unfreeze.params.check import check
-from unfreeze.params.knob import NOT_NEGATIVE, PERCENT, POSITIVE, is_names
+from unfreeze.params.knob import NOT_NEGATIVE, PERCENT, POSITIVE, choice, is_names
 from unfreeze.params.plan import Claim, Run
 from unfreeze.scoring.scores import SCORES
 
@@ -25,9 +26,10 @@ _WHAT = {
     "budget": "a mapping of costs to the most that is allowed, such as {seconds: 60, stored_bytes: "
               "1.0e+6}, or {}",
 }
-NAMES = ("runs", "compare", "claims", "budget", "not_run")
+NAMES = ("runs", "compare", "claims", "score", "margin", "worth", "budget", "not_run")
 _NUMBER_OF_YAML_1_2 = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
+_COMPARED_BY = {"score": choice(*SCORES), "margin": NOT_NEGATIVE, "worth": POSITIVE}
 TEXTS = ("compare", "claims")  # in which what looks like a number is text
 
 
@@ -180,6 +182,18 @@ def read_budget(params: Mapping[str, Any]) -> dict[str, float]:
             raise Fault("budget", f"{cost!r} is no cost{nearest(cost, COSTS)}; allowed: "
                                   f"{', '.join(COSTS)}")
         check(f"budget.{cost}", POSITIVE, most)
+    return given
+
+
+def read_score(params: Mapping[str, Any], runs: Mapping[str, Run]) -> dict[str, Any]:
+    """{section: value} of those that say by what runs are compared, without those left out."""
+    given = {name: params[name] for name in _COMPARED_BY if name in params}
+    for name, value in given.items():
+        check(name, _COMPARED_BY[name], value)
+    for run in runs:
+        problem = _always_right(given.get("score", ""), run, runs[run])
+        if problem:
+            raise Fault("score", problem)
     return given
 
 

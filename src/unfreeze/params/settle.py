@@ -37,7 +37,7 @@ from unfreeze.recipe import Phase
 from unfreeze.tuning import rules
 
 # What is read of a model that is tested as it is.
-_READ_TO_TEST = ("model", "stem", "head", "dropout", "batch_size")
+_READ_TO_TEST = ("model", "stem", "head", "dropout", "batch_size", "threads")
 
 
 def resolve(params: Any, file: str = "params.yaml") -> Plan:
@@ -99,6 +99,7 @@ def _plan(params: dict) -> Plan:
         reported=reported,
         not_run={name: NotRun(entry.why, entry.knobs) for name, entry in absent.items()},
         compare=sections.read_pairs(params, runs, absent),
+        **sections.read_score(params, runs),
     )
 
 
@@ -220,8 +221,16 @@ def _training_knobs(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
         without_effect.add("decay_biases_and_norms")
     general = {key: KNOBS[key].default if key in without_effect else knobs[key]
                for key in TRAINING_KNOBS}
+    general["train_on"] = _trained_on(knobs, phases)
     return general | {key: knobs[key] for chooser in ("head", "tune")
                       for key in PLUGIN_KNOBS[chooser][knobs[chooser]]}
+
+
+def _trained_on(knobs: Mapping[str, Any], phases: tuple[Phase, ...]) -> str:
+    """"all" or "train", as in a recipe."""
+    if knobs["train_on"] != "auto" and any(phase.trains for phase in phases):
+        return knobs["train_on"]
+    return "all" if knobs["search"] else "train"
 
 
 def _read_by_training(phase: Phase) -> Phase:

@@ -6,6 +6,10 @@ is stratified (classes of equal size differ by at most one image) and a smaller 
 larger one, validation within validation and train within train. A seed chooses images and not
 classes: every seed has as many of each class to train on, and to hold out. The test images depend
 on `test_fraction` alone: every run and every seed of a study is scored on the same images.
+
+For cross-validation the images of a subset, those that would be held out included, are divided into
+folds. A fold is held out in place of the share `validation`, and no test image is named: what
+trains on it is a trial of a search.
 """
 
 import numpy as np
@@ -16,9 +20,11 @@ TEST_SEED = 0
 
 
 def file_name(dataset: str, validation: float, test_fraction: float, seed: int,
-              fraction: float = 1.0, per_class: int = 0) -> str:
+              fraction: float = 1.0, per_class: int = 0, fold: int = 0, folds: int = 1) -> str:
     """Name of the index file, the same for the same numbers however they are written."""
     size = f"each{per_class}" if per_class else f"train{float(fraction)!r}"
+    if folds > 1:
+        return f"{dataset}-{size}-fold{fold + 1}of{folds}-seed{seed}.json"
     return (f"{dataset}-{size}-val{float(validation)!r}-test{float(test_fraction)!r}"
             f"-seed{seed}.json")
 
@@ -49,6 +55,20 @@ def check_per_class(smallest: int, per_class: int) -> None:
     if per_class > smallest:
         raise UserError(f"{per_class} is more than the {smallest} training images of the smallest "
                         f"class; allowed: 0 (off) to {smallest}")
+
+
+def check_folds(images: int, classes: int, folds: int) -> None:
+    """Can each fold hold an image out, and leave every class one to train on?
+
+    Args:
+        images: of the subset.
+
+    Raises:
+        UserError: there are too few images.
+    """
+    if images < max(folds, 2 * classes):
+        raise UserError(f"{folds} folds need {max(folds, 2 * classes)} images or more, two of each "
+                        f"class, and {images} are used")
 
 
 def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -90,6 +110,22 @@ def validation_mask(labels: np.ndarray, validation: float) -> np.ndarray:
     return mask
 
 
+def fold_mask(labels: np.ndarray, fold: int, folds: int) -> np.ndarray:
+    """Which images of a subset are held out in a fold. Each is in one fold, the folds are of equal
+    size, of each class and in all, to within one image.
+
+    Args:
+        labels: (N,) class of each image, in the order of `stratified_order`.
+        fold: from 0.
+
+    Returns:
+        (N,) bool.
+    """
+    place = np.empty(len(labels), dtype=int)
+    place[np.argsort(labels, kind="stable")] = np.arange(len(labels))
+    return place % folds == fold
+
+
 def number_held_out(per_class: int, validation: float) -> int:
     """Validation images of each class among its first `per_class`."""
     # Rounded first, or 0.29 of 100 would be 28.
@@ -114,8 +150,8 @@ def _balanced(labels: np.ndarray, per_class: int, validation: float) -> tuple:
 
 
 def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
-         test_fraction: float, seed: int, fraction: float = 1.0,
-         per_class: int = 0) -> dict[str, list[int]]:
+         test_fraction: float, seed: int, fraction: float = 1.0, per_class: int = 0,
+         fold: int = 0, folds: int = 1) -> dict[str, list[int]]:
     """Draw the indices of a subset.
 
     Args:
@@ -125,9 +161,12 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
         seed: of the training and validation images.
         fraction: size of the subset, of the training split, above 0 and at most 1.
         per_class: size of the subset, images of each class, instead; 0: off.
+        folds: into how many parts the subset is divided; 1: it is not.
+        fold: which of them is held out instead of the share `validation`, from 0.
 
     Returns:
-        {"train", "validation", "test": indices into their split}; train and validation disjoint.
+        {"train", "validation", "test": indices into their split}; train and validation disjoint;
+        with folds no test images.
 
     Raises:
         UserError: a class would have no training image.
@@ -146,8 +185,14 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
         held_out = validation_mask(train_labels[order], validation)
         taken = np.arange(len(order)) < round(fraction * len(order))
     order, held_out = order[taken], held_out[taken]
+    if folds > 1:
+        check_folds(len(order), classes, folds)
+        held_out = fold_mask(train_labels[order], fold, folds)
     train = order[~held_out]
     without = classes - len(np.unique(train_labels[train]))
+    if without and folds > 1:
+        raise UserError(f"fold {fold + 1} of {folds} leaves {without} of the {classes} classes "
+                        "without a training image; take more images, or another search_folds")
     if without:
         raise UserError(f"fraction {fraction} and validation {validation} leave {without} of the "
                         f"{classes} classes without a training image; take a larger fraction")
@@ -155,5 +200,5 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
     return {
         "train": train.tolist(),
         "validation": order[held_out].tolist(),
-        "test": sorted(test[:round(test_fraction * len(test))].tolist()),
+        "test": sorted(test[:round(test_fraction * len(test))].tolist()) if folds == 1 else [],
     }
