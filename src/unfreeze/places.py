@@ -12,6 +12,7 @@ DATA = MADE / "data"  # a folder a dataset: labels, a card, arrays or official f
 DECODED = MADE / "decoded"  # photos at the size that models see
 WEIGHTS = MADE / "weights"
 SUBSETS = MADE / "subsets"
+PINNED = MADE / "pinned"  # of each run its candidates, what they read by its digest
 SEARCHED = MADE / "searched"  # of each run what its search found, as others read it
 AHEAD = MADE / "ahead"  # that trials and replicates were trained side by side: nothing else
 RUNS = MADE / "runs"
