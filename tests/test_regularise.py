@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from unfreeze.training import loop
+from unfreeze.training import loop, saved
 from unfreeze.training.devices import Device
 from unfreeze.training.regularise import Anchor, Average
 
@@ -27,21 +27,43 @@ def tensors(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("decay", [0.3, 0.9])
+@pytest.mark.parametrize("decay", [0.15, 0.9])
 def test_average_is_that_of_the_formula(decay):
     model = network()
     average, seen = Average(model, decay), [tensors(model)]
     loop.train_epoch(model, torch.optim.SGD(model.parameters(), lr=0.5), batches(), CPU,
                      loop.Step(after=lambda: (average.update(), seen.append(tensors(model)))),
                      lambda: None)
-    found = average.state_dict()
+    found = average.tensors
     assert found.keys() == {name for name in seen[0] if "num_batches" not in name}
     for name, tensor in found.items():
         expected = seen[0][name]
-        for state in seen[1:]:
-            expected = decay * expected + (1 - decay) * state[name]
+        for step, state in enumerate(seen[1:], 1):
+            now = min(decay, step / (step + 9))  # 0.1, 0.18, 0.25
+            expected = now * expected + (1 - now) * state[name]
         torch.testing.assert_close(tensor, expected)
         assert not torch.equal(tensor, seen[-1][name]), name  # running statistics too
+
+
+@pytest.mark.parametrize(("steps", "least", "most"), [(1, 0, 0.11), (40, 2, 6), (400, 30, 50)])
+def test_average_of_a_short_training_forgets_what_the_model_started_as(steps, least, most):
+    """And it lags behind by a tenth of the steps, whatever the decay is meant to average over."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0)
+    average = Average(model, 0.9998)
+    for step in range(1, steps + 1):
+        model.weight.data.fill_(step)
+        average.update()
+    assert least <= steps - average.tensors["weight"].item() <= most
+
+
+def test_decay_is_reached():
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = Average(model, 0.9)
+    for step in range(1, 201):
+        model.weight.data.fill_(step)
+        average.update()
+    assert 200 - average.tensors["weight"].item() == pytest.approx(9, abs=1e-3)
 
 
 def test_average_of_what_stays_is_bit_for_bit_the_same():
@@ -51,7 +73,7 @@ def test_average_of_what_stays_is_bit_for_bit_the_same():
     average = Average(model, 0.999)
     for _ in range(50):
         average.update()
-    assert all(torch.equal(tensor, start[name]) for name, tensor in average.state_dict().items())
+    assert all(torch.equal(tensor, start[name]) for name, tensor in average.tensors.items())
 
 
 def test_applied_average_is_taken_off_again_whatever_happens():
@@ -63,7 +85,7 @@ def test_applied_average_is_taken_off_again_whatever_happens():
     average.update()
     own = tensors(model)
     with pytest.raises(KeyError), average.applied():
-        torch.testing.assert_close(model[0].weight, start["0.weight"] + 0.5)
+        torch.testing.assert_close(model[0].weight, start["0.weight"] + 0.9)
         raise KeyError
     assert all(torch.equal(own[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -75,20 +97,25 @@ def test_average_that_is_off_is_the_model():
     own = tensors(model)
     with average.applied():
         assert all(torch.equal(own[name], tensor) for name, tensor in model.state_dict().items())
-    assert average.state_dict() == {}
+    assert average.tensors == {}
 
 
 def test_average_comes_back():
-    model = network()
+    model, same = network(), network()
     average = Average(model, 0.5)
     model[0].weight.data += 1
     average.update()
     kept = copy.deepcopy(average.state_dict())
-    other = Average(network(), 0.5)
+    other = Average(same, 0.5)
     other.load_state_dict(kept)
-    assert all(torch.equal(kept[name], tensor) for name, tensor in other.state_dict().items())
+    saved.put(same, tensors(model))
+    for each in (model, same):
+        each[0].weight.data *= 2
     average.update()  # which must not reach into what was kept or loaded
-    assert torch.equal(other.state_dict()["0.weight"], kept["0.weight"])
+    assert not torch.equal(average.tensors["0.weight"], kept["tensors"]["0.weight"])
+    other.update()
+    assert all(torch.equal(other.tensors[name], tensor)
+               for name, tensor in average.tensors.items())
 
 
 @pytest.mark.parametrize("strength", [0.01, 2.0])

@@ -249,8 +249,8 @@ def test_average_is_what_is_validated_and_kept(begin, monkeypatch):
         real(model, *rest))[1])
     start = state(training)
     states, result = finish(training)
-    first = {name: (start[name] + states[0][name]) / 2 for name in start}
-    second = {name: (first[name] + states[1][name]) / 2 for name in start}
+    first = {name: (start[name] + 9 * states[0][name]) / 10 for name in start}
+    second = {name: (2 * first[name] + 9 * states[1][name]) / 11 for name in start}
     for name in start:
         if start[name].is_floating_point():
             torch.testing.assert_close(seen[0][name], first[name])

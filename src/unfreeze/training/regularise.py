@@ -7,17 +7,27 @@ import torch
 
 
 class Average:
-    """Exponential moving average of all tensors of a model (Polyak and Juditsky 1992): after each
-    step, average = decay * average + (1 - decay) * model.
+    """Exponential moving average of all tensors of a model (Polyak and Juditsky 1992): after step
+    t, average = d * average + (1 - d) * model, with d = min(decay, t / (t + 9)).
+
+    The first decays are smaller so that what the model started as does not stay in the average of
+    a short training: without, 0.9998 would leave 99 % of it there after 40 steps. Their form is
+    that of TensorFlow's ExponentialMovingAverage with `num_updates`, (1 + n) / (10 + n), where n
+    counts from 0: https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage.
+    After step t what the start still weighs is below 9! / t^9, and the average reaches about t / 9
+    steps back until that is more than `decay` allows.
 
     Args:
         model: whose tensors, BatchNorm's statistics included, are averaged from now on.
         decay: 0 turns it off: the average is the model.
+
+    Attributes:
+        tensors: {name: tensor} of the average; empty where it is off.
     """
 
     def __init__(self, model: torch.nn.Module, decay: float) -> None:
-        self._model, self._decay = model, decay
-        self._tensors = {name: tensor.clone() for name, tensor in self._floats().items()}
+        self._model, self._decay, self._steps = model, decay, 0
+        self.tensors = {name: tensor.clone() for name, tensor in self._floats().items()}
 
     def _floats(self) -> dict[str, torch.Tensor]:
         if not self._decay:
@@ -28,14 +38,16 @@ class Average:
     def update(self) -> None:
         """Take in the model as it is after a step."""
         if self._decay:
-            torch._foreach_lerp_(list(self._tensors.values()), list(self._floats().values()),
-                                 1 - self._decay)
+            self._steps += 1
+            decay = min(self._decay, self._steps / (self._steps + 9))
+            torch._foreach_lerp_(list(self.tensors.values()), list(self._floats().values()),
+                                 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model holds the average inside, and its own tensors again afterwards."""
         last = {name: tensor.clone() for name, tensor in self._floats().items()}
-        self._copy(self._tensors)
+        self._copy(self.tensors)
         try:
             yield
         finally:
@@ -46,12 +58,13 @@ class Average:
             for name, tensor in self._floats().items():
                 tensor.copy_(tensors[name])
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return dict(self._tensors)
+    def state_dict(self) -> dict:
+        return {"steps": self._steps, "tensors": dict(self.tensors)}
 
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        for name, tensor in self._tensors.items():
-            tensor.copy_(state[name])
+    def load_state_dict(self, state: dict) -> None:
+        self._steps = state["steps"]
+        for name, tensor in self.tensors.items():
+            tensor.copy_(state["tensors"][name])
 
 
 class Anchor:

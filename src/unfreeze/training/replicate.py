@@ -148,8 +148,8 @@ class Replicate:
         """The trained model: of the best epoch or of the last, averaged where `ema` says so."""
         if self._best is not None:
             saved.put(self.setting.model, self._best)
-        elif averaged := self.setting.average.state_dict():
-            saved.put(self.setting.model, averaged)
+        else:
+            saved.put(self.setting.model, self.setting.average.tensors)
         return self.setting.model
 
 
