@@ -22,10 +22,16 @@ UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, LookupError, Attribu
               pickle.UnpicklingError, zipfile.BadZipFile)
 
 
+def unfinished(path: Path) -> Path:
+    """Where a file or folder is made that then takes the place of `path`: beside it, under a name
+    that no other process, here or on another machine that shares the folder, makes too."""
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name in its folder, then rename it: whole, or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = unfinished(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -122,8 +128,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A fresh folder to fill that takes the place of `path` only when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = unfinished(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary

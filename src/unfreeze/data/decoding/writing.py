@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from unfreeze import pool
+from unfreeze import files, pool
 from unfreeze.data.photos import archive
 from unfreeze.data.photos.archive import shown
 from unfreeze.data.photos.collection import Photo, chunks, reader
@@ -61,7 +61,7 @@ def write_photos(path: Path, photos: Sequence[Photo], preprocessing: Preprocessi
     out.parent.mkdir(parents=True, exist_ok=True)
     for stale in out.parent.glob(f".{escape(out.name)}.*.part"):  # of a process that was killed
         stale.unlink()
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
+    temporary = files.unfinished(out)
     try:
         offset = _reserve(temporary, len(photos), preprocessing.image_size)
         job = _Job(path, temporary, offset, preprocessing)

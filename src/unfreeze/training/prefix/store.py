@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unfreeze import environment
+from unfreeze import environment, files
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.errors import UserError
 from unfreeze.training.checkpoint import make_room
@@ -99,7 +99,7 @@ def _open(file: Path, shape: tuple[int, int], whole: bool, made: bool) -> Stored
 
 
 def _write(file: Path, shape: tuple[int, int], rows: Iterator[np.ndarray]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
+    temporary = files.unfinished(file)
     start, digest = time.perf_counter(), hashlib.sha256()
     try:
         with _trouble(file.parent):
