@@ -12,11 +12,12 @@ from unfreeze import files, places
 from unfreeze.scoring import calibration, evaluation
 from unfreeze.stage import run_stage
 
+OF_PREDICTIONS = ("seeds", "classes", "labels", "logits", "validation_logits", "validation_labels")
+
 
 def main() -> None:
     (run,) = sys.argv[1:]
-    with np.load(places.RUNS / run / "predictions.npz", allow_pickle=False) as file:
-        predictions = dict(file)
+    predictions = files.read_arrays(places.RUNS / run / "predictions.npz", OF_PREDICTIONS)
     scored = evaluation.evaluate(**predictions | {
         key: predictions[key].tolist() for key in ("seeds", "classes")})
     per_image = io.BytesIO()

@@ -1,3 +1,5 @@
+import hashlib
+import io
 import os
 
 import pytest
@@ -100,6 +102,21 @@ def test_damaged_file_counts_as_none_and_is_removed(folder, damage):
     assert same(scratch().load_epoch(), content())
 
 
+@pytest.mark.parametrize("kind", ["epoch", "done"])
+def test_every_changed_byte_is_noticed(folder, kind):
+    made = scratch()
+    save, load = getattr(made, f"save_{kind}"), getattr(made, f"load_{kind}")
+    save(content(0.0005))
+    whole = only_file(folder).read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        save(content(0.0005))
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        only_file(folder).write_bytes(damaged)
+        assert load() is None, place
+        assert list(folder.iterdir()) == []
+
+
 def test_file_cut_anywhere_counts_as_none(folder):
     scratch().save_epoch(content(0.0005))
     whole = only_file(folder).read_bytes()
@@ -117,7 +134,9 @@ def test_file_naming_code_is_not_opened(folder, tmp_path):
 
     folder.mkdir()
     scratch().save_epoch({})
-    torch.save({"model": Evil()}, only_file(folder))
+    evil = io.BytesIO()
+    torch.save({"model": Evil()}, evil)
+    only_file(folder).write_bytes(evil.getvalue() + hashlib.sha256(evil.getvalue()).digest())
     assert scratch().load_epoch() is None
     assert not (tmp_path / "opened").exists()
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -269,3 +270,44 @@ def test_file_digest_is_hashlibs(tmp_path, algorithm):
     (tmp_path / "x").write_bytes(bytes(range(256)) * 1000)
     assert files.file_digest(tmp_path / "x", algorithm) == hashlib.new(
         algorithm, bytes(range(256)) * 1000).hexdigest()
+
+
+WRITTEN = {
+    files.read_yaml: ("x.yaml", lambda path: files.write_yaml(path, {"a": 1})),
+    files.read_json: ("x.json", lambda path: files.write_json(path, {"a": 1})),
+    files.read_csv: ("x.csv", lambda path: files.write_csv(path, ("a", "b"), [(1, 2)])),
+    files.read_arrays: ("x.npz", lambda path: np.savez(path, a=np.arange(5))),
+}
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "other bytes": lambda path: path.write_bytes(b"{\xff\xfe\x00: ["),
+    "half of it": lambda path: path.write_bytes(path.read_bytes()[:len(path.read_bytes()) // 2]),
+}
+
+
+@pytest.mark.parametrize("read", WRITTEN)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_not_as_it_was_written_is_one_line(tmp_path, read, damage):
+    name, write = WRITTEN[read]
+    write(tmp_path / name)
+    read(tmp_path / name)
+    DAMAGES[damage](tmp_path / name)
+    if damage == "half of it" and name.endswith(("yaml", "csv")):
+        return  # which is such a file too
+    with pytest.raises(UserError, match=rf"{name}\b.*") as caught:
+        read(tmp_path / name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_arrays_that_are_not_there_are_named(tmp_path):
+    np.savez(tmp_path / "x.npz", seeds=np.arange(3))
+    assert files.read_arrays(tmp_path / "x.npz", ["seeds"])["seeds"].tolist() == [0, 1, 2]
+    with pytest.raises(UserError, match=r"x\.npz: holds no logits"):
+        files.read_arrays(tmp_path / "x.npz", ["seeds", "logits"])
+
+
+def test_no_two_writers_use_the_same_name(tmp_path):
+    names = {files.unfinished(tmp_path / "x") for _ in range(100)}
+    assert len(names) == 100
+    assert all(name.parent == tmp_path and name.suffix == ".part" for name in names)

@@ -1,5 +1,6 @@
 """A recipe goes to its file and back, and identifies what it determines."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,17 @@ def test_values_of_other_types_are_no_recipe(tmp_path, change):
     files.write_yaml(file, content)
     with pytest.raises(UserError, match="`dvc repro`"):
         recipe.read(file)
+
+
+def test_a_knob_that_a_recipe_lacks_is_one_line_once_it_is_read(tmp_path):
+    file = tmp_path / "r.yaml"
+    recipe.write(file, RECIPE)
+    found = recipe.read(file)
+    assert found == RECIPE
+    for knobs in (found.knobs, found.phases[0].knobs):
+        with pytest.raises(UserError, match=r"r\.yaml: lacks momentums; run `dvc repro`"):
+            knobs["momentums"]
+    assert pickle.loads(pickle.dumps(found)) == found  # to another process
 
 
 def test_missing_recipe_is_one_line(tmp_path):

@@ -7,7 +7,7 @@ there it is called here and in the code that reads it.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -182,10 +182,24 @@ def read(path: Path) -> Recipe:
     """
     content = files.read_yaml(path)
     try:
-        return _recipe(content)
+        recipe = _recipe(content)
     except TypeError:
         raise UserError(f"{path}: is no recipe of this version of unfreeze; run `dvc repro`, which "
                         "writes it anew") from None
+    phases = tuple(Phase(_KnobsOfAFile(phase.knobs, path)) for phase in recipe.phases)
+    return replace(recipe, knobs=_KnobsOfAFile(recipe.knobs, path), phases=phases)
+
+
+class _KnobsOfAFile(dict):
+    """Knobs that say where they are from when one is asked for that is not there: no table here
+    knows all that a model, a head or a way of tuning reads."""
+
+    def __init__(self, knobs: Knobs, path: Path) -> None:
+        super().__init__(knobs)
+        self._path = path
+
+    def __missing__(self, knob: str) -> None:
+        raise UserError(f"{self._path}: lacks {knob}; run `dvc repro`, which writes it anew")
 
 
 def _content(recipe: Recipe) -> dict:

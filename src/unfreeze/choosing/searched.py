@@ -155,7 +155,7 @@ def read(run: str, folder: Path = Path(".")) -> Searched:
     path = folder / places.SEARCHED / f"{run}.json"
     try:
         return from_plain(Searched, files.read_json(path))
-    except (OSError, ValueError, TypeError):
+    except TypeError:
         raise UserError(f"{path}: is missing or not of this version of unfreeze; run `dvc repro`, "
                         "which writes it") from None
 
@@ -166,11 +166,6 @@ def read_validation(run: str, folder: Path = Path(".")) -> Validation:
     Raises:
         UserError: the file is missing, or of another version.
     """
-    path = folder / places.SEARCHED / f"{run}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {each.name: content[each.name] for each in fields(Validation)}
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{path}: is missing or not of this version of unfreeze; run `dvc repro`, "
-                        "which writes it") from None
+    arrays = files.read_arrays(folder / places.SEARCHED / f"{run}.npz",
+                               [each.name for each in fields(Validation)])
     return Validation(**arrays | {"temperature": float(arrays["temperature"])})

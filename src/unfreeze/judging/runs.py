@@ -69,9 +69,9 @@ def read(planned: Mapping[str, plan.Run], folder: Path = Path(".")) -> dict[str,
 
 
 def _run(name: str, settled: plan.Run, folder: Path) -> TrainedRun:
-    with np.load(folder / "scores/per_image.npz") as arrays:
-        seeds = tuple(map(int, arrays["seeds"]))
-        scores = {score: arrays[score] for score in SCORES if score in arrays}
+    arrays = files.read_arrays(folder / "scores/per_image.npz", ["seeds"])
+    seeds = tuple(map(int, arrays["seeds"]))
+    scores = {score: arrays[score] for score in SCORES if score in arrays}
     return TrainedRun(
         name, settled.knobs, settled.changes, files.read_json(folder / "cost.json"),
         files.read_json(folder / "scores/metrics.json"), seeds, scores,

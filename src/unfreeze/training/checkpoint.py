@@ -4,6 +4,7 @@ A replicate's files are named by its digest and by the kind of arithmetic that m
 folder may be deleted at any time; it is bounded, oldest out first.
 """
 
+import hashlib
 import io
 import time
 from contextlib import suppress
@@ -15,6 +16,9 @@ from unfreeze import environment, files
 from unfreeze.training.devices import Device
 from unfreeze.training.together import reduce
 
+_DIGEST = 32  # bytes at the end of a file: the SHA-256 of all before; torch.load
+# does not mind what comes after a file of its own
+_CHUNK = 1 << 22  # bytes read at once
 _WRITING = 600  # seconds within which a file that is being written changes
 
 
@@ -49,8 +53,10 @@ class Scratch:
 
 
 def _load(path: Path) -> dict | None:
-    """The content, on the CPU; None when there is no such file or it is damaged."""
+    """The content, on the CPU; None when there is no such file, or it is not as it was written,
+    and then goes."""
     try:
+        _check(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
@@ -59,9 +65,21 @@ def _load(path: Path) -> dict | None:
         return None
 
 
+def _check(path: Path) -> None:
+    """Raise ValueError where a file is not the bytes that were written."""
+    digest, left = hashlib.sha256(), path.stat().st_size - _DIGEST
+    with open(path, "rb") as file:
+        while part := file.read(min(max(left, 0), _CHUNK)):
+            digest.update(part)
+            left -= len(part)
+        if file.read() != digest.digest():
+            raise ValueError(f"{path}: damaged")
+
+
 def _save(path: Path, content: dict) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
     make_room(path.parent, environment.scratch_limit() - buffer.getbuffer().nbytes)
     files.write_bytes(path, buffer.getbuffer())
 

@@ -62,7 +62,7 @@ def _remembered(file: Path) -> photos.Collection | None:
         return photos.Collection(tuple(content["classes"]),
                                  tuple(photos.Photo(*photo) for photo in content["photos"]),
                                  tuple(content["problems"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (UserError, TypeError, KeyError):
         return None
 
 

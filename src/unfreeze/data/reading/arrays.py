@@ -71,7 +71,7 @@ def load_labels(folder: Path) -> dict[str, np.ndarray]:
 def _load(folder: Path, name: str) -> np.ndarray:
     try:
         return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError):
         raise UserError(f"{folder}: missing or incomplete; run `dvc repro`, which fetches it "
                         "(or `dvc checkout`, which restores it)") from None
 
@@ -83,7 +83,10 @@ def read_card(folder: Path) -> dict:
         UserError: there is none.
     """
     try:
-        return json.loads((folder / "card.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        raise UserError(f"{folder}/card.json: missing or unreadable; run `dvc repro`, which "
-                        "fetches the dataset") from None
+        card = json.loads((folder / "card.json").read_text())
+        if isinstance(card, dict) and "digest" in card:
+            return card
+    except (OSError, ValueError):
+        pass
+    raise UserError(f"{folder}/card.json: missing or unreadable; run `dvc repro`, which "
+                        "fetches the dataset")

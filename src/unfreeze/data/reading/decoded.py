@@ -64,7 +64,7 @@ def read_card(folder: Path) -> Card:
     """
     try:
         return from_plain(Card, files.read_json(card_file(folder)))
-    except (OSError, ValueError, TypeError):
+    except (UserError, TypeError):
         raise missing(folder) from None
 
 

@@ -45,9 +45,10 @@ def most_confident(study: Study, root: Path, most: int = MOST) -> list[Mistake]:
         root: the study's folder.
     """
     settled = study.plan.runs[study.shown]
-    with np.load(root / places.RUNS / study.shown / "scores/per_image.npz") as scores:
-        seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]
-        predicted, confidence = scores["predicted"][0], scores["confidence"][0]
+    scores = files.read_arrays(root / places.RUNS / study.shown / "scores/per_image.npz",
+                               ["seeds", "labels", "classes", "predicted", "confidence"])
+    seed, labels, classes = int(scores["seeds"][0]), scores["labels"], scores["classes"]
+    predicted, confidence = scores["predicted"][0], scores["confidence"][0]
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
     subset = files.read_json(root / places.SUBSETS / settled.subsets[seed])
