@@ -8,6 +8,7 @@ from unfreeze import models
 from unfreeze.errors import UserError
 from unfreeze.models import heads, weights
 from unfreeze.models.facts import Model
+from unfreeze.models.with_torch.outline import on_meta
 from unfreeze.recipe import Recipe
 from unfreeze.training.randomness import counter
 from unfreeze.tuning import groups, lean, rules
@@ -38,16 +39,11 @@ def assemble(recipe: Recipe, seed: int,
         UserError: the weights are missing, damaged, not those of the recipe, or do not fit; or the
             tuning method has no place in the model.
     """
-    knobs, classes = recipe.knobs, len(recipe.classes)
-    image_size = recipe.preprocessing.image_size
-    facts = models.facts_of(knobs["model"])
+    facts = models.facts_of(recipe.knobs["model"])
     torch.manual_seed(counter(seed, "initialisation"))
-    model = models.build(knobs["model"], knobs["stem"], heads.outputs(knobs["head"], classes),
-                         image_size)
+    model = _build(recipe)
     loaded = _load(model, recipe, facts, folder)
-    heads.attach(model, facts, classes, knobs)
-    groups.insert(model, tables(recipe), facts, knobs, image_size)
-    lean.install(model)
+    _complete(model, recipe, facts)
     # By identity: a head or a method may have given a tensor another name. Those that a head threw
     # out are held until here, or a new tensor could take their identity.
     identities = set(map(id, loaded))
@@ -55,6 +51,37 @@ def assemble(recipe: Recipe, seed: int,
                for name, tensor in model.state_dict(keep_vars=True).items()
                if id(tensor) in identities}
     return model, initial
+
+
+def outline(recipe: Recipe) -> torch.nn.Module:
+    """The model of `assemble` without numbers, on the meta device: its structure and shapes, for
+    which no weights need be there.
+
+    Raises:
+        UserError: the tuning method has no place in the model.
+    """
+    def build() -> torch.nn.Module:
+        model = _build(recipe)
+        _complete(model, recipe, models.facts_of(recipe.knobs["model"]))
+        return model
+
+    return on_meta(build)
+
+
+def _build(recipe: Recipe) -> torch.nn.Module:
+    """The model as its family has it."""
+    knobs = recipe.knobs
+    return models.build(knobs["model"], knobs["stem"],
+                        heads.outputs(knobs["head"], len(recipe.classes)),
+                        recipe.preprocessing.image_size)
+
+
+def _complete(model: torch.nn.Module, recipe: Recipe, facts: Model) -> None:
+    """Put head and tuning method in place."""
+    knobs = recipe.knobs
+    heads.attach(model, facts, len(recipe.classes), knobs)
+    groups.insert(model, tables(recipe), facts, knobs, recipe.preprocessing.image_size)
+    lean.install(model)
 
 
 def _load(model: torch.nn.Module, recipe: Recipe, facts: Model,

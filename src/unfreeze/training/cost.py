@@ -23,8 +23,13 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-from unfreeze.recipe import Phase, Recipe
-from unfreeze.training import loop
+from unfreeze.data.reading.augmentation import Chain
+from unfreeze.recipe import Recipe
+from unfreeze.training import assemble, counting, loop
+from unfreeze.training.prefix import cut, feed
+from unfreeze.training.prefix.activations import variants
+from unfreeze.tuning import groups
+from unfreeze.tuning.rules import Row
 
 
 @dataclass(frozen=True)
@@ -186,15 +191,41 @@ def of_phase(model: nn.Module, recipe: Recipe) -> dict[str, int]:
                  lambda fake: loop.set_training_mode(fake, knobs["frozen_batchnorm"]))
 
 
-def of_phases(counts: Sequence[dict[str, int]], phases: Sequence[Phase]) -> dict[str, int]:
-    """The cost of a run: memory and trained parameters of the phase that needs most, operations of
-    the backward pass as the mean over all planned epochs.
+def of_recipe(recipe: Recipe) -> counting.Counted:
+    """What is counted of each phase of a recipe; no weights and no images need be there.
 
-    Args:
-        counts: of `count`, one for each phase.
-        phases: of a recipe.
+    Raises:
+        UserError: the head or the tuning method has no place in the model.
     """
-    epochs = [phase.knobs["epochs"] for phase in phases]
-    total = sum(e * c["flops_backward"] for e, c in zip(epochs, counts, strict=True))
-    return {key: max(count[key] for count in counts) for key in counts[0]} | {
-        "flops_backward": round(total / max(1, sum(epochs)))}
+    model, known = assemble.outline(recipe), {}
+    tables = assemble.tables(recipe)
+    for rows in tables:
+        if tuple(rows) not in known:
+            groups.freeze(model, rows)
+            known[tuple(rows)] = _of_table(model, recipe, rows)
+    return counting.Counted(tuple(known[tuple(rows)] for rows in tables))
+
+
+def _of_table(model: nn.Module, recipe: Recipe, rows: Sequence[Row]) -> counting.Phase:
+    """Of a phase, in which the model's parts are frozen as in its table."""
+    flops, variants = _prefix(model, recipe)
+    parts = tuple(counting.Part(part, modules, tune, scale, parameters, trained)
+                  for part, modules, tune, scale, _, parameters, trained
+                  in groups.table(model, rows, 1.0, 0.0))
+    return counting.Phase(parts, **of_phase(model, recipe), flops_prefix=flops, variants=variants)
+
+
+def _prefix(model: nn.Module, recipe: Recipe) -> tuple[int, int]:
+    """Operations of what the prefix cache computes once for each image and variant, on machines
+    with room for it; and how many variants there are. (0, 1) where there is nothing of the kind."""
+    augmentation, side = Chain(recipe.augmentations), recipe.preprocessing.image_size
+    if not recipe.trains or feed.refusal(model, recipe.knobs, augmentation):
+        return 0, 1
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        fake = _fake_copy(model)
+        loop.set_training_mode(fake, recipe.knobs["frozen_batchnorm"])
+        try:
+            divided, _ = feed.divide(fake, torch.empty(3, 3, side, side), cut.updating(fake))
+        except cut.NoCut:
+            return 0, 1
+    return divided.flops, variants(augmentation)

@@ -16,7 +16,7 @@ import numpy as np
 
 from unfreeze import files
 from unfreeze.recipe import Recipe
-from unfreeze.training import movement, replicate, saved
+from unfreeze.training import counting, movement, replicate, saved
 from unfreeze.training.devices import Device
 from unfreeze.training.run import Result
 from unfreeze.training.setting import Inputs
@@ -39,8 +39,10 @@ def write(folder: Path, recipe: Recipe, result: Result, device: Device, inputs: 
         for row in trained.history))
     files.write_csv(folder / "movement.csv", movement.HEADER, (
         (seed, *row) for seed, trained in replicates.items() for row in trained.movement))
-    files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), result.parts)
-    files.write_json(folder / "cost.json", result.cost | _measured(result, device))
+    files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), (
+        (number, *row) for number, rows in enumerate(counting.parts(result.counted, recipe), 1)
+        for row in rows))
+    files.write_json(folder / "cost.json", _counted(recipe, result) | _measured(result, device))
 
 
 def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
@@ -51,6 +53,15 @@ def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
                                for trained in result.replicates.values()])
                 for key in ("logits", "validation_logits", "validation_labels")})
     return content.getvalue()
+
+
+def _counted(recipe: Recipe, result: Result) -> dict[str, int]:
+    """What was counted; the operations of the epochs that a replicate trained, on average."""
+    operations = [counting.operations(result.counted, recipe, trained.history,
+                                      trained.cost.images // max(1, len(trained.history)))
+                  for trained in result.replicates.values()]
+    return result.counted.cost(counting.epochs_of(recipe)) | {
+        "operations": round(sum(operations) / len(operations))}
 
 
 def _measured(result: Result, device: Device) -> dict:

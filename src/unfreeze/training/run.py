@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
-from unfreeze.training import cost, devices, replicate
-from unfreeze.training.assemble import assemble, tables
+from unfreeze.training import counting, devices, replicate
+from unfreeze.training.counting import Counted
 from unfreeze.training.finished import Finished
 from unfreeze.training.setting import Inputs
 from unfreeze.tuning import groups
@@ -17,13 +17,11 @@ class Result:
 
     Attributes:
         replicates: {seed: what it came to}.
-        parts: (number of the phase, from 1, and the fields of `groups.HEADER`).
-        cost: of `cost.of_phases`.
+        counted: of the recipe.
     """
 
     replicates: dict[int, Finished]
-    parts: list[tuple]
-    cost: dict[str, int]
+    counted: Counted
 
 
 def train(run: str, recipe: Recipe, device: devices.Device, inputs: Inputs) -> Result:
@@ -35,7 +33,8 @@ def train(run: str, recipe: Recipe, device: devices.Device, inputs: Inputs) -> R
     Raises:
         UserError: as of `replicate.train`; or the memory is full.
     """
-    parts, counted = _count(run, recipe, device, inputs)
+    counted = counting.counted(recipe)
+    _say(run, recipe, counted, device)
     try:
         replicates = {seed: replicate.train(recipe, seed, device, inputs, f"{run} seed {seed}")
                       for seed in recipe.seeds}
@@ -47,20 +46,12 @@ def train(run: str, recipe: Recipe, device: devices.Device, inputs: Inputs) -> R
             "help (BatchNorm takes its statistics over a batch, a piece is one image already, or "
             "memory is full of something else); choose a smaller batch_size (and a larger "
             "accumulate) or image_size in params.yaml, or set UNFREEZE_RESIZED_GB=0") from None
-    return Result(replicates, parts, counted)
+    return Result(replicates, counted)
 
 
-def _count(run: str, recipe: Recipe, device: devices.Device,
-           inputs: Inputs) -> tuple[list[tuple], dict[str, int]]:
-    """What trains in each phase, printed too, and what that costs."""
-    model, _ = assemble(recipe, next(iter(recipe.seeds)), inputs.weights)
-    parts, counts = [], []
-    for number, (phase, rows) in enumerate(zip(recipe.phases, tables(recipe), strict=True), 1):
-        groups.freeze(model, rows)
-        table = groups.table(model, rows, phase.knobs["lr"], phase.knobs["weight_decay"])
-        counts.append(cost.of_phase(model, recipe))
-        parts += [(number, *row) for row in table]
+def _say(run: str, recipe: Recipe, counted: Counted, device: devices.Device) -> None:
+    """What trains in each phase."""
+    for number, rows in enumerate(counting.parts(counted, recipe), 1):
         title = f", phase {number} of {len(recipe.phases)}" if len(recipe.phases) > 1 else ""
-        print(f"{run} on {device.name} in {device.precision}{title}\n{groups.as_text(table)}",
+        print(f"{run} on {device.name} in {device.precision}{title}\n{groups.as_text(rows)}",
               flush=True)
-    return parts, cost.of_phases(counts, recipe.phases)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import fx, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import StochasticDepth
 
@@ -69,7 +71,7 @@ def cut(model: nn.Module, images: torch.Tensor, changing: Collection[nn.Module] 
     Args:
         model: left as it is, and so is torch's random state.
         images: (3, 3, S, S) float, on the model's device. Any few: no decision depends on their
-            values.
+            values, so that both may be fake.
         changing: layers that count as trained, whatever their mode is now: those of `updating`, in
             a model that is in evaluation mode between epochs of training.
 
@@ -135,12 +137,38 @@ def _fixed(module: fx.GraphModule, graph: fx.Graph, images: torch.Tensor,
                 continue
             if node.op == "call_module" and _varies(layers[node.target], changing):
                 continue
-            before = _random_state(images)
-            value = interpreter.run_node(node)
-            drew = not torch.equal(before, _random_state(images))
+            value, drew = _run(interpreter, node, images)
             if not drew and not _requires_grad(value):
                 interpreter.env[node] = value
     return interpreter.env
+
+
+def _run(interpreter: fx.Interpreter, node: fx.Node, images: torch.Tensor) -> tuple[object, bool]:
+    """What a step gives, and whether it draws random numbers. No generator moves for fake tensors,
+    so there the step draws if one of its operators is known to."""
+    if isinstance(images, FakeTensor):
+        with _Drawing() as operators:
+            return interpreter.run_node(node), operators.drew
+    before = _random_state(images)
+    value = interpreter.run_node(node)
+    return value, not torch.equal(before, _random_state(images))
+
+
+class _Drawing(TorchDispatchMode):
+    """Notices operators that draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drew = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            given = {each.name: each.default_value for each in func._schema.arguments}
+            given |= dict(zip(given, args, strict=False)) | kwargs
+            # Attention is said to, and does where it drops something out.
+            self.drew |= given.get("dropout_p") != 0
+        return func(*args, **kwargs)
 
 
 def _varies(layer: nn.Module, changing: Collection[nn.Module]) -> bool:

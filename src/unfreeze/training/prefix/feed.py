@@ -67,9 +67,8 @@ def of_phase(setting: Setting, epochs: int, augmentation: Chain) -> dict[str, Fe
     """
     model, knobs = setting.model, setting.recipe.knobs
     feeds = {split: Feed(model, setting.splits[split]) for split in ("train", "validation")}
-    refusal = _refusal(model, knobs, augmentation)
-    if refusal:
-        setting.say(f"prefix cache off: {refusal}")
+    if reason := refusal(model, knobs, augmentation):
+        setting.say(f"prefix cache off: {reason}")
         return feeds
     loop.set_training_mode(model, knobs["frozen_batchnorm"])
     changing = updating(model)
@@ -88,7 +87,7 @@ def of_phase(setting: Setting, epochs: int, augmentation: Chain) -> dict[str, Fe
     return feeds
 
 
-def _refusal(model: nn.Module, knobs: Knobs, augmentation: Chain) -> str | None:
+def refusal(model: nn.Module, knobs: Knobs, augmentation: Chain) -> str | None:
     """Why activations cannot take the place of the training images, as far as the model need not be
     run for it; None: nothing speaks against it."""
     if next(model.parameters()).requires_grad:
@@ -130,13 +129,24 @@ def _cut(setting: Setting, split: str, augmentation: Chain | None,
     """
     images, knobs, device = setting.splits[split], setting.recipe.knobs, setting.device
     with device.autocast():
-        parts = cut(setting.model, next(iter(images.batches(3)))[0], changing)
+        parts, form = divide(setting.model, next(iter(images.batches(3)))[0], changing)
+    size = evaluation.batch_size(knobs) if augmentation is None else knobs["batch_size"]
+    return parts, Recomputed(parts.prefix, form, images, min(size, len(images)), device)
+
+
+def divide(model: nn.Module, images: torch.Tensor,
+           changing: Collection[nn.Module]) -> tuple[Cut, Form]:
+    """A model in two where that pays, and how what the first part puts out is kept; as `cut`.
+
+    Raises:
+        NoCut: as of `cut`; or the frozen layers compute too little.
+    """
+    parts = cut(model, images, changing)
     form = Form.of(parts.outputs)
     if parts.flops < FLOPS_PER_BYTE * form.nbytes:
         raise NoCut(f"the frozen layers compute little for the {quantity(form.nbytes, 'bytes')} "
                     "that they put out for an image")
-    size = evaluation.batch_size(knobs) if augmentation is None else knobs["batch_size"]
-    return parts, Recomputed(parts.prefix, form, images, min(size, len(images)), device)
+    return parts, form
 
 
 def _kept(setting: Setting, split: str, epochs: int, augmentation: Chain | None, parts: Cut,
