@@ -120,21 +120,22 @@ def test_a_recipe_opens_the_decoded_photos_that_it_names_and_no_others(tmp_path,
         np.save(data / f"{split}_labels.npy", np.arange(COUNT))
     folder.mkdir(parents=True)
     np.save(decoded.file(folder, "test"), pixels)
-    decoded.write_card(folder, decoded.Card("own", "d", 12, "square", "bilinear", {"test": "t"}))
+    t = files.file_digest(decoded.file(folder, "test"))
+    decoded.write_card(folder, decoded.Card("own", "d", 12, "square", "bilinear", {"test": t}))
 
     def opened(digest="d", **digests):
         return splits.open_pinned(PinnedDataset("own", digest, ("a", "b"), folder.name, digests),
                                   data.parent, folder.parent)
 
-    images, labels = opened(test="t")["test"]
-    assert list(opened(test="t")) == ["test"]
+    images, labels = opened(test=t)["test"]
+    assert list(opened(test=t)) == ["test"]
     assert images.shape == pixels.shape and labels.tolist() == list(range(COUNT))
-    for wrong in ({"digest": "other", "test": "t"}, {"test": "u"}, {"train": "t"}):
+    for wrong in ({"digest": "other", "test": t}, {"test": "u"}, {"train": t}):
         with pytest.raises(UserError, match="is not the dataset that the recipe names"):
             opened(**wrong)
     decoded.card_file(folder).write_text('{"map": "of another version"}')
     with pytest.raises(UserError, match="missing or damaged; run `dvc repro`, which decodes"):
-        opened(test="t")
+        opened(test=t)
 
 
 def test_a_card_comes_back_as_it_was_written(tmp_path):

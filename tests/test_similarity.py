@@ -175,14 +175,15 @@ def project(tmp_path, monkeypatch):
     same in both runs for seed 1."""
     monkeypatch.setitem(models.by_model(), "tiny", TINY)
     pixels, labels = RNG.integers(0, 256, (520, 9, 9, 3), np.uint8), np.zeros(520, np.int64)
-    arrays.save(tmp_path / places.DATA / "some", arrays.Arrays(pixels, labels, pixels, labels), {
-        "digest": "d"})
+    images = arrays.Arrays(pixels, labels, pixels, labels)
+    digest = arrays.digest(images)
+    arrays.save(tmp_path / places.DATA / "some", images, {"digest": digest})
     subset = tmp_path / places.SUBSETS / "all.json"
     files.write_text(subset, json.dumps({"test": list(range(520))}))
     pinned = PinnedSubset(subset.name, files.file_digest(subset))
     for run, seeds in (("one", [3, 2, 1]), ("other", [1, 2])):
         recipes.write(tmp_path / places.RECIPES / f"{run}.yaml", replace(
-            tiny_recipe(), preprocessing=plain(9), dataset=PinnedDataset("some", "d", ("a",)),
+            tiny_recipe(), preprocessing=plain(9), dataset=PinnedDataset("some", digest, ("a",)),
             seeds=dict.fromkeys(seeds, pinned)))
     moved = [(seed, "head", 10, 0.5, 0.25) for seed in (3, 2, 1)]
     for run, rows in (("one", moved), ("other", [])):  # the other is from scratch

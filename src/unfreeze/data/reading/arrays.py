@@ -50,6 +50,11 @@ def save(folder: Path, arrays: Arrays, card: dict) -> None:
         files.write_json(new / "card.json", card)
 
 
+def paths(folder: Path) -> list[Path]:
+    """The files of the four arrays."""
+    return [folder / f"{field.name}.npy" for field in fields(Arrays)]
+
+
 def load(folder: Path) -> Arrays:
     """Map a dataset; images are read from disk only when used.
 

@@ -1,11 +1,12 @@
 """The images and labels of a dataset, whichever way they are kept."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from unfreeze import places
-from unfreeze.data.reading import arrays, decoded
+from unfreeze import files, places
+from unfreeze.data.reading import arrays, checked, decoded
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.errors import UserError
 from unfreeze.recipe import PinnedDataset
@@ -15,7 +16,8 @@ Stored = np.ndarray | RowFile  # (N, H, W, 3) uint8: arrays, or decoded photos
 
 def open_pinned(dataset: PinnedDataset, data: Path = places.DATA, photos: Path = places.DECODED
                 ) -> dict[str, tuple[Stored, np.ndarray]]:
-    """The images and labels of a recipe's dataset, read from disk only when used.
+    """The images and labels of a recipe's dataset, read from disk only when used; that they are
+    the bytes that the recipe names is checked, once for each time the files change.
 
     Args:
         data, photos: the folders of datasets and of decoded photos.
@@ -27,16 +29,32 @@ def open_pinned(dataset: PinnedDataset, data: Path = places.DATA, photos: Path =
         UserError: something is missing, or is not what the recipe names.
     """
     folder = data / dataset.name
-    if arrays.read_card(folder)["digest"] != dataset.digest:
+    card = arrays.read_card(folder)
+    if card["digest"] != dataset.digest:
         raise UserError(f"{folder}: is not the dataset that the recipe names (digest "
                         f"{dataset.digest[:12]}...); run `dvc repro`")
     if not dataset.decoded:
         stored = arrays.load(folder)
+        checked.check(arrays.paths(folder), dataset.digest, lambda: arrays.digest(stored))
         return {"train": (stored.train_images, stored.train_labels),
                 "test": (stored.test_images, stored.test_labels)}
     labels = arrays.load_labels(folder)
+    _check_labels(folder, card, labels)
     images = decoded.open_splits(photos / dataset.decoded, dataset.decoded_digests)
+    for split, digest in dataset.decoded_digests.items():
+        file = decoded.file(photos / dataset.decoded, split)
+        checked.check([file], digest, partial(files.file_digest, file))
     return {split: (images[split], labels[split]) for split in images}
+
+
+def _check_labels(folder: Path, card: dict, labels: dict[str, np.ndarray]) -> None:
+    """Labels of photos have no digest of their own, but were counted when they were written."""
+    for split, counts in card.get("counts", {}).items():
+        known = labels[split].clip(-1, len(counts)) + 1
+        if np.bincount(known, minlength=len(counts) + 2).tolist() != [0, *counts, 0]:
+            raise UserError(f"{folder}: {split}_labels.npy is not what card.json counts, so one of "
+                            "them is damaged; delete that folder and run `dvc repro`, which makes "
+                            "it anew")
 
 
 def images_of(dataset: str, photos: str, root: Path = Path(".")) -> dict[str, Stored]:
