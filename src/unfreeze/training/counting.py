@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import environment, files
+from unfreeze.errors import UserError
 from unfreeze.plain import from_plain, to_plain
 from unfreeze.recipe import Knobs, Recipe
 
@@ -206,5 +207,5 @@ def _read(file: Path) -> Counted | None:
     """What a file holds; None where there is none, or it is damaged or of another version."""
     try:
         return from_plain(Counted, files.read_json(file))
-    except (OSError, ValueError, TypeError):
+    except (UserError, TypeError):
         return None
