@@ -50,7 +50,7 @@ def test_exactly_the_trainable_parameters_move(built, freeze, optimizer):
     parts, model = built[0], copy.deepcopy(built[1])
     rows = rules.part_table(parts, freeze, {})
     before, after = train(model, rows, "eval", optimizer)
-    trainable = tuple(f"{row.module}." for row in rows if row.tune != "frozen")
+    trainable = tuple(f"{row.module}." for row in rows if not row.frozen)
     names = {name for name, _ in model.named_parameters()}
     assert moved(before, after) & names == {name for name in names if name.startswith(trainable)}
     # The running statistics too: under the policy eval, a frozen part is a fixed function.
@@ -62,7 +62,7 @@ def test_policy_decides_for_frozen_batchnorm_statistics(built, policy):
     parts, model = built[0], copy.deepcopy(built[1])
     rows = rules.part_table(parts, "early", {})
     before, after = train(model, rows, policy)
-    frozen = tuple(f"{row.module}." for row in rows if row.tune == "frozen")
+    frozen = tuple(f"{row.module}." for row in rows if row.frozen)
     statistics = {f"{name}.{buffer}" for name, module in model.named_modules()
                   if isinstance(module, BN) for buffer, _ in module.named_buffers()}
     still = {name for name in statistics if name.startswith(frozen)}
@@ -95,7 +95,7 @@ def test_each_parameter_has_the_rate_of_its_row(built):
     for name, parameter in model.named_parameters():
         row = assigned[name]
         assert rates.get(id(parameter)) == (
-            None if row.tune == "frozen" else 0.2 * row.lr_scale)
+            None if row.frozen else 0.2 * row.lr_scale)
     assert {group["lr"] for group in made} == ({0.2, 2.0, 0.05, 0.1} if len(parts["stage4"]) > 1
                                                else {0.2, 2.0, 0.05})
     assert all(group["base_lr"] == group["lr"] and group["weight_decay"] == 0.3 for group in made)
@@ -144,7 +144,7 @@ def test_phases_forget_one_another(built):
         rows = rules.part_table(parts, freeze, {})
         groups.freeze(model, rows)
         assigned = groups.assign(model, rows)
-        assert all(p.requires_grad == (assigned[n].tune != "frozen")
+        assert all(p.requires_grad == (not assigned[n].frozen)
                    for n, p in model.named_parameters())
 
 

@@ -96,7 +96,7 @@ def test_every_model_with_every_method(built, name, method):
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     assert sum(row[-1] for row in table) == sum(
         p.numel() for p in model.parameters() if p.requires_grad)
-    assert all(assigned[n].tune != "frozen" for n in trainable)
+    assert all(not assigned[n].frozen for n in trainable)
     head = [row.module for row in rows if row.part == "head"]
     expected = {
         "full": lambda n: True,
@@ -108,7 +108,7 @@ def test_every_model_with_every_method(built, name, method):
     }[method]
     assert trainable == {
         n for n, row in assigned.items()
-        if row.tune != "frozen" and (is_within(n, head) or expected(n))}
+        if not row.frozen and (is_within(n, head) or expected(n))}
 
     initial = {n: t.clone() for n, t in model.state_dict().items()}
     optimizer = torch.optim.SGD(groups.parameter_groups(model, rows, 0.01, 0.01), momentum=0.9)

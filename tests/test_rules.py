@@ -17,7 +17,7 @@ def modules(parts):
 
 
 def frozen(parts, freeze):
-    return {row.module for row in rules.part_table(parts, freeze, {}) if row.tune == "frozen"}
+    return {row.module for row in rules.part_table(parts, freeze, {}) if row.frozen}
 
 
 def scales(parts, lr_scale, lr_decay=1.0):
@@ -109,14 +109,14 @@ def test_any_rules_give_each_block_one_row_and_scale_0_to_the_frozen_only(data):
         return
     assert [(row.part, row.module) for row in rows] == [
         (part, module) for part, names in parts.items() for module in names]
-    assert any(row.tune != "frozen" for row in rows)
+    assert any(not row.frozen for row in rows)
     for row in rows:
-        assert (row.lr_scale == 0) == (row.tune == "frozen")
-        assert row.tune in ("frozen", "full" if row.part == "head" else tune)
+        assert (row.lr_scale == 0) == row.frozen
+        assert row.tune in (None, "full" if row.part == "head" else tune)
     # Rates do not decide what trains, nor does freezing decide the rates of what does.
     free = scales(parts, lr_scale, lr_decay)
     assert all(row.lr_scale in (0, free[row.module]) for row in rows)
-    assert {row.module for row in rows if row.tune == "frozen"} == frozen(parts, freeze)
+    assert {row.module for row in rows if row.frozen} == frozen(parts, freeze)
 
 
 def test_train_and_freeze_are_complements():
@@ -163,8 +163,8 @@ def test_frozen_rows_have_scale_0():
 def test_method_is_for_what_neither_starts_anew_nor_is_the_head():
     rows = rules.part_table(RESNET, "early", {}, tune="lora", new=("conv1",))
     assert {row.module for row in rows if row.tune == "full"} == {"conv1", "fc"}
-    assert {row.tune for row in rows} == {"full", "lora", "frozen"}
-    assert {row.module for row in rows if row.tune == "frozen"} == layers(1, 2)
+    assert {row.tune for row in rows} == {"full", "lora", None}
+    assert {row.module for row in rows if row.frozen} == layers(1, 2)
     assert rules.methods_used([rows]) == {"full", "lora"}
 
 

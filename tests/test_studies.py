@@ -500,7 +500,7 @@ def test_two_phases_train_the_new_layer_and_then_everything(head):
     first, second = runs[f"{head}-two-phase"].phases
     (direct,) = runs[f"{head}-direct"].phases
     assert [row.part for row in table(runs[f"{head}-two-phase"], first)
-            if row.tune != "frozen"] == ["head"]
+            if not row.frozen] == ["head"]
     # But for its epochs the second phase is what the direct run does.
     assert unscaled(second) == unscaled(direct)
     assert first.knobs["epochs"] + second.knobs["epochs"] == direct.knobs["epochs"]

@@ -71,7 +71,7 @@ def _blocks(rows: Iterable[Row]) -> dict[str, list[str]]:
     """{method: the blocks that it tunes}."""
     blocks: dict[str, dict[str, None]] = {}
     for row in rows:
-        if row.tune != "frozen":
+        if row.tune is not None:
             blocks.setdefault(row.tune, {})[row.module] = None
     return {name: list(modules) for name, modules in blocks.items()}
 
@@ -147,7 +147,7 @@ def table(model, rows: Sequence[Row], lr: float, weight_decay: float) -> list[tu
     for row in rows:
         lines.setdefault((row.part, row.tune, row.lr_scale), []).append(row.module)
     return [
-        (part, span(modules), tune, lr * scale, weight_decay if tune != "frozen" else 0.0,
+        (part, span(modules), tune or "frozen", lr * scale, weight_decay if tune else 0.0,
          *(sum(counts[module][which] for module in modules) for which in (0, 1)))
         for (part, tune, scale), modules in lines.items()
     ]

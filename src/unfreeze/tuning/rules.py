@@ -22,15 +22,19 @@ class Row:
 
     Attributes:
         part: the part that it lies in. module: its name in the model.
-        tune: how it trains: a file of tuning/methods, or "frozen". What starts anew is trained in
-            full.
+        tune: how it trains: a file of tuning/methods; None where it is frozen. What starts anew is
+            trained in full.
         lr_scale: learning-rate multiplier, 0 when frozen.
     """
 
     part: str
     module: str
-    tune: str
+    tune: str | None
     lr_scale: float
+
+    @property
+    def frozen(self) -> bool:
+        return self.tune is None
 
 
 def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_decay: float = 1.0,
@@ -57,13 +61,13 @@ def part_table(parts: Parts, freeze: object, lr_scale: dict[str, float], lr_deca
     for name in sorted(lr_scale, key=lambda name: (name not in parts, len(name))):
         scales |= dict.fromkeys(_lookup(parts, name, "lr_scale"), float(lr_scale[name]))
     rows = [
-        Row(part, module, "frozen", 0.0) if module in frozen else
+        Row(part, module, None, 0.0) if module in frozen else
         Row(part, module, "full" if part == "head" or module in new else tune,
             float(scales[module]))
         for part, modules in parts.items()
         for module in modules
     ]
-    if all(row.tune == "frozen" for row in rows):
+    if all(row.frozen for row in rows):
         raise Fault("freeze", f"{freeze!r} freezes every part, so nothing is left to train; "
                               f"leave at least one of {', '.join(parts)}")
     return rows
@@ -86,7 +90,7 @@ def phase_table(facts: Model, knobs: Knobs, phase: Knobs, scratch: bool) -> list
     table = part_table(parts, phase["freeze"], phase["lr_scale"], phase["lr_decay"], knobs["tune"],
                        _started_anew(parts, facts.fresh.get(knobs["stem"], ()), scratch))
     if not phase["epochs"]:
-        return [Row(row.part, row.module, "frozen", 0.0) for row in table]
+        return [Row(row.part, row.module, None, 0.0) for row in table]
     return table
 
 
@@ -99,7 +103,7 @@ def _started_anew(parts: Parts, fresh: tuple[str, ...], scratch: bool) -> tuple[
 
 def methods_used(tables: Iterable[list[Row]]) -> set[str]:
     """The methods in the tables of some phases."""
-    return {row.tune for table in tables for row in table} - {"frozen"}
+    return {row.tune for table in tables for row in table if row.tune is not None}
 
 
 def stages(parts: Parts) -> list[str]:
