@@ -12,14 +12,15 @@ from unfreeze import files, places
 from unfreeze.scoring import calibration, evaluation
 from unfreeze.stage import run_stage
 
-OF_PREDICTIONS = ("seeds", "classes", "labels", "logits", "validation_logits", "validation_labels")
+OF_PREDICTIONS = ("seeds", "classes", "labels", "logits", "validation_logits", "validation_labels",
+                  "temperature", "failed")
 
 
 def main() -> None:
     (run,) = sys.argv[1:]
     predictions = files.read_arrays(places.RUNS / run / "predictions.npz", OF_PREDICTIONS)
     scored = evaluation.evaluate(**predictions | {
-        key: predictions[key].tolist() for key in ("seeds", "classes")})
+        key: predictions[key].tolist() for key in ("seeds", "classes", "temperature", "failed")})
     per_image = io.BytesIO()
     np.savez(per_image, **{key: predictions[key] for key in ("seeds", "labels", "classes")},
              **scored.per_image)

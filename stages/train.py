@@ -18,7 +18,7 @@ def main() -> None:
     inputs, device = Inputs(), devices.pick()
     result = run.train(name, pinned, device, inputs)
     if reduce.rank() == 0:
-        outputs.write(places.RUNS / name, pinned, result, device, inputs)
+        outputs.write(places.RUNS / name, pinned, result, inputs)
     launch.finish()
 
 

@@ -71,7 +71,8 @@ def state(training):
 def first_phase(training):
     """What the first phase of a replicate trains with."""
     recipe = training.setting.recipe
-    return PhaseTraining(training.setting, recipe.phases[0], tables(recipe)[0])
+    return PhaseTraining(training.setting, recipe.phases[0], tables(recipe)[0],
+                         recipe.phases[0].knobs["epochs"])
 
 
 def epoch(training):

@@ -230,6 +230,7 @@ def evaluate(tmp_path):
 PREDICTIONS = {
     "seeds": np.array([42, 43]), "classes": np.array(CLASSES), "labels": LABELS,
     "logits": np.stack([LOGITS + 6 * np.eye(10)[LABELS], LOGITS]).astype(np.float32),
+    "temperature": np.array(np.nan), "failed": np.array(""),
 }
 VALIDATION = {
     "validation_logits": PREDICTIONS["logits"][:, :50],

@@ -15,7 +15,7 @@ from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
 from unfreeze.recipe import Recipe
 from unfreeze.training import assemble, saved, setting
-from unfreeze.training.devices import Device
+from unfreeze.training.devices import Device, set_threads
 from unfreeze.tuning import groups
 from unfreeze.tuning.methods import tinytl
 from unfreeze.tuning.rules import Row
@@ -67,6 +67,8 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
         theirs = " and ".join(str(list(pinned.seeds)) for pinned in recipes.values())
         raise UserError(f"compare: {first} and {second} have no seed in common ({theirs}); give "
                         "them one in params.yaml")
+    # The last bits depend on it, and should not on this machine.
+    set_threads(max(pinned.knobs["threads"] for pinned in recipes.values()))
     rows = []
     for seed in seeds:
         tensors, outputs, distances = {}, {}, []

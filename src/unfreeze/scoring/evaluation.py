@@ -3,6 +3,7 @@
 Shapes: R replicates, N test images, V validation images, C classes; logits (R, N, C).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ class Evaluation:
         metrics: of `summary`; or {"failed": why, "test_images": N}.
         confusion: rows under CONFUSION, counts over all replicates.
         calibration: rows under calibration.HEADER, before ("no") and after ("yes") scaling the
-            logits by a temperature fitted on the validation images, where there are some.
+            logits by a temperature, where one is known.
         per_image: {"predicted": the class, "confidence": its probability, each score: its value
             for each image}, (R, N).
     """
@@ -35,15 +36,19 @@ class Evaluation:
 
 
 def evaluate(seeds: list[int], classes: list[str], logits: np.ndarray, labels: np.ndarray,
-             validation_logits: np.ndarray, validation_labels: np.ndarray) -> Evaluation:
+             validation_logits: np.ndarray, validation_labels: np.ndarray,
+             temperature: float = math.nan, failed: str = "") -> Evaluation:
     """Score predictions.
 
     Args:
         seeds: R of them. classes: C names.
         logits: (R, N, C). labels: (N,).
         validation_logits: (R, V, C), V perhaps 0. validation_labels: (R, V).
+        temperature: that trials of a search found. It stands in where there are no validation
+            images on which each replicate's own can be fitted; NaN: they found none.
+        failed: why nothing was trained; "" where something was.
     """
-    why = failure(seeds, logits, validation_logits)
+    why = failed or failure(seeds, logits, validation_logits)
     if why:
         return Evaluation({"failed": why, "test_images": len(labels)}, [], [], {})
 
@@ -53,9 +58,8 @@ def evaluate(seeds: list[int], classes: list[str], logits: np.ndarray, labels: n
     correct = np.stack([predictions.correct for predictions in replicates])
     confidence = np.stack([predictions.confidence for predictions in replicates])
     confidences, after_scaling = {"no": confidence}, {}
-    if validation_logits.shape[1]:
-        temperatures = np.array([calibration.temperature(*replicate) for replicate in zip(
-            validation_logits, validation_labels, strict=True)])
+    temperatures = _temperatures(validation_logits, validation_labels, temperature)
+    if temperatures is not None:
         scaled = softmax(logits / temperatures[:, None, None]).max(axis=-1)
         confidences["yes"] = scaled
         after_scaling = {
@@ -70,6 +74,15 @@ def evaluate(seeds: list[int], classes: list[str], logits: np.ndarray, labels: n
                      for scaled, shares in confidences.items()
                      for row in calibration.reliability(shares[replicate], correct[replicate])],
         per_image={"predicted": logits.argmax(axis=-1), "confidence": confidence} | scores)
+
+
+def _temperatures(validation_logits: np.ndarray, validation_labels: np.ndarray,
+                  otherwise: float) -> np.ndarray | None:
+    """(R,), of each replicate; None where nothing tells them."""
+    if validation_logits.shape[1]:
+        return np.array([calibration.temperature(*replicate) for replicate in zip(
+            validation_logits, validation_labels, strict=True)])
+    return None if math.isnan(otherwise) else np.full(len(validation_logits), otherwise)
 
 
 def failure(seeds: list[int], *logits: np.ndarray) -> str | None:

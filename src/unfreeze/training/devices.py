@@ -4,7 +4,10 @@ import ctypes
 import os
 import platform
 import resource
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -43,19 +46,36 @@ class Device:
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
 
+    def clock(self) -> float:
+        """Seconds, of which differences count: of processor time, all threads together, which does
+        not grow where other programs run; on a GPU of time, once it has done all that it was given.
+        """
+        self.synchronize()
+        return time.perf_counter() if self.torch.type == "cuda" else time.process_time()
+
     def free_memory(self) -> None:
         """Give back what nothing holds any more."""
         if self.torch.type == "cuda":
             torch.cuda.empty_cache()
 
     def reset_peak_memory(self) -> None:
+        """Let `peak_memory` begin anew: a process may train one replicate after another."""
         if self.torch.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.torch)
+            return
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)  # what `_keep_memory` has kept of the one before
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # VmHWM, as of Linux's proc(5)
 
     def peak_memory(self) -> int:
         """Bytes: allocated on the GPU, or resident in the process on a CPU."""
         if self.torch.type == "cuda":
             return torch.cuda.max_memory_allocated(self.torch)
+        with suppress(OSError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -97,6 +117,25 @@ def pick() -> Device:
     return Device(device, precision, _name(device))
 
 
+def set_threads(count: int) -> None:
+    """Compute with that many threads on the processor from now on, however many cores there are and
+    whatever the environment says: the last bits of a product depend on it.
+
+    Raises:
+        UserError: the environment allows fewer.
+    """
+    torch.set_num_threads(count)  # MKL then does not take fewer of its own accord
+    openmp = ctypes.CDLL(None)
+    try:
+        openmp.omp_set_dynamic(0)  # nor does OpenMP
+        limit = openmp.omp_get_thread_limit()
+    except AttributeError:
+        return  # this torch has no OpenMP, and does as it is told
+    if limit < count:
+        raise UserError(f"OMP_THREAD_LIMIT={limit}: the recipe says threads: {count}, and another "
+                        "number gives other results; unset it, or set threads in params.yaml")
+
+
 def memory_is_full(error: RuntimeError) -> bool:
     """Whether an error of torch says that it got no memory."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in (
@@ -136,7 +175,7 @@ def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{_times()}{torch.cuda.get_device_name(device)}"
     cpu = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
-    return f"{_times()}{cpu}, {torch.get_num_threads()} threads"
+    return f"{_times()}{cpu}"
 
 
 def _times() -> str:

@@ -46,6 +46,14 @@ def set_training_mode(model: torch.nn.Module, frozen_batchnorm: str) -> None:
                 module.eval()
 
 
+def balanced(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """(classes,) float32, on the device of (N,) int64 labels: what the loss of an image counts by
+    its class, N / (classes * images of the class), so that each class counts as much in all, and
+    an image 1 on average."""
+    images = torch.bincount(labels.cpu(), minlength=classes).clamp(min=1)
+    return (len(labels) / (classes * images)).float().to(labels.device)
+
+
 @dataclass(frozen=True)
 class Step:
     """What happens at each optimizer step.
@@ -53,6 +61,7 @@ class Step:
     Attributes:
         accumulate: batches whose gradients one step averages, weighted by their images.
         label_smoothing: 0 up to but not including 1.
+        class_weights: (classes,) what the loss counts by the class; None: as much for each.
         clip_norm: norm that the gradient of all parameters is cut down to; 0: never.
         rate: called with the number of the step in the epoch, before it.
         mix: images and labels to images and targets (labels, or a probability a class).
@@ -62,6 +71,7 @@ class Step:
 
     accumulate: int = 1
     label_smoothing: float = 0.0
+    class_weights: torch.Tensor | None = None
     clip_norm: float = 0.0
     rate: Callable[[int], None] = lambda step: None
     mix: Callable[[torch.Tensor, torch.Tensor], tuple] = lambda images, labels: (images, labels)
@@ -88,8 +98,7 @@ def train_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batche
     for number, group in enumerate(_groups(batches, step.accumulate)):
         step.rate(number)
         group = [(*step.mix(images, labels), labels) for images, labels in group]
-        sums += _gradients(model, group, device, step.label_smoothing, micro_batches,
-                           parameters)
+        sums += _gradients(model, group, device, step, micro_batches, parameters)
         reduce.total_gradients(parameters)
         step.pull()
         if step.clip_norm:
@@ -104,14 +113,14 @@ def train_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batche
     return loss, accuracy
 
 
-def _gradients(model: torch.nn.Module, group: list[tuple], device: Device, label_smoothing: float,
+def _gradients(model: torch.nn.Module, group: list[tuple], device: Device, step: Step,
                micro_batches: MicroBatches, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
     """Put into the parameters the gradients of the batches of a step; where memory is full, in
     smaller micro-batches. The sums over their images of the loss and of those that are right."""
     while True:
         before = randomness.state(device.torch)
         try:
-            return _passes(model, group, device, label_smoothing, micro_batches)
+            return _passes(model, group, device, step, micro_batches)
         except RuntimeError as error:
             largest = max(len(labels) for *_, labels in group)
             if not (memory_is_full(error) and micro_batches.halve(largest)):
@@ -123,7 +132,7 @@ def _gradients(model: torch.nn.Module, group: list[tuple], device: Device, label
         randomness.restore(before, device.torch)
 
 
-def _passes(model: torch.nn.Module, group: list[tuple], device: Device, label_smoothing: float,
+def _passes(model: torch.nn.Module, group: list[tuple], device: Device, step: Step,
             micro_batches: MicroBatches) -> torch.Tensor:
     """Both passes over the batches of a step."""
     sums = torch.zeros(2, device=device.torch, dtype=torch.float64)
@@ -133,11 +142,20 @@ def _passes(model: torch.nn.Module, group: list[tuple], device: Device, label_sm
             with device.autocast():
                 logits = model(_part(images, rows))
             logits, weight = logits.float(), share * (rows.stop - rows.start)
-            loss = F.cross_entropy(logits, targets[rows], label_smoothing=label_smoothing)
+            loss = _loss(logits, targets[rows], step)
             (loss * (weight / size)).backward()
             sums[0] += loss.detach() * weight
             sums[1] += share * (logits.detach().argmax(1) == labels[rows]).sum()
     return sums
+
+
+def _loss(logits: torch.Tensor, targets: torch.Tensor, step: Step) -> torch.Tensor:
+    """Cross-entropy, mean over the images. With weights too it is divided by the images and not, as
+    torch does, by their weights: so it is the same however a batch is divided."""
+    if step.class_weights is None:
+        return F.cross_entropy(logits, targets, label_smoothing=step.label_smoothing)
+    return F.cross_entropy(logits, targets, step.class_weights, reduction="sum",
+                           label_smoothing=step.label_smoothing) / len(logits)
 
 
 def _part(images: ModelInput, rows: slice) -> ModelInput:

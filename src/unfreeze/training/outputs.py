@@ -2,7 +2,9 @@
 
     model.safetensors   what training changed (saved.py)
     predictions.npz     seeds (S,), classes (C,), labels (N,), logits (S, N, C), validation_logits
-                        (S, V, C), validation_labels (S, V)
+                        (S, V, C), validation_labels (S, V), temperature: () that a search
+                        found for the logits, NaN where it found none; failed: () why nothing
+                        was trained, "" where something was
     history.csv         a row for each seed and epoch
     movement.csv        a row for each seed and part
     parts.csv           a row for each phase and part
@@ -10,6 +12,7 @@
 """
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +20,16 @@ import numpy as np
 from unfreeze import files
 from unfreeze.recipe import Recipe
 from unfreeze.training import counting, movement, replicate, saved
-from unfreeze.training.devices import Device
 from unfreeze.training.run import Result
 from unfreeze.training.setting import Inputs
 from unfreeze.tuning import groups
 
 
-def write(folder: Path, recipe: Recipe, result: Result, device: Device, inputs: Inputs) -> None:
+def write(folder: Path, recipe: Recipe, result: Result, inputs: Inputs) -> None:
     """Write them all.
 
     Args:
-        folder: of the run.
-        device: where it was trained. inputs: what it was trained from.
+        folder: of the run. inputs: what it was trained from.
     """
     replicates = result.replicates
     files.write_bytes(folder / "model.safetensors", saved.serialise(
@@ -42,13 +43,15 @@ def write(folder: Path, recipe: Recipe, result: Result, device: Device, inputs: 
     files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), (
         (number, *row) for number, rows in enumerate(counting.parts(result.counted, recipe), 1)
         for row in rows))
-    files.write_json(folder / "cost.json", _counted(recipe, result) | _measured(result, device))
+    files.write_json(folder / "cost.json", _counted(recipe, result) | _measured(recipe, result))
 
 
 def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
     content = io.BytesIO()
     np.savez(content, seeds=np.array(list(result.replicates)), classes=np.array(recipe.classes),
-             labels=replicate.test_labels(recipe, inputs),
+             labels=replicate.test_labels(recipe, inputs), temperature=np.array(
+                 recipe.chosen.temperature if recipe.chosen else None, np.float64),
+             failed=np.array(recipe.failed),
              **{key: np.stack([getattr(trained, key).numpy()
                                for trained in result.replicates.values()])
                 for key in ("logits", "validation_logits", "validation_labels")})
@@ -64,8 +67,9 @@ def _counted(recipe: Recipe, result: Result) -> dict[str, int]:
         "operations": round(sum(operations) / len(operations))}
 
 
-def _measured(result: Result, device: Device) -> dict:
-    """What was measured, not counted; parameters are stored of one seed."""
+def _measured(recipe: Recipe, result: Result) -> dict:
+    """What was measured, not counted, where a replicate was trained, which may be elsewhere;
+    parameters are stored of one seed."""
     replicates = list(result.replicates.values())
     costs = [trained.cost for trained in replicates]
     seconds, images = sum(cost.seconds for cost in costs), sum(cost.images for cost in costs)
@@ -73,9 +77,16 @@ def _measured(result: Result, device: Device) -> dict:
     return {
         "parameters_stored": sum(tensor.numel() for tensor in stored),
         "stored_bytes": sum(tensor.nbytes for tensor in stored),
+        "seconds": {seed: trained.cost.seconds for seed, trained in result.replicates.items()},
         "seconds_per_replicate": seconds / len(replicates),
         "images_per_second": images / seconds if seconds else 0.0,
         "peak_memory_bytes": max(cost.peak_memory_bytes for cost in costs),
-        "device": device.name,
-        "precision": device.precision,
+        "device": _all(cost.device for cost in costs),
+        "precision": _all(cost.precision for cost in costs),
+        "threads": recipe.knobs["threads"],
     }
+
+
+def _all(words: Iterable[str]) -> str:
+    """Each of some words once."""
+    return " and ".join(sorted(set(words)))

@@ -1,6 +1,5 @@
 """A phase of a replicate's training."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,7 +26,8 @@ class Trained:
 
     Attributes:
         lr: of its last step. loss, accuracy: means over its images, the accuracy in 0..1.
-        seconds: that it took; of a phase's first epoch with what its frozen layers' outputs took.
+        seconds: that it took, of the device's clock; of a phase's first epoch with what its frozen
+            layers' outputs took.
     """
 
     lr: float
@@ -44,13 +44,15 @@ class PhaseTraining:
         setting: of the replicate; its model is as the phase before left it.
         phase: one that trains.
         table: of its parts.
+        epochs: after which it ends, perhaps fewer than its schedule is planned for.
 
     Attributes:
         optimizer: over what trains.
     """
 
-    def __init__(self, setting: Setting, phase: Phase, table: list[Row]) -> None:
+    def __init__(self, setting: Setting, phase: Phase, table: list[Row], epochs: int) -> None:
         self._setting, self._phase, knobs = setting, phase.knobs, setting.recipe.knobs
+        self._epochs = epochs
         setting.micro_batches.count = 1  # it may need less memory, or have statistics over a batch
         groups.freeze(setting.model, table)
         # The pull replaces weight decay, a pull to 0, where there is something to go back to.
@@ -62,8 +64,10 @@ class PhaseTraining:
         batches = count_batches(len(setting.splits["train"]), knobs["batch_size"])
         self._steps = -(-batches // knobs["accumulate"])
         self._augmentation = Chain(setting.recipe.augmentations)
+        self._class_weights = None if knobs["class_weights"] == "none" else loop.balanced(
+            setting.splits["train"].labels, len(setting.recipe.classes))
         with reduce.first():  # whose outputs of frozen layers the others read
-            self._feeds = feed.of_phase(setting, self._phase["epochs"], self._augmentation)
+            self._feeds = feed.of_phase(setting, epochs, self._augmentation)
         self._model = self._maybe_compiled()
 
     def _maybe_compiled(self) -> torch.nn.Module:
@@ -72,7 +76,7 @@ class PhaseTraining:
             return model
         counted = cost.of_phase(setting.model, setting.recipe)
         operations = ((counted["flops_forward"] + counted["flops_backward"])
-                      * len(setting.splits["train"]) * self._phase["epochs"])
+                      * len(setting.splits["train"]) * self._epochs)
         refusal = compiled.refusal(operations, setting.device)
         setting.say(f"torch.compile {f'off: {refusal}' if refusal else 'on'}")
         if refusal:
@@ -87,8 +91,9 @@ class PhaseTraining:
             epoch: in the phase, from 0. number: in the replicate, from 0.
             progress: called after each batch.
         """
-        start, setting, train = time.perf_counter(), self._setting, self._feeds["train"]
+        setting, train = self._setting, self._feeds["train"]
         knobs, device = setting.recipe.knobs, setting.device
+        start = device.clock()
         torch.manual_seed(counter(setting.seed, "dropout", number))
         loop.set_training_mode(setting.model, knobs["frozen_batchnorm"])
         batches = train.images.shuffled(
@@ -98,8 +103,7 @@ class PhaseTraining:
             loss, accuracy = loop.train_epoch(self._model, self.optimizer, batches, device,
                                               self._step(epoch, number), progress,
                                               setting.micro_batches)
-        device.synchronize()
-        seconds = time.perf_counter() - start
+        seconds = device.clock() - start
         if epoch == 0:
             seconds += train.seconds
         return Trained(self._phase["lr"] * self._factor(epoch, self._steps - 1), loss, accuracy,
@@ -132,5 +136,5 @@ class PhaseTraining:
 
         return loop.Step(
             accumulate=knobs["accumulate"], label_smoothing=knobs["label_smoothing"],
-            clip_norm=knobs["clip_norm"], rate=rate, mix=mixed, pull=self._anchor.pull,
-            after=setting.average.update)
+            class_weights=self._class_weights, clip_norm=knobs["clip_norm"], rate=rate, mix=mixed,
+            pull=self._anchor.pull, after=setting.average.update)

@@ -12,10 +12,10 @@ from unfreeze import recipe as recipes
 from unfreeze.data.reading import arrays
 from unfreeze.data.reading.images import count_batches
 from unfreeze.recipe import Recipe
-from unfreeze.training import evaluation, movement, saved
+from unfreeze.training import counting, evaluation, movement, saved
 from unfreeze.training.assemble import tables
 from unfreeze.training.checkpoint import Scratch
-from unfreeze.training.devices import Device
+from unfreeze.training.devices import Device, set_threads
 from unfreeze.training.finished import Cost, Finished
 from unfreeze.training.phase import PhaseTraining
 from unfreeze.training.place import Place
@@ -38,8 +38,10 @@ def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str)
         label: for the progress bar.
 
     Raises:
-        UserError: an input is missing or not the one that the recipe names.
+        UserError: an input is missing or not the one that the recipe names; or the environment
+            does not allow as many threads as it names.
     """
+    set_threads(recipe.knobs["threads"])
     scratch = Scratch(recipes.replicate_digest(recipe, seed), device)
     result = _load(scratch)
     all_have_it = reduce.same(result is not None)
@@ -73,24 +75,27 @@ class Replicate:
 
     Attributes:
         history: a row for each epoch behind it, with the fields of HISTORY.
-        epochs: of all phases, should none end early. batches: of an epoch.
+        best_epoch: the best of them on validation, from 1, where `select: best` keeps its weights.
+        epochs: of all phases, should patience end none. batches: of an epoch.
         phase: what trains; None between two phases.
     """
 
     def __init__(self, setting: Setting, state: dict | None = None) -> None:
         recipe = setting.recipe
         self.setting = setting
-        self._phases = [(phase, table) for phase, table in
-                        zip(recipe.phases, tables(recipe), strict=True) if phase.trains]
-        self.epochs = sum(phase.knobs["epochs"] for phase, _ in self._phases)
+        self._phases = [(phase, table, epochs) for phase, table, epochs in zip(
+            recipe.phases, tables(recipe), counting.epochs_of(recipe), strict=True) if epochs]
+        self.epochs = sum(epochs for *_, epochs in self._phases)
         self.batches = count_batches(len(setting.splits["train"]), recipe.knobs["batch_size"])
         self.history: list[dict] = []
         self.phase: PhaseTraining | None = None
         self._place, self._best, self._optimizer_state = Place(), None, None
+        self.best_epoch: int | None = None
         if state is not None:
             saved.put(setting.model, state["model"])
             setting.average.load_state_dict(state["average"])
             self.history, self._best = state["history"], state["best"]
+            self.best_epoch = state["best_epoch"]
             self._place, self._optimizer_state = Place(**state["place"]), state["optimizer"]
 
     @property
@@ -100,7 +105,9 @@ class Replicate:
 
     @property
     def diverged(self) -> str | None:
-        """How the last epoch went wrong; None: it did not."""
+        """How the last epoch went wrong, or why there was no first; None: nothing did."""
+        if self.setting.recipe.failed:
+            return self.setting.recipe.failed
         loss = self.history[-1]["train_loss"] if self.history else 0.0
         return None if np.isfinite(loss) else f"the loss of epoch {len(self.history)} is {loss}"
 
@@ -111,9 +118,9 @@ class Replicate:
             progress: called after each batch.
         """
         number, place = len(self.history), self._place
-        phase, table = self._phases[place.phase]
+        phase, table, epochs = self._phases[place.phase]
         if self.phase is None:
-            self.phase = PhaseTraining(self.setting, phase, table)
+            self.phase = PhaseTraining(self.setting, phase, table, epochs)
             if self._optimizer_state is not None:
                 self.phase.optimizer.load_state_dict(self._optimizer_state)
                 self._optimizer_state = None
@@ -123,13 +130,14 @@ class Replicate:
             scores = self.phase.validate()
             self._place = place.after_epoch(*scores)
             if knobs["select"] == "best" and self._place.best > place.best:
+                self.best_epoch = number + 1
                 self._best = {name: tensor.clone() for name, tensor in
                               self.setting.model.state_dict().items()}
         self.history.append(dict(zip(HISTORY, (
             number + 1, place.phase + 1, trained.lr, trained.loss, trained.accuracy, *scores,
             trained.seconds), strict=True)))
         is_patience_over = knobs["patience"] and self._place.waited == knobs["patience"]
-        if self._place.epoch == phase.knobs["epochs"] or is_patience_over:
+        if self._place.epoch == epochs or is_patience_over:
             self._place, self.phase = self._place.after_phase(), None
         return self.history[-1]
 
@@ -140,6 +148,7 @@ class Replicate:
             "optimizer": self.phase and self.phase.optimizer.state_dict(),
             "average": self.setting.average.state_dict(),
             "best": self._best,
+            "best_epoch": self.best_epoch,
             "place": asdict(self._place),
             "history": self.history,
         }
@@ -177,20 +186,24 @@ def finish(replicate: Replicate) -> Finished:
     setting, model, history = replicate.setting, replicate.model(), replicate.history
     recipe, device, splits = setting.recipe, setting.device, setting.splits
     logits = {split: evaluation.predict(model, splits[split], recipe.knobs, len(recipe.classes),
-                                        device) for split in ("test", "validation")}
+                                        device)
+              for split in ("test", "validation") if split in splits and not replicate.diverged}
     diverged = replicate.diverged or _not_finite(logits)
     if diverged:
-        logits = {split: torch.full_like(values, torch.nan) for split, values in logits.items()}
+        logits = {split: torch.full((len(images), len(recipe.classes)), torch.nan)
+                  for split, images in splits.items() if split != "train"}
     return Finished(
-        model=saved.changed(model.state_dict(), setting.initial),
-        logits=logits["test"],
+        model=saved.changed(model.state_dict(), setting.initial) if recipe.tested else {},
+        logits=logits.get("test", torch.empty(0, len(recipe.classes))),
         validation_logits=logits["validation"],
         validation_labels=splits["validation"].labels.cpu(),
+        best_epoch=replicate.best_epoch,
         history=history,
-        movement=movement.rows(model, setting.initial, tables(recipe)),
+        movement=movement.rows(model, setting.initial, tables(recipe)) if recipe.tested else [],
         cost=Cost(seconds=sum(row["seconds"] for row in history),
                   images=len(splits["train"]) * len(history),
-                  peak_memory_bytes=device.peak_memory()),
+                  peak_memory_bytes=device.peak_memory(),
+                  device=device.name, precision=device.precision),
         diverged=diverged)
 
 

@@ -1,7 +1,7 @@
 """What all phases of a replicate share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from unfreeze.data.reading.splits import open_pinned
 from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
 from unfreeze.training.assemble import assemble
-from unfreeze.training.devices import Device
+from unfreeze.training.devices import Device, set_threads
 from unfreeze.training.memory import MicroBatches
 from unfreeze.training.regularise import Average
 
@@ -35,7 +35,8 @@ class Setting:
     Attributes:
         recipe, seed: what is trained.
         device: where.
-        splits: {"train", "validation", "test": its images}, on the device.
+        splits: {"train", "validation", "test": its images}, on the device; of what is not tested
+            without "test".
         label: of what is printed; "": nothing is.
         model: on the device, from its start to its end.
         initial: {name: tensor} as pretrained.
@@ -61,14 +62,16 @@ class Setting:
 
 def set_up(recipe: Recipe, seed: int, device: Device, weights: Path,
            splits: Mapping[str, Images], label: str = "") -> Setting:
-    """A replicate about to be trained.
+    """A replicate about to be trained, with the threads of its recipe from now on.
 
     Args:
         weights: the folder of weights.
 
     Raises:
-        UserError: as of `assemble`; or the model cannot be trained by several processes.
+        UserError: as of `assemble` and `set_threads`; or the model cannot be trained by several
+            processes.
     """
+    set_threads(recipe.knobs["threads"])
     model, initial = assemble(recipe, seed, weights)
     model = model.to(device.torch, memory_format=torch.channels_last)
     return Setting(recipe, seed, device, splits, label, model, initial,
@@ -76,13 +79,18 @@ def set_up(recipe: Recipe, seed: int, device: Device, weights: Path,
 
 
 def load_images(recipe: Recipe, seed: int, device: Device, inputs: Inputs) -> dict[str, Images]:
-    """{split: its images} of a replicate, on the device; where nothing is trained, only the test
-    images are read.
+    """{split: its images} of a replicate, on the device, as `Setting` has them. Where nothing is
+    trained, only the test images are read; where nothing is tested, all but them.
 
     Raises:
         UserError: something is missing, or not what the recipe names.
     """
-    stored = open_pinned(recipe.dataset, inputs.data, inputs.decoded)
+    dataset, splits = recipe.dataset, ["train", "validation", "test"]
+    if not recipe.tested:
+        splits.remove("test")
+        dataset = replace(dataset, decoded_digests={
+            split: digest for split, digest in dataset.decoded_digests.items() if split != "test"})
+    stored = open_pinned(dataset, inputs.data, inputs.decoded)
     chosen = indices(recipe, seed, inputs.subsets)
     if not recipe.trains:
         stored["train"] = stored["test"]
@@ -90,11 +98,12 @@ def load_images(recipe: Recipe, seed: int, device: Device, inputs: Inputs) -> di
     limit = environment.resized_limit(device.memory)
     return {split: Images(*stored["test" if split == "test" else "train"], chosen[split],
                           recipe.preprocessing, device.torch, limit)
-            for split in ("train", "validation", "test")}
+            for split in splits}
 
 
 def indices(recipe: Recipe, seed: int, subsets: Path) -> dict[str, list[int]]:
-    """{split: indices of its images} of a replicate.
+    """{split: indices of its images} of a replicate. With `train_on: all` the images that the
+    subset holds out are trained on too, and none is left to validate on.
 
     Args:
         seed: one of the recipe's.
@@ -108,4 +117,7 @@ def indices(recipe: Recipe, seed: int, subsets: Path) -> dict[str, list[int]]:
     if not file.is_file() or files.file_digest(file) != subset.digest:
         raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
                         f"{subset.digest[:12]}...); run `dvc repro`")
-    return files.read_json(file)
+    found = files.read_json(file)
+    if recipe.knobs["train_on"] == "all":
+        found |= {"train": found["train"] + found["validation"], "validation": []}
+    return found

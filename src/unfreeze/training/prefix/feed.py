@@ -32,7 +32,8 @@ FLOPS_PER_BYTE = 64
 # out for an image; all others, known here or not, count.
 _ON_STEPS = frozenset((
     "l2_sp", "batch_size", "accumulate", "optimizer", "momentum", "decay_biases_and_norms",
-    "label_smoothing", "clip_norm", "ema", "patience", "select", "mixup", "cutmix"))
+    "label_smoothing", "class_weights", "clip_norm", "ema", "patience", "select", "mixup",
+    "cutmix"))
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _kept(setting: Setting, split: str, epochs: int, augmentation: Chain | None,
     limit = environment.resized_limit(device.memory) // 2
     try:
         stored = store.keep(_key(setting, split, augmentation, parts, layers), shape,
-                            lambda: layers.rows(augmentation, setting.label), limit)
+                            lambda: layers.rows(augmentation, setting.label), limit, device.clock)
     except store.NoRoom as reason:
         if augmentation is not None:
             layers.check_first()

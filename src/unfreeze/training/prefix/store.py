@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 import struct
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,7 @@ class Stored:
 
 
 def keep(key: str, shape: tuple[int, int], make: Callable[[], Iterator[np.ndarray]],
-         memory_limit: int) -> Stored:
+         memory_limit: int, clock: Callable[[], float]) -> Stored:
     """The rows of a key, made now unless they are there.
 
     Args:
@@ -59,6 +58,7 @@ def keep(key: str, shape: tuple[int, int], make: Callable[[], Iterator[np.ndarra
         make: yields (B, bytes) uint8, together of that shape.
         memory_limit: bytes up to which they are held in memory (on the CPU); else they stay in
             their file.
+        clock: tells the seconds that making them takes.
 
     Raises:
         NoRoom: they are too large, or the scratch folder cannot be used. What `make` raises goes
@@ -74,7 +74,7 @@ def keep(key: str, shape: tuple[int, int], make: Callable[[], Iterator[np.ndarra
     if stored is None:
         with _trouble(file.parent):
             _prepare(file.parent, size, limit)
-        _write(file, shape, make())
+        _write(file, shape, make(), clock)
         stored = _open(file, shape, whole, made=True)
     if stored is None:
         raise NoRoom(f"{file} was lost as soon as it was written")
@@ -98,9 +98,10 @@ def _open(file: Path, shape: tuple[int, int], whole: bool, made: bool) -> Stored
         return None
 
 
-def _write(file: Path, shape: tuple[int, int], rows: Iterator[np.ndarray]) -> None:
+def _write(file: Path, shape: tuple[int, int], rows: Iterator[np.ndarray],
+           clock: Callable[[], float]) -> None:
     temporary = files.unfinished(file)
-    start, digest = time.perf_counter(), hashlib.sha256()
+    start, digest = clock(), hashlib.sha256()
     try:
         with _trouble(file.parent):
             out = open(temporary, "wb")
@@ -111,7 +112,7 @@ def _write(file: Path, shape: tuple[int, int], rows: Iterator[np.ndarray]) -> No
                 digest.update(part)
                 with _trouble(file.parent):
                     out.write(part.data)
-            seconds = time.perf_counter() - start
+            seconds = clock() - start
             with _trouble(file.parent):
                 out.write(struct.pack("<d", seconds) + digest.digest())
                 out.flush()

@@ -1,5 +1,5 @@
-"""Several processes that train one run together: one on each GPU, or each with its share of the
-cores.
+"""Several processes that train one run together: one on each GPU, or each with as many threads as
+the recipe says.
 
 The process of the stage is the first. It starts the others, which run the same script with the same
 arguments; where something else has started them all (torchrun, `accelerate launch`), they find one
@@ -35,7 +35,7 @@ def begin(on_cpu: bool) -> None:
     """Start the other processes that UNFREEZE_PROCESSES asks for, or join those that there are.
 
     Args:
-        on_cpu: they talk through gloo, and share the cores; else through NCCL, a GPU for each.
+        on_cpu: they talk through gloo; else through NCCL, a GPU for each.
 
     Raises:
         UserError: they cannot find one another.
@@ -53,8 +53,7 @@ def begin(on_cpu: bool) -> None:
     # Not above: its import costs as much as torch's.
     from accelerate import PartialState
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", count_wanted))
-    threads = max(1, torch.get_num_threads() // here) if on_cpu else torch.get_num_threads()
+    threads = torch.get_num_threads()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # or Accelerate would choose, and warn
     try:
         # Others may wait for hours while the first computes what frozen layers put out. One that
