@@ -8,6 +8,8 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_DEVICE | auto | auto, cpu, cuda or cuda:N |
 | UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16, fp32; tf32 on a GPU |
 | UNFREEZE_PROCESSES | 1 | how many train a run together: one on each GPU, or sharing the cores |
+| UNFREEZE_SLOTS | auto | replicates that are trained ahead at the same time: auto (as many as
+| | | processors have room for, by the threads of each; one on each GPU), 1 (none ahead) or more |
 | UNFREEZE_COMPILE | off | torch.compile: off, on, auto (where much work lies ahead) |
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
 | UNFREEZE_LINKS | none | folders (with : between) that links among one's own photos may lead into |
@@ -43,6 +45,12 @@ def precision() -> str:
 def processes() -> int:
     """How many processes train a run together."""
     return _whole("UNFREEZE_PROCESSES", 1)
+
+
+def slots() -> int | None:
+    """How many replicates are trained at the same time; None: as the machine allows."""
+    return None if os.environ.get("UNFREEZE_SLOTS") in (None, "", "auto") else _whole(
+        "UNFREEZE_SLOTS", 1, "auto or ")
 
 
 def compiled() -> str:
@@ -94,10 +102,10 @@ def workers() -> int:
     return _whole("UNFREEZE_WORKERS", len(os.sched_getaffinity(0)))
 
 
-def _whole(name: str, default: int) -> int:
+def _whole(name: str, default: int, other: str = "") -> int:
     text = os.environ.get(name) or str(default)
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise UserError(f"{name}={text}: allowed is a whole number, 1 or more")
+        raise UserError(f"{name}={text}: allowed is {other}a whole number, 1 or more")
     return int(text)
 
 

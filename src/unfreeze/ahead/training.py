@@ -1,0 +1,39 @@
+"""A replicate trained by itself, apart from its run."""
+
+from unfreeze.choosing import outcomes
+from unfreeze.choosing.scores import Outcome
+from unfreeze.recipe import Recipe
+from unfreeze.training import devices, replicate
+from unfreeze.training.finished import Finished
+from unfreeze.training.setting import Inputs
+
+
+def train(recipe: Recipe, seed: int, label: str) -> Finished:
+    """Train a replicate into the scratch folder, or find it there; a trial's outcome is kept too.
+
+    Args:
+        label: of what is printed.
+
+    Raises:
+        UserError: as of `replicate.train`.
+    """
+    finished = replicate.train(recipe, seed, devices.pick(), Inputs(), label)
+    if not recipe.tested:
+        outcomes.write(recipe, seed, outcome_of(recipe, finished))
+    return finished
+
+
+def outcome_of(recipe: Recipe, finished: Finished) -> Outcome:
+    """What a choice needs of a trial."""
+    return Outcome(finished.validation_logits.numpy(), finished.validation_labels.numpy(),
+                   _kept_epoch(recipe, finished), finished.cost.seconds)
+
+
+def _kept_epoch(recipe: Recipe, finished: Finished) -> int:
+    """The epoch whose weights a replicate has, counted over all phases as planned: a phase that
+    `patience` ended early counts whole."""
+    history = finished.history
+    row = history[(finished.best_epoch or len(history)) - 1]
+    before = sum(phase.knobs["epochs"] for phase in recipe.phases[:row["phase"] - 1])
+    first = next(each["epoch"] for each in history if each["phase"] == row["phase"])
+    return before + row["epoch"] - first + 1

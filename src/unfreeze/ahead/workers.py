@@ -1,0 +1,195 @@
+"""Replicates trained by several processes, each of which stays for the next one.
+
+The processes are forked by a server of Python's own that has imported torch and done nothing else:
+one import serves them all, and no lock or GPU of this process is copied.
+"""
+
+import gc
+import io
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tqdm import tqdm
+
+from unfreeze.ahead.slots import Slots, available
+from unfreeze.errors import UserError
+from unfreeze.recipe import Recipe
+
+_IMPORTED_ONCE = ["unfreeze.ahead.training"]
+_TRIES = 2  # of a replicate whose process is killed
+_SOURCE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A replicate to be trained.
+
+    Attributes:
+        recipe, seed: what. label: of what it prints.
+        operations: counted, of training it; the longest start first.
+    """
+
+    recipe: Recipe
+    seed: int
+    label: str
+    operations: int
+
+    @property
+    def threads(self) -> int:
+        return self.recipe.knobs["threads"]
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    slot: int
+    task: Task | None = None
+
+
+def train(tasks: Sequence[Task], what: str) -> None:
+    """Train replicates side by side, where more than one can be at a time; else nothing happens,
+    and they are left to who needs them. So is one that fails.
+
+    Args:
+        what: they are, for the progress bar.
+    """
+    if len(tasks) < 2:
+        return
+    slots = available()
+    if len(slots.devices) > 1:
+        _Pool(slots).run(tasks, what)
+
+
+class _Pool:
+    """The processes.
+
+    Args:
+        slots: how many at most, and where.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots, self._workers = slots, []
+        self._most = len(slots.devices)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(_IMPORTED_ONCE)
+
+    def run(self, tasks: Sequence[Task], what: str) -> None:
+        waiting = deque(sorted(tasks, key=lambda task: -task.operations))
+        tries = dict.fromkeys(map(id, tasks), 0)
+        try:
+            with tqdm(desc=what, total=len(tasks), unit="replicate", disable=None) as bar:
+                while waiting or self._busy():
+                    while waiting and self._may_start(waiting[0]):
+                        task = waiting.popleft()
+                        tries[id(task)] += 1
+                        self._start(task)
+                    for worker in self._ended():
+                        task, worker.task = worker.task, None
+                        said = self._said(worker)
+                        if said is None and tries[id(task)] < _TRIES:
+                            waiting.appendleft(task)
+                            continue
+                        tqdm.write(said or f"{task.label}: the process that trained it was killed, "
+                                           f"{_TRIES} times; left for later")
+                        bar.update()
+        finally:
+            for worker in self._workers:
+                worker.process.kill()
+            for worker in self._workers:
+                worker.process.join()
+
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.task]
+
+    def _may_start(self, task: Task) -> bool:
+        running = [worker.task.threads for worker in self._busy()]
+        return len(running) < self._most and self._slots.fits(running, task.threads)
+
+    def _start(self, task: Task) -> None:
+        """In a process that has nothing to do, or else a new one."""
+        worker = next((each for each in self._workers if not each.task), None) or self._new()
+        worker.task = task
+        try:
+            worker.connection.send(task)
+        except OSError:
+            pass  # it is dead, as will be seen
+
+    def _new(self) -> _Worker:
+        taken = {worker.slot for worker in self._workers}
+        slot = next(each for each in range(len(self._slots.devices)) if each not in taken)
+        here, there = self._context.Pipe()
+        process = self._context.Process(
+            target=work, args=(there, self._slots.devices[slot]), daemon=True)
+        # By which the server finds what it imports.
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_SOURCE), before)))
+        try:
+            process.start()
+        finally:
+            if before is None:
+                del os.environ["PYTHONPATH"]
+            else:
+                os.environ["PYTHONPATH"] = before
+        there.close()
+        worker = _Worker(process, here, slot)
+        self._workers.append(worker)
+        return worker
+
+    def _ended(self) -> list[_Worker]:
+        """Those that have trained their replicate, or are no more."""
+        ready = wait([worker.connection for worker in self._busy()])
+        return [worker for worker in self._busy() if worker.connection in ready]
+
+    def _said(self, worker: _Worker) -> str | None:
+        """What a worker says that it has done; None: it was killed. Perhaps memory ran out, so from
+        then on one fewer works."""
+        try:
+            return worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join()
+            worker.connection.close()
+            self._workers.remove(worker)
+            self._most = max(1, self._most - 1)
+            return None
+
+
+def work(connection: Connection, device: str) -> None:
+    """What a process does: train what it is sent, and say how it went.
+
+    Args:
+        device: as UNFREEZE_DEVICE names it.
+    """
+    gc.enable()  # the script that is imported here may be a stage, which begins without
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["UNFREEZE_DEVICE"] = device
+    from unfreeze.ahead import training  # here, so that importing this module imports no torch
+
+    while True:
+        task = connection.recv()
+        said = io.StringIO()
+        try:
+            with redirect_stdout(said), redirect_stderr(io.StringIO()):
+                training.train(task.recipe, task.seed, task.label)
+        except UserError as error:
+            said.write(f"{task.label}: left for later: {error}\n")
+        except Exception as error:  # whatever it is, the stage that needs the replicate will meet it
+            said.write(f"{task.label}: left for later: {type(error).__name__}: {error}\n")
+        gc.collect()
+        connection.send(said.getvalue().strip() or f"{task.label}: done")
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

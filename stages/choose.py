@@ -1,0 +1,22 @@
+"""_made/pinned/RUN.yaml -> recipes/RUN.yaml, choices/RUN.yaml and _made/searched/RUN.json and .npz:
+the candidate that is best on validation images. Usage: choose.py RUN"""
+
+import sys
+
+import _utf8  # noqa: F401
+from _source import ROOT  # noqa: F401
+from unfreeze.choosing import choice, finding, pinned
+from unfreeze.stage import run_stage
+
+
+def main() -> None:
+    (run,) = sys.argv[1:]
+    candidates = pinned.read(pinned.path(run))
+    chosen = (choice.choose(candidates, finding.find(run, candidates)) if candidates.searched
+              else choice.without_search(candidates))
+    choice.write(run, chosen)
+    print(choice.say(run, chosen.searched))
+
+
+if __name__ == "__main__":
+    run_stage(main)
