@@ -1,6 +1,5 @@
 """A replicate trained by itself, apart from its run."""
 
-from unfreeze.choosing import outcomes
 from unfreeze.choosing.scores import Outcome
 from unfreeze.recipe import Recipe
 from unfreeze.training import devices, replicate
@@ -9,7 +8,7 @@ from unfreeze.training.setting import Inputs
 
 
 def train(recipe: Recipe, seed: int, label: str) -> Finished:
-    """Train a replicate into the scratch folder, or find it there; a trial's outcome is kept too.
+    """Train a replicate into the scratch folder, or find it there.
 
     Args:
         label: of what is printed.
@@ -17,10 +16,7 @@ def train(recipe: Recipe, seed: int, label: str) -> Finished:
     Raises:
         UserError: as of `replicate.train`.
     """
-    finished = replicate.train(recipe, seed, devices.pick(), Inputs(), label)
-    if not recipe.tested:
-        outcomes.write(recipe, seed, outcome_of(recipe, finished))
-    return finished
+    return replicate.train(recipe, seed, devices.pick(), Inputs(), label)
 
 
 def outcome_of(recipe: Recipe, finished: Finished) -> Outcome:

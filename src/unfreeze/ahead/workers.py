@@ -21,31 +21,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from unfreeze.ahead.slots import Slots, available
+from unfreeze.ahead.task import Task
+from unfreeze.choosing import outcomes
+from unfreeze.choosing.scores import Outcome
 from unfreeze.errors import UserError
-from unfreeze.recipe import Recipe
 
 _IMPORTED_ONCE = ["unfreeze.ahead.training"]
 _TRIES = 2  # of a replicate whose process is killed
 _SOURCE = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A replicate to be trained.
-
-    Attributes:
-        recipe, seed: what. label: of what it prints.
-        operations: counted, of training it; the longest start first.
-    """
-
-    recipe: Recipe
-    seed: int
-    label: str
-    operations: int
-
-    @property
-    def threads(self) -> int:
-        return self.recipe.knobs["threads"]
 
 
 @dataclass
@@ -95,10 +78,12 @@ class _Pool:
                         self._start(task)
                     for worker in self._ended():
                         task, worker.task = worker.task, None
-                        said = self._said(worker)
-                        if said is None and tries[id(task)] < _TRIES:
+                        said, outcome = self._said(worker)
+                        if not said and tries[id(task)] < _TRIES:
                             waiting.appendleft(task)
                             continue
+                        if outcome:
+                            outcomes.write(task.recipe, task.seed, outcome)
                         tqdm.write(said or f"{task.label}: the process that trained it was killed, "
                                            f"{_TRIES} times; left for later")
                         bar.update()
@@ -150,9 +135,9 @@ class _Pool:
         ready = wait([worker.connection for worker in self._busy()])
         return [worker for worker in self._busy() if worker.connection in ready]
 
-    def _said(self, worker: _Worker) -> str | None:
-        """What a worker says that it has done; None: it was killed. Perhaps memory ran out, so from
-        then on one fewer works."""
+    def _said(self, worker: _Worker) -> tuple[str, Outcome | None]:
+        """What a worker says that it has done, and of a trial what that came to; "": it was killed.
+        Perhaps memory ran out, so from then on one fewer works."""
         try:
             return worker.connection.recv()
         except (EOFError, OSError):
@@ -160,7 +145,7 @@ class _Pool:
             worker.connection.close()
             self._workers.remove(worker)
             self._most = max(1, self._most - 1)
-            return None
+            return "", None
 
 
 def work(connection: Connection, device: str) -> None:
@@ -176,17 +161,19 @@ def work(connection: Connection, device: str) -> None:
     from unfreeze.ahead import training  # here, so that importing this module imports no torch
 
     while True:
-        task = connection.recv()
-        said = io.StringIO()
+        task, said, outcome = connection.recv(), io.StringIO(), None
         try:
             with redirect_stdout(said), redirect_stderr(io.StringIO()):
-                training.train(task.recipe, task.seed, task.label)
+                finished = training.train(task.recipe, task.seed, task.label)
+            outcome = training.outcome_of(task.recipe, finished)
         except UserError as error:
             said.write(f"{task.label}: left for later: {error}\n")
-        except Exception as error:  # whatever it is, the stage that needs the replicate will meet it
+        except Exception as error:  # whatever it is, the stage that needs the replicate meets it
             said.write(f"{task.label}: left for later: {type(error).__name__}: {error}\n")
+        finished = None
         gc.collect()
-        connection.send(said.getvalue().strip() or f"{task.label}: done")
+        connection.send((said.getvalue().strip() or f"{task.label}: done",
+                         None if task.recipe.tested else outcome))
 
 
 def _end_with_parent() -> None:

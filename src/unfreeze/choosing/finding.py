@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from unfreeze import environment, words
 from unfreeze.ahead import workers
+from unfreeze.ahead.task import Task
 from unfreeze.choosing import outcomes
 from unfreeze.choosing.pinned import Pinned
 from unfreeze.choosing.scores import Outcome
@@ -33,9 +34,9 @@ def find(run: str, pinned: Pinned) -> Outcomes:
             return end.value
 
 
-def missing(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[workers.Task]:
+def missing(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[Task]:
     """The trials of a rung that are not in the scratch folder."""
-    return [workers.Task(trial.recipe, trial.seed, label(run, pinned, trial), trial.operations)
+    return [Task(run, trial.recipe, trial.seed, label(run, pinned, trial), trial.operations)
             for trial in rung if outcomes.read(trial.recipe, trial.seed) is None]
 
 
@@ -68,8 +69,10 @@ def _all_trained(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[Outcom
 def _trained(run: str, pinned: Pinned, trial: Trial) -> Outcome:
     from unfreeze.ahead import training  # here, since it imports torch
 
-    return training.outcome_of(trial.recipe, training.train(
+    outcome = training.outcome_of(trial.recipe, training.train(
         trial.recipe, trial.seed, label(run, pinned, trial)))
+    outcomes.write(trial.recipe, trial.seed, outcome)
+    return outcome
 
 
 def _join() -> None:

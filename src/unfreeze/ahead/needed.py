@@ -1,0 +1,39 @@
+"""Which stages DVC is about to run: nothing is trained ahead that it has already, or restores."""
+
+from collections.abc import Collection
+
+
+def would_run(stages: str) -> Collection[str] | None:
+    """The keys of a `foreach` stage of the dvc.yaml here whose command DVC would execute, were it
+    their turn now.
+
+    Args:
+        stages: their name before the @.
+
+    Returns:
+        None where DVC cannot say: the folder is no project of it, or dvc.yaml cannot be read.
+    """
+    # Here, since they take a second, which is only worth it where there is something to train.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            return {stage.name.partition("@")[2]
+                    for stage in repo.stage.load_all("dvc.yaml", stages) if _runs(repo, stage)}
+    except DvcException:
+        return None
+
+
+def _runs(repo, stage) -> bool:
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    # `stage.changed()` and `run_stage` of DVC, without what they lock and change.
+    if not (stage.changed_stage() or stage.changed_deps() or stage.changed_outs()):
+        return False
+    stage.save_deps()
+    try:
+        repo.stage_cache.restore(stage, dry=True)
+    except RunCacheNotFoundError:
+        return True
+    return False

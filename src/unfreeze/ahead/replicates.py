@@ -1,0 +1,63 @@
+"""The replicates that runs will ask for, of all runs together."""
+
+from unfreeze import environment, places
+from unfreeze import recipe as recipes
+from unfreeze.ahead import needed, workers
+from unfreeze.ahead.slots import available
+from unfreeze.ahead.task import Task
+from unfreeze.choosing.trials import indices
+from unfreeze.recipe import Recipe
+from unfreeze.training import counting
+
+
+def train() -> None:
+    """Train those of the runs that DVC is about to train, as far as the scratch folder has room to
+    keep them until it does; the rest is left to train@RUN."""
+    if len(available().devices) < 2:
+        return
+    tasks = missing({path.stem: recipes.read(path)
+                     for path in sorted(places.RECIPES.glob("*.yaml"))})
+    if len(tasks) < 2:
+        return
+    would_run = needed.would_run("train")
+    if would_run is not None:
+        tasks = [task for task in tasks if task.run in would_run]
+    room, fit = environment.scratch_limit() / 2, []  # the other half: epochs of what trains
+    for task in tasks:
+        room -= _stored_bytes(task.recipe)
+        if room > 0:
+            fit.append(task)
+    workers.train(fit, "replicates")
+
+
+def missing(runs: dict[str, Recipe]) -> list[Task]:
+    """Of all runs, the replicates that are not finished in the scratch folder; what several runs
+    want is one task."""
+    tasks = {}
+    for run, recipe in runs.items():
+        if recipe.trains and not recipe.failed:
+            for seed in recipe.seeds:
+                task = _task(run, recipe, seed)
+                if not _finished(task):
+                    tasks.setdefault(task.identity, task)
+    return list(tasks.values())
+
+
+def _task(run: str, recipe: Recipe, seed: int) -> Task:
+    split = indices(recipe.seeds[seed])
+    images = len(split["train"])
+    if recipe.knobs["train_on"] == "all":
+        images += len(split["validation"])
+    return Task(run, recipe, seed, f"{run} seed {seed}", counting.counted(recipe).operations(
+        images, counting.epochs_of(recipe)))
+
+
+def _finished(task: Task) -> bool:
+    """In whatever arithmetic: where it is another one than is asked for, train@RUN trains it."""
+    folder = environment.scratch() / "replicates"
+    return any(folder.glob(f"{task.identity}-*.done.pt"))
+
+
+def _stored_bytes(recipe: Recipe) -> int:
+    """Of a finished replicate: about those of what trained."""
+    return 4 * max(phase.parameters_trainable for phase in counting.counted(recipe).phases)
