@@ -18,7 +18,7 @@ def would_run(stages: str) -> Collection[str] | None:
     from dvc.repo import Repo
 
     try:
-        with Repo() as repo:
+        with Repo() as repo, repo.lock:
             return {stage.name.partition("@")[2]
                     for stage in repo.stage.load_all("dvc.yaml", stages) if _runs(repo, stage)}
     except DvcException:

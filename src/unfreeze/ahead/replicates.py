@@ -5,7 +5,7 @@ from unfreeze import recipe as recipes
 from unfreeze.ahead import needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
-from unfreeze.choosing.trials import indices
+from unfreeze.choosing.work import operations
 from unfreeze.recipe import Recipe
 from unfreeze.training import counting
 
@@ -37,19 +37,10 @@ def missing(runs: dict[str, Recipe]) -> list[Task]:
     for run, recipe in runs.items():
         if recipe.trains and not recipe.failed:
             for seed in recipe.seeds:
-                task = _task(run, recipe, seed)
+                task = Task(run, recipe, seed, f"{run} seed {seed}", operations(recipe, seed))
                 if not _finished(task):
                     tasks.setdefault(task.identity, task)
     return list(tasks.values())
-
-
-def _task(run: str, recipe: Recipe, seed: int) -> Task:
-    split = indices(recipe.seeds[seed])
-    images = len(split["train"])
-    if recipe.knobs["train_on"] == "all":
-        images += len(split["validation"])
-    return Task(run, recipe, seed, f"{run} seed {seed}", counting.counted(recipe).operations(
-        images, counting.epochs_of(recipe)))
 
 
 def _finished(task: Task) -> bool:

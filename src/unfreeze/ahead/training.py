@@ -29,6 +29,8 @@ def _kept_epoch(recipe: Recipe, finished: Finished) -> int:
     """The epoch whose weights a replicate has, counted over all phases as planned: a phase that
     `patience` ended early counts whole."""
     history = finished.history
+    if not history:
+        return 0
     row = history[(finished.best_epoch or len(history)) - 1]
     before = sum(phase.knobs["epochs"] for phase in recipe.phases[:row["phase"] - 1])
     first = next(each["epoch"] for each in history if each["phase"] == row["phase"])

@@ -157,6 +157,7 @@ def work(connection: Connection, device: str) -> None:
     gc.enable()  # the script that is imported here may be a stage, which begins without
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own, for processes, would be left behind here
     os.environ["UNFREEZE_DEVICE"] = device
     from unfreeze.ahead import training  # here, so that importing this module imports no torch
 
@@ -165,15 +166,15 @@ def work(connection: Connection, device: str) -> None:
         try:
             with redirect_stdout(said), redirect_stderr(io.StringIO()):
                 finished = training.train(task.recipe, task.seed, task.label)
-            outcome = training.outcome_of(task.recipe, finished)
+            if not task.recipe.tested:
+                outcome = training.outcome_of(task.recipe, finished)
         except UserError as error:
             said.write(f"{task.label}: left for later: {error}\n")
         except Exception as error:  # whatever it is, the stage that needs the replicate meets it
             said.write(f"{task.label}: left for later: {type(error).__name__}: {error}\n")
         finished = None
         gc.collect()
-        connection.send((said.getvalue().strip() or f"{task.label}: done",
-                         None if task.recipe.tested else outcome))
+        connection.send((said.getvalue().strip() or f"{task.label}: done", outcome))
 
 
 def _end_with_parent() -> None:

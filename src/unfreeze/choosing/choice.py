@@ -17,7 +17,8 @@ from unfreeze import recipe as recipes
 from unfreeze.choosing import edges, searched
 from unfreeze.choosing.pinned import Pinned
 from unfreeze.choosing.scores import Outcome, Scored, ranking, scored
-from unfreeze.choosing.trials import Outcomes, Trial, indices
+from unfreeze.choosing.trials import Outcomes, Trial
+from unfreeze.choosing.work import indices
 from unfreeze.recipe import Chosen, Recipe
 from unfreeze.scoring.scores import SCORES
 

@@ -6,13 +6,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from unfreeze import files, places
-from unfreeze.choosing import halving
+from unfreeze.choosing import halving, work
 from unfreeze.choosing.pinned import Pinned, trial
 from unfreeze.choosing.scores import Outcome, ranking
 from unfreeze.errors import UserError
 from unfreeze.recipe import PinnedSubset, Recipe
-from unfreeze.training import counting
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,8 @@ class Trial:
 
     @property
     def operations(self) -> int:
-        """Counted, of training it; its index file must be there."""
-        return counting.counted(self.recipe).operations(
-            len(indices(self.subset)["train"]), counting.epochs_of(self.recipe))
+        """Counted, of training it."""
+        return work.operations(self.recipe, self.seed)
 
 
 Outcomes = dict[Trial, Outcome]
@@ -119,16 +116,3 @@ def _most(pinned: Pinned, count: int, cost: Callable[[int, int], int]) -> int:
         total += list(accumulate(costs))[left - 1]
         left = -(-left // pinned.halving) if pinned.halving else left
     return total
-
-
-def indices(subset: PinnedSubset) -> dict[str, list[int]]:
-    """{split: indices} of an index file that a recipe names.
-
-    Raises:
-        UserError: it is missing, or another one.
-    """
-    file = places.SUBSETS / subset.file
-    if not file.is_file() or files.file_digest(file) != subset.digest:
-        raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
-                        f"{subset.digest[:12]}...); run `dvc repro`")
-    return files.read_json(file)
