@@ -1,10 +1,10 @@
-"""_made/plan, _made/runs of the planned runs, _made/compared of the planned pairs -> metrics/,
-plots/tables/."""
+"""_made/plan, _made/searched and _made/runs of the planned runs, _made/compared of the planned
+pairs -> metrics/, plots/tables/, and _made/measured/ for what is not the same everywhere."""
 
 import _source  # noqa: F401
 import _utf8  # noqa: F401
 from unfreeze import files, places
-from unfreeze.judging import leftovers, outcome, quality, tables
+from unfreeze.judging import leftovers, measured, outcome, quality, tables
 from unfreeze.params import plan
 from unfreeze.stage import run_stage
 
@@ -16,9 +16,10 @@ def main() -> None:
     with files.whole_folder(places.METRICS) as folder:
         for name, content in quality.contents(judged).items():
             files.write_json(folder / name, content)
-    with files.whole_folder(places.TABLES) as folder:
-        for name, table in tables.by_name().items():
-            files.write_csv(folder / f"{name}.csv", table.HEADER, table.rows(judged))
+    for place, kind in ((places.TABLES, tables), (places.MEASURED, measured)):
+        with files.whole_folder(place) as folder:
+            for name, table in kind.by_name().items():
+                files.write_csv(folder / f"{name}.csv", table.HEADER, table.rows(judged))
 
 
 if __name__ == "__main__":

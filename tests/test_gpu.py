@@ -172,13 +172,13 @@ def check_published(folder, results):
     for name, count in published.REHEARSED.items():
         runs = published.RUNS[name][:count]
         kept = folder / "into/studies" / name / "gpu"
-        assert set(json.loads((kept / "metrics/accuracy.json").read_text())) == set(runs)
+        assert set(json.loads((kept / "metrics/score.json").read_text())) == set(runs)
         assert {file.stem for file in (kept / "recipes").iterdir()} == set(runs)
         assert "torch" in (kept / "recipes" / f"{runs[0]}.yaml").read_text()
         assert "times are no measure" in " ".join((kept / "README.md").read_text().split())
         assert (kept / "report.md").is_file()
         assert not (kept / "dvc.lock").exists()
-        accuracy = np.array(list(json.loads((kept / "metrics/accuracy.json").read_text()).values()))
+        accuracy = np.array(list(json.loads((kept / "metrics/score.json").read_text()).values()))
         assert ((accuracy >= 0) & (accuracy <= 100)).all()
 
 

@@ -12,10 +12,11 @@ from helpers import ROOT
 from unfreeze import places
 from unfreeze.expecting import claims
 from unfreeze.expecting.costs import COSTS, Cost
-from unfreeze.judging import cells, leftovers, quality, tables
+from unfreeze.judging import cells, leftovers, measured, quality, tables
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.statistics import Effect
+from unfreeze.judging.verdicts import Finding, Verdict
 from unfreeze.scoring.scores import SCORES
 
 
@@ -34,29 +35,57 @@ def run(name: str, accuracy: float | None, knobs: dict | None = None, changes: d
                {"accuracy": spread(accuracy, 0.5, 2), "brier": spread(0.4, 0.1, 2),
                 "ece": spread(3.0, 0.1, 2), "ece_scaled": spread(2.0, None, 1),
                 "confused": [["cat", "dog", 12.5]], "test_images": 50})
-    return TrainedRun(name, knobs or {}, changes or {}, {"parameters_trainable": 7}, metrics,
-                      **files)
+    return TrainedRun(name, knobs or {}, changes or {}, {"parameters_trainable": 7,
+                                                         "operations": 9}, metrics, **files)
 
 
 def rows(table: str, *runs: TrainedRun, intervals: dict | None = None, budget: dict | None = None,
-         compared: dict | None = None) -> list[tuple]:
-    outcome = Outcome(SimpleNamespace(budget=budget or {}), {run.name: run for run in runs},
-                      intervals or {}, compared=compared or {})
-    found = tables.by_name()[table].rows(outcome)
-    assert all(len(row) == len(tables.by_name()[table].HEADER) for row in found)
+         compared: dict | None = None, verdicts: list | None = None, of=tables) -> list[tuple]:
+    outcome = Outcome(SimpleNamespace(budget=budget or {}, score="accuracy"),
+                      {run.name: run for run in runs}, intervals or {}, verdicts or (),
+                      compared=compared or {})
+    found = of.by_name()[table].rows(outcome)
+    assert all(len(row) == len(of.by_name()[table].HEADER) for row in found)
     return found
 
+
+COST = dict.fromkeys(("seconds_per_replicate", "parameters_total", "parameters_trainable",
+                      "stored_bytes", "activation_bytes", "activation_bytes_1", "flops_forward",
+                      "flops_backward", "operations", "search_operations", "search_trials",
+                      "search_seconds", "peak_memory_bytes", "images_per_second"), 3) | {
+    "seconds": {"1": 2.0, "2": 4.0}, "device": "a CPU", "precision": "fp32", "threads": 1}
 
 INTERVALS = {"a": {"accuracy": effect(70.0), "brier": effect(0.4), "ece": effect(3.0)},
              "b": {"accuracy": effect(80.0, seeds=1), "brier": effect(0.5)}}
 RUNS = [run("a", 70.0), run("broken", None), run("b", 80.0)]
 
 
-def test_accuracy_is_sorted_and_says_what_its_interval_covers():
-    assert rows("accuracy", *RUNS, intervals=INTERVALS) == [
-        ("b", 80.0, 0.5, 78.7654, 82.0, 2, 50, "images", "79.5 80.5"),
-        ("a", 70.0, 0.5, 68.7654, 72.0, 2, 50, "seeds and images", "69.5 70.5"),
+def test_the_ranking_is_sorted_and_says_what_its_interval_covers():
+    assert rows("ranking", *RUNS, intervals=INTERVALS) == [
+        ("b", 80.0, 0.5, 78.7654, 82.0, 2, 50, "images", "79.5 80.5", "not searched"),
+        ("a", 70.0, 0.5, 68.7654, 72.0, 2, 50, "seeds and images", "69.5 70.5", "not searched"),
     ]
+
+
+def test_tables_go_by_the_score_of_the_study():
+    """Less of it is better; `c` has too few classes for it."""
+    runs = [RUNS[0], replace(RUNS[2], metrics=RUNS[2].metrics | {"brier": spread(0.5, 0.1, 2)}),
+            run("c", 60.0)]
+    del runs[2].metrics["brier"]
+    runs = [replace(each, seeds=(1, 2), cost=COST, knobs={
+        "dataset": "d", "test_fraction": 1, "fraction": share, "init": "pretrained"})
+        for each, share in zip(runs, (1, 0.5, 0.25), strict=True)]
+    outcome = Outcome(SimpleNamespace(score="brier"), {run.name: run for run in runs},
+                      INTERVALS | {"c": {}})
+    assert [row[:2] for row in tables.by_name()["ranking"].rows(outcome)] == [
+        ("a", 0.4), ("b", 0.5), ("c", None)]
+    assert [row[-1] for row in tables.by_name()["pareto"].rows(outcome)
+            if row[1] == "operations"] == ["no", "yes"]  # as dear, and worse
+    assert [row[2:5] for row in tables.by_name()["fractions"].rows(outcome)] == [
+        ("c", 0.25, None), ("b", 0.5, 0.5), ("a", 1, 0.4)]
+    contents = quality.contents(outcome)
+    assert contents["score.json"] == {"a": 0.4, "b": 0.5}
+    assert list(contents["runs/a.json"])[:2] == ["brier", "brier_std"]
 
 
 def test_scores_without_an_interval_have_none():
@@ -68,15 +97,15 @@ def test_scores_without_an_interval_have_none():
 
 
 def test_a_failed_run_is_named_and_has_no_numbers():
-    outcome = Outcome(None, {run.name: run for run in RUNS}, INTERVALS)
+    outcome = Outcome(SimpleNamespace(score="accuracy"), {run.name: run for run in RUNS}, INTERVALS)
     contents = quality.contents(outcome)
-    assert list(contents) == ["accuracy.json", "claims.json", *(
+    assert list(contents) == ["score.json", "claims.json", *(
         f"{folder}/{name}.json" for folder in ("runs", "details") for name in ("a", "broken", "b"))]
-    assert contents["accuracy.json"] == {"a": 70.0, "b": 80.0}
+    assert contents["score.json"] == {"a": 70.0, "b": 80.0}
     assert contents["runs/broken.json"] == {"failed": "not finite"}
     row = contents["runs/a.json"]
-    assert (row["accuracy"], row["accuracy_std"], row["seeds"], row["brier"]) == (70, 0.5, 2, 0.4)
-    assert list(row)[-2:] == ["seeds", "parameters_trainable"]
+    assert (row["accuracy"], row["accuracy_std"], row["brier"]) == (70, 0.5, 0.4)
+    assert list(row)[-4:] == ["seeds", "settings", "parameters_trainable", "operations"]
     assert rows("confused", *RUNS) == [("a", "cat", "dog", 12.5), ("b", "cat", "dog", 12.5)]
 
 
@@ -90,7 +119,7 @@ def test_wall_clock_adds_up_each_seed_s_epochs():
     history = epochs(("1", "1", "2.5", "0.5"), ("1", "2", "2.25", ""), ("1", "3", "1", "0.75"),
                      ("2", "1", "4", "0.25"))
     assert rows("wall_clock", run("a", 70, history=history),
-                run("broken", None, history=history)) == [
+                run("broken", None, history=history), of=measured) == [
         ("a", "1", "1", 2.5, 50.0), ("a", "1", "3", 5.75, 75.0), ("a", "2", "1", 4.0, 25.0)]
 
 
@@ -101,22 +130,66 @@ SLOW = run("slow", 70, history=epochs(*(("1", str(epoch), "2", f"0.{epoch}")
 
 
 def test_runs_are_matched_by_the_fewest_epochs_and_the_fastest_run():
-    assert rows("matched", QUICK, SLOW) == [
-        ("quick", 2, 72.5, 3.0, "quick", 72.5, 2, 2, 2.5),
-        ("slow", 2, 20, 3.0, "quick", 10, 1, 3, 6)]
+    assert rows("matched", QUICK, SLOW) == [("quick", 2, 72.5, 2), ("slow", 2, 20, 3)]
+    assert rows("matched", QUICK, SLOW, of=measured) == [
+        ("quick", 3.0, "quick", 72.5, 2, 2, 2.5), ("slow", 3.0, "quick", 10, 1, 3, 6)]
 
 
 def test_runs_are_matched_by_the_seconds_of_the_budget():
-    assert rows("matched", QUICK, SLOW, budget={"seconds": 1.5}) == [
-        ("quick", 2, 72.5, 1.5, "", 55, 1, 2, 2.5),
-        ("slow", 2, 20, 1.5, "", None, None, 3, 6)]
+    assert rows("matched", QUICK, SLOW, budget={"seconds": 1.5}, of=measured) == [
+        ("quick", 1.5, "", 55, 1, 2, 2.5), ("slow", 1.5, "", None, None, 3, 6)]
     # One of two seeds has finished an epoch: no mean of that one alone.
     late = run("late", 70, history=epochs(("1", "1", "1", "0.5"), ("2", "1", "4", "0.6")))
-    assert rows("matched", late, budget={"seconds": 2})[0][5:] == (None, None, 1, 2.5)
+    assert rows("matched", late, budget={"seconds": 2}, of=measured)[0][3:] == (None, None, 1, 2.5)
 
 
 def test_without_validation_images_nothing_is_matched():
-    assert rows("matched", run("a", 70, history=epochs(("1", "1", "2", "")))) == []
+    for of in (tables, measured):
+        assert rows("matched", run("a", 70, history=epochs(("1", "1", "2", ""))), of=of) == []
+
+
+def test_what_was_measured_has_tables_of_its_own():
+    """None of it is in those that git tracks."""
+    runs = [replace(run(name, 70.0, {"dataset": "d", "test_fraction": 1}), cost=COST)
+            for name in "ab"]
+    costs = rows("costs", *runs, of=measured)
+    assert costs[0] == ("a", 3, 2, 4, 2, 3, 3, 0, "a CPU", "fp32", 1)
+    assert rows("seconds", *runs, of=measured)[:2] == [("a", "1", 2.0), ("a", "2", 4.0)]
+    drawn = {row[1] for row in rows("pareto", *runs, intervals=INTERVALS, of=measured)}
+    assert drawn == {"seconds", "search_seconds"}
+    for name, table in tables.by_name().items():
+        assert not {"seconds", "search_seconds", "seconds_per_replicate", "peak_memory_mb",
+                    "device"} & set(table.HEADER), name
+    tracked = {row[1] for row in rows("pareto", *runs, intervals=INTERVALS)}
+    assert not any(COSTS[cost].measured for cost in tracked)
+    slower = [replace(each, cost=COST | {"seconds_per_replicate": 99.0, "seconds": {"1": 99.0},
+                                         "search_seconds": 99.0, "peak_memory_bytes": 9e9,
+                                         "device": "another"}) for each in runs]
+    for name in set(tables.by_name()) - {"recommendation", "evidence", "further", "reported",
+                                         "fractions", "movement"}:
+        assert (rows(name, *runs, intervals=INTERVALS)
+                == rows(name, *slower, intervals=INTERVALS)), name
+
+
+def test_a_claim_on_a_measured_cost_is_judged_among_what_was_measured():
+    def verdict(claim: str, quantity: str, word: str, effect: float | None) -> Verdict:
+        return Verdict(claim, "", quantity, "s", word, None, None,
+                       (Finding(claim, word, effect, why="so"),), "")
+
+    claimed = [verdict("a > b", "accuracy", "holds", 2.0),
+               verdict("a < b", "seconds", "holds", 3.0),
+               verdict("a < c", "seconds", "not computed", None)]
+    tracked = [dict(zip(tables.by_name()["claims"].HEADER, row, strict=True))
+               for row in rows("claims", verdicts=claimed)]
+    assert [(row["verdict"], row["claim_verdict"], row["effect"]) for row in tracked] == [
+        ("holds", "holds", 2), ("measured", "measured", None),
+        ("not computed", "not computed", None)]
+    assert "_made/report.html" in tracked[1]["why"] and tracked[2]["why"] == "so"
+    kept = [dict(zip(measured.by_name()["claims"].HEADER, row, strict=True))
+            for row in rows("claims", verdicts=claimed, of=measured)]
+    assert [(row["number"], row["verdict"], row["effect"]) for row in kept] == [
+        (2, "holds", 3), (3, "not computed", None)]
+    assert list(quality.claims(claimed)) == ["a > b"]
 
 
 def test_fractions_joins_runs_that_differ_in_nothing_else():
@@ -172,9 +245,7 @@ def test_a_cost_is_one_new_row(monkeypatch):
                                              drawn=True))
     assert claims.parse("2 * a.euros < b", ["a", "b"]).quantity == "euros"
     assert ("euros", "cost", "price of a replicate", "euros", "lower") in rows("quantities")
-    cost = dict.fromkeys(("seconds_per_replicate", "parameters_trainable", "stored_bytes",
-                          "activation_bytes", "flops_forward", "flops_backward"), 3)
-    priced = replace(run("a", 70.0, {"dataset": "d", "test_fraction": 1}), cost=cost)
+    priced = replace(run("a", 70.0, {"dataset": "d", "test_fraction": 1}), cost=COST)
     (drawn,) = [row for row in rows("pareto", priced, intervals=INTERVALS)
                 if row[1] == "euros"]
     assert drawn == ("a", "euros", "price of a replicate", "euros", 6, 70, 68.7654, 72, "no")

@@ -16,7 +16,9 @@ from unfreeze.params.plan import Claim, NotRun
 
 COST = {"seconds_per_replicate": 10.0, "parameters_total": 100, "parameters_trainable": 10,
         "stored_bytes": 40, "activation_bytes": 1000, "activation_bytes_1": 100,
-        "flops_forward": 5, "flops_backward": 10, "peak_memory_bytes": 7000}
+        "flops_forward": 5, "flops_backward": 10, "peak_memory_bytes": 7000, "operations": 1000,
+        "search_trials": 0, "search_operations": 0, "search_seconds": 0.0, "device": "a CPU",
+        "precision": "fp32", "threads": 1}
 
 
 def hits(share, images=400, seeds=2, random=0, seed_spread=0.0):

@@ -136,11 +136,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
 
 
-def read_arrays(path: Path, names: Iterable[str] = ()) -> dict[str, Any]:
+def read_arrays(path: Path, names: Iterable[str] = (), rest: bool = True) -> dict[str, Any]:
     """{name: array} of a .npz file of ours.
 
     Args:
-        names: of arrays that must be there.
+        names: of arrays that must be there. rest: whether the others are read too.
 
     Raises:
         UserError: it is missing or damaged, or lacks one of them.
@@ -148,7 +148,7 @@ def read_arrays(path: Path, names: Iterable[str] = ()) -> dict[str, Any]:
     import numpy as np  # a tenth of a second, which those who read no arrays save
 
     with _readable(path), np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+        arrays = {name: file[name] for name in file if rest or name in names}
     for name in names:
         if name not in arrays:
             raise UserError(f"{path}: holds no {name}, as what another version of unfreeze wrote; "

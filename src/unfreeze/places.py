@@ -17,6 +17,7 @@ SEARCHED = MADE / "searched"  # of each run what its search found, as others rea
 AHEAD = MADE / "ahead"  # that trials and replicates were trained side by side: nothing else
 RUNS = MADE / "runs"
 COMPARED = MADE / "compared"
+MEASURED = MADE / "measured"  # tables of what is not the same on every machine
 PAGE = MADE / "report.html"
 
 # Tracked by git, and ours.

@@ -1,13 +1,14 @@
-"""All that is known of a study when its runs are trained: what metrics/ and plots/tables/ are
-written from."""
+"""All that is known of a study when its runs are trained: what metrics/, plots/tables/ and
+_made/measured/ are written from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from unfreeze import files, places
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging import budget, estimates, verdicts
-from unfreeze.judging.budget import Candidate
+from unfreeze.judging.budget import Recommendation
 from unfreeze.judging.estimates import Intervals
 from unfreeze.judging.runs import Rows, TrainedRun, read
 from unfreeze.judging.verdicts import Verdict
@@ -22,8 +23,9 @@ class Outcome:
         plan: what was planned.
         runs: {run}, as planned.
         intervals: of every run that did not fail.
-        verdicts: on each claim.
-        candidates: every run under the budget.
+        verdicts: on each claim, those on measured costs too.
+        recommendation: what to take by the counted part of the budget, and by nothing measured.
+        measured: what to take by the whole budget.
         confusion: rows of scores/confusion.csv of the run whose mistakes are shown.
         compared: {pair: rows of what the stage compare measured}.
     """
@@ -32,9 +34,15 @@ class Outcome:
     runs: Mapping[str, TrainedRun]
     intervals: Intervals
     verdicts: Sequence[Verdict] = ()
-    candidates: Sequence[Candidate] = ()
+    recommendation: Recommendation | None = None
+    measured: Recommendation | None = None
     confusion: Rows = field(default_factory=list)
     compared: Mapping[str, Rows] = field(default_factory=dict)
+
+    @property
+    def score(self) -> str:
+        """That tables, pictures and the recommendation go by."""
+        return self.plan.score
 
     @property
     def finished(self) -> list[TrainedRun]:
@@ -46,10 +54,14 @@ def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
     """Read the planned runs and pairs in a study's folder, and judge them."""
     runs = read(plan.runs, folder)
     intervals = estimates.intervals(runs)
+    counted = {cost: most for cost, most in plan.budget.items() if not COSTS[cost].measured}
+    recommendation, measured = (
+        budget.recommend(runs, limits, intervals, plan.score, plan.margin)
+        for limits in (counted, plan.budget))
     return Outcome(
         plan, runs, intervals,
         verdicts=verdicts.judge(plan.claims, runs, plan.not_run),
-        candidates=budget.recommend(runs, plan.budget, intervals),
+        recommendation=recommendation, measured=measured,
         confusion=files.read_csv(folder / places.RUNS / base(runs) / "scores/confusion.csv"),
         compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")
                   for pair in plan.compare})

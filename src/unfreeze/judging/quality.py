@@ -11,29 +11,32 @@ from unfreeze.scoring.scores import SCORES
 
 
 def contents(outcome: Outcome) -> dict[str, dict]:
-    """{file: its content}: accuracy.json, claims.json, and for each run runs/RUN.json and
+    """{file: its content}: score.json, claims.json, and for each run runs/RUN.json and
     details/RUN.json."""
     runs = outcome.runs.values()
     return {
-        "accuracy.json": {run.name: run.metrics["accuracy"]["mean"]
-                          for run in sorted(outcome.finished, key=lambda run: run.name)},
+        "score.json": {run.name: run.metrics[outcome.score]["mean"]
+                       for run in sorted(outcome.finished, key=lambda run: run.name)
+                       if outcome.score in run.metrics},
         "claims.json": claims(outcome.verdicts),
-        **{f"runs/{run.name}.json": in_short(run) for run in runs},
+        **{f"runs/{run.name}.json": in_short(run, outcome.score) for run in runs},
         **{f"details/{run.name}.json": run.metrics for run in runs},
     }
 
 
-def in_short(run: TrainedRun) -> dict:
-    """A run in some lines: means over seeds, and the spread of the accuracy."""
+def in_short(run: TrainedRun, score: str) -> dict:
+    """A run in some lines: means over seeds, and the spread of the score that the study goes by."""
     if run.failed:
         return {"failed": run.failed}
     means = {name: score["mean"] for name, score in run.means.items()}
     return {
-        "accuracy": means.pop("accuracy"),
-        "accuracy_std": run.metrics["accuracy"]["std"],
+        **({score: means.pop(score), f"{score}_std": run.metrics[score]["std"]}
+           if score in means else {}),
         **means,
-        "seeds": run.metrics["accuracy"]["n"],
+        "seeds": len(run.seeds),
+        "settings": run.settings,
         "parameters_trainable": run.cost["parameters_trainable"],
+        "operations": run.cost["operations"],
     }
 
 

@@ -1,19 +1,46 @@
 """A row for each comparison; `p` and `verdict` are its own, `p_corrected`, `claim_verdict` and
-`advice` its claim's. What there is none of is empty."""
+`advice` its claim's. What there is none of is empty. What is claimed of a measured cost has no
+verdict here: these files hold nothing measured, and _made/measured/claims.csv has it."""
 
+from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.cells import number, p_value
 from unfreeze.judging.outcome import Outcome
+from unfreeze.judging.verdicts import NOT_COMPUTED, Finding, Verdict
 
 HEADER = ("number", "claim", "note", "comparison", "quantity", "unit", "effect", "low", "high", "p",
           "p_corrected", "verdict", "claim_verdict", "seeds", "images", "advice", "why")
+MEASURED = "measured"  # in place of a verdict
 
 
 def rows(outcome: Outcome) -> list[tuple]:
-    return [
-        (position, claim.claim, claim.note, finding.text, claim.quantity, claim.unit,
-         number(finding.effect), number(finding.low), number(finding.high), p_value(finding.p),
-         p_value(claim.p_corrected), finding.verdict, claim.verdict, finding.seeds, finding.images,
-         claim.advice, finding.why)
-        for position, claim in enumerate(outcome.verdicts, start=1)
-        for finding in claim.comparisons
-    ]
+    return [_row(position, claim, finding) if not is_measured(claim) else
+            _unjudged(position, claim, finding)
+            for position, claim in enumerate(outcome.verdicts, start=1)
+            for finding in claim.comparisons]
+
+
+def measured_rows(outcome: Outcome) -> list[tuple]:
+    """What is claimed of measured costs, with its verdicts."""
+    return [_row(position, claim, finding)
+            for position, claim in enumerate(outcome.verdicts, start=1) if is_measured(claim)
+            for finding in claim.comparisons]
+
+
+def is_measured(claim: Verdict) -> bool:
+    return claim.quantity in COSTS and COSTS[claim.quantity].measured
+
+
+def _row(position: int, claim: Verdict, finding: Finding) -> tuple:
+    return (position, claim.claim, claim.note, finding.text, claim.quantity, claim.unit,
+            number(finding.effect), number(finding.low), number(finding.high), p_value(finding.p),
+            p_value(claim.p_corrected), finding.verdict, claim.verdict, finding.seeds,
+            finding.images, claim.advice, finding.why)
+
+
+def _unjudged(position: int, claim: Verdict, finding: Finding) -> tuple:
+    """That a run was not run or failed is known without measuring."""
+    known = finding.verdict == NOT_COMPUTED
+    return (position, claim.claim, claim.note, finding.text, claim.quantity, claim.unit,
+            *(None,) * 5, finding.verdict if known else MEASURED,
+            NOT_COMPUTED if claim.verdict == NOT_COMPUTED else MEASURED, None, None, "",
+            finding.why if known else f"{claim.quantity} is measured: see _made/report.html")

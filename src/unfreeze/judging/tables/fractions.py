@@ -1,14 +1,16 @@
 """A row for each run that differs from another in nothing but the share of the data that it was
-given, and its seeds; smaller shares first. A series is named by what it changes besides."""
+given, and its seeds; smaller shares first; by the score that the study goes by. A series is named
+by what it changes besides."""
 
 import json
 
 from unfreeze import words
+from unfreeze.judging.cells import interval
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import TrainedRun
 from unfreeze.recipe import Knobs
 
-HEADER = ("series", "init", "run", "fraction", "accuracy", "low", "high")
+HEADER = ("series", "init", "run", "fraction", "score", "low", "high")
 
 
 def rows(outcome: Outcome) -> list[tuple]:
@@ -20,9 +22,8 @@ def rows(outcome: Outcome) -> list[tuple]:
         if len({run.knobs["fraction"] for run in series}) > 1:
             name = words.settings(_besides(series[0].changes))
             for run in sorted(series, key=lambda run: run.knobs["fraction"]):
-                effect = outcome.intervals[run.name]["accuracy"]
                 table.append((name, run.knobs["init"], run.name, run.knobs["fraction"],
-                              round(effect.mean, 4), round(effect.low, 4), round(effect.high, 4)))
+                              *interval(outcome.intervals[run.name].get(outcome.score))))
     return table
 
 

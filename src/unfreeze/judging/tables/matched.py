@@ -1,59 +1,32 @@
-"""A row for each run with validation images: its validation accuracy after as many epochs, and
-after as many seconds of training, as every other run; means over seeds.
+"""A row for each run with validation images: its validation accuracy after as many epochs as every
+other run had; means over seeds.
 
     epochs_matched          the fewest that a run's seed had
     accuracy_after_epochs   then, in percent
-    seconds_matched         the budget's, or those in which the fastest run finished all its epochs
-    set_by                  that run; empty for the budget
-    accuracy_in_seconds     at the end of the last epoch within them, and which epoch that is;
-    epochs_in_seconds       both empty where not every seed had finished one
-    epochs, seconds         of the whole training
+    epochs                  of the whole training
 """
 
-from unfreeze.judging.cells import number
+from unfreeze.judging.cells import mean
 from unfreeze.judging.outcome import Outcome
-from unfreeze.judging.tables import wall_clock
 
-HEADER = ("run", "epochs_matched", "accuracy_after_epochs", "seconds_matched", "set_by",
-          "accuracy_in_seconds", "epochs_in_seconds", "epochs", "seconds")
-
-Curve = list[tuple[int, float, float]]  # (epoch, seconds, accuracy) of a seed, epoch by epoch
+HEADER = ("run", "epochs_matched", "accuracy_after_epochs", "epochs")
 
 
 def rows(outcome: Outcome) -> list[tuple]:
-    curves = _curves(outcome)
+    curves = {run.name: accuracies for run in outcome.finished
+              if (accuracies := _by_seed(run.history))}
     if not curves:
         return []
-    ends = {run: [curve[-1] for curve in seeds] for run, seeds in curves.items()}
-    epochs = min(epoch for run in ends.values() for epoch, _, _ in run)
-    needed = {run: max(seconds for _, seconds, _ in end) for run, end in ends.items()}
-    fastest = min(needed, key=lambda run: needed[run])
-    limit = outcome.plan.budget.get("seconds")
-    seconds, set_by = (needed[fastest], fastest) if limit is None else (limit, "")
-    return [(run, epochs, _mean([accuracy for curve in seeds for epoch, _, accuracy in curve
-                                 if epoch == epochs]),
-             seconds, set_by, *_within(seeds, seconds), _mean([end[0] for end in ends[run]]),
-             _mean([end[1] for end in ends[run]]))
-            for run, seeds in curves.items()]
+    matched = min(max(seed) for run in curves.values() for seed in run)
+    return [(run, matched, mean([seed[matched] for seed in seeds if matched in seed]),
+             mean([max(seed) for seed in seeds])) for run, seeds in curves.items()]
 
 
-def _curves(outcome: Outcome) -> dict[str, list[Curve]]:
-    """{run: a curve for each seed}."""
-    curves: dict[str, dict[str, Curve]] = {}
-    for run, seed, epoch, seconds, accuracy in wall_clock.rows(outcome):
-        curves.setdefault(run, {}).setdefault(seed, []).append((int(epoch), seconds, accuracy))
-    return {run: list(seeds.values()) for run, seeds in curves.items()}
-
-
-def _within(seeds: list[Curve], limit: float) -> tuple[float | None, float | None]:
-    """Mean accuracy and epoch at the end of the last epoch within so many seconds; None where a
-    seed has none, since the mean would be of the faster seeds alone."""
-    ends = [[point for point in curve if point[1] <= limit][-1:] for curve in seeds]
-    if not all(ends):
-        return None, None
-    return (_mean([accuracy for ((_, _, accuracy),) in ends]),
-            _mean([epoch for ((epoch, _, _),) in ends]))
-
-
-def _mean(values: list[float]) -> float | int | None:
-    return number(sum(values) / len(values)) if values else None
+def _by_seed(history: list[dict[str, str]]) -> list[dict[int, float]]:
+    """{epoch: validation accuracy in percent} of each seed."""
+    seeds: dict[str, dict[int, float]] = {}
+    for row in history:
+        if row["validation_accuracy"]:
+            seeds.setdefault(row["seed"], {})[int(row["epoch"])] = round(
+                100 * float(row["validation_accuracy"]), 4)
+    return list(seeds.values())
