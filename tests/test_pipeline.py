@@ -240,7 +240,7 @@ def test_a_run_that_diverges_is_marked_failed_and_the_report_still_builds(projec
     assert ran(output, "train") == {"own_freeze", "own_lr"}
     assert output.count("warning: own_lr seed") == 2 and "diverged" in output
     metrics = project.folder / "metrics"
-    assert set(files.read_json(metrics / "accuracy.json")) == RUNS - {"own_lr"}
+    assert set(files.read_json(metrics / "score.json")) == RUNS - {"own_lr"}
     assert "not finite" in files.read_json(metrics / "runs" / "own_lr.json")["failed"]
     for report in ("report.md", "_made/report.html"):
         assert "failed: the logits of seeds 1, 2" in (project.folder / report).read_text()
