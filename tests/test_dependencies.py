@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from helpers import ROOT
-from unfreeze import pinning
-from unfreeze.fingerprint import Fingerprints
+from unfreeze.fingerprint import of_recipes
 from unfreeze.judging import leftovers
 from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
 
@@ -93,7 +92,7 @@ def test_pin_depends_on_all_code_that_any_run_may_reach():
     everything = {f"unfreeze.{folder.replace('/', '.')}": {
         module.name for module in pkgutil.iter_modules([str(ROOT / "src/unfreeze" / folder)])}
         for folder in folders}
-    code = Fingerprints(ROOT / "stages/train.py", ROOT / "src", pinning.TEXTS)
+    code = of_recipes.fingerprints(ROOT / "stages/train.py", ROOT / "src")
     modules = {name.partition(":")[0] for name in code.reached(everything)}
     assert "unfreeze.training.loop" in modules
     for module in modules:

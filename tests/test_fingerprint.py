@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers import ROOT, params
-from unfreeze import pinning
-from unfreeze.fingerprint import Fingerprints, fingerprint
+from unfreeze.fingerprint import Fingerprints, fingerprint, of_recipes
 from unfreeze.params.settle import resolve
 
 TREE = {
@@ -668,7 +667,8 @@ RUNS = {"base": {}, "early": {"freeze": "early"}, "lora": {"tune": "lora"},
 def choices():
     """{run: the modules that it chooses}."""
     runs = resolve(params(RUNS)).runs
-    return {name: pinning.chosen_code(run) for name, run in runs.items()}
+    return {name: of_recipes.chosen_code(run.training_knobs, run.augmentations, run.phases)
+            for name, run in runs.items()}
 
 
 @pytest.fixture(scope="module")
@@ -687,7 +687,7 @@ def project(tmp_path_factory, choices):
             content = kept[path] = path.read_text()
             assert text in content
             path.write_text(content.replace(text, other, 1) if text else content + other)
-        made = Fingerprints(base / "stages/train.py", base / "src", pinning.TEXTS)
+        made = of_recipes.fingerprints(base / "stages/train.py", base / "src")
         digests = {name: made.of(choice) for name, choice in choices.items()}
         for path, content in kept.items():
             path.write_text(content)
@@ -717,7 +717,8 @@ OF_THE_PROJECT = {  # {what: (changes, runs that they reach)}
     "the way numbers are worded": ({"words.py": ("_TINY = 1e-12", "_TINY = 1e-9")}, set()),
     "what fetches": ({"fetching/sources.py": ("TIMEOUT = 20", "TIMEOUT = 30")}, set()),
     "what pins": ({"recipe.py": ("def write(", "def write_it("),
-                   "fingerprint/quiet.py": ("", "X = 1\n"), "pinning.py": ("", "X = 1\n")}, set()),
+                   "fingerprint/quiet.py": ("", "X = 1\n"),
+                   "fingerprint/of_recipes.py": ("", "X = 1\n"), "pinning.py": ("", "X = 1\n")}, set()),
     "a random draw": ({"training/randomness.py": ("[:8]", "[8:16]")}, ALL),
     "a method": ({"tuning/methods/lora.py": ("math.sqrt(5)", "math.sqrt(6)")}, {"lora"}),
     "what a method is built on": ({"tuning/methods/bias.py": ('"in_proj_bias"', '"x"')},
@@ -760,12 +761,12 @@ def test_words_make_nothing_but_texts_in_training(choices):
     """So that they need not count: each call of theirs stands in a text."""
     made = Fingerprints(ROOT / "stages/train.py", ROOT / "src")
     names = {name for choice in choices.values() for name in made.reached(choice)}
-    users = {name.split(":")[0] for name in names} - set(pinning.TEXTS)
+    users = {name.split(":")[0] for name in names} - {"unfreeze.words"}
     for module in sorted(users):
         path = (ROOT / "src").joinpath(*module.split(".")).with_suffix(".py")
         tree = ast.parse(path.read_text()) if path.exists() else ast.Module([], [])
         words = {alias.asname or alias.name for node in ast.walk(tree)
-                 if isinstance(node, ast.ImportFrom) and node.module in pinning.TEXTS
+                 if isinstance(node, ast.ImportFrom) and node.module == "unfreeze.words"
                  for alias in node.names}
         within = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
                   for inner in ast.walk(node)}
@@ -777,7 +778,7 @@ def test_words_make_nothing_but_texts_in_training(choices):
 
 def test_the_stage_pin_depends_on_all_that_counts(choices):
     """Or a change would be overlooked: the stage would not run again."""
-    made = Fingerprints(ROOT / "stages/train.py", ROOT / "src", pinning.TEXTS)
+    made = of_recipes.fingerprints(ROOT / "stages/train.py", ROOT / "src")
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["pin"]
     deps = [dep.replace("${root}/", "") for dep in stage["deps"]]
     for name in {name.split(":")[0] for choice in choices.values()

@@ -10,6 +10,7 @@ from helpers import ROOT, params
 from unfreeze import files, pinning, places
 from unfreeze.data.reading import decoded
 from unfreeze.errors import UserError
+from unfreeze.fingerprint import of_recipes
 from unfreeze.models import weights
 from unfreeze.params.plan import Checkpoint
 from unfreeze.params.settle import resolve
@@ -66,7 +67,8 @@ def test_software_is_what_decides_the_numbers(plan):
 def test_code_is_that_of_the_family(plan):
     made = pinned(plan)
     assert made["base"].code != made["scratch"].code
-    assert pinning.chosen_code(plan.runs["scratch"]) == {
+    run = plan.runs["scratch"]
+    assert of_recipes.chosen_code(run.training_knobs, run.augmentations, run.phases) == {
         "unfreeze.models.families": {"resnet"}, "unfreeze.models.heads": {"replace"},
         "unfreeze.tuning.methods": {"full"}, "unfreeze.training.schedules": {"cosine"},
         "unfreeze.data.reading.augmentations": {"flip"}}

@@ -1,15 +1,13 @@
 """From the plan and what has been fetched, decoded and drawn to the recipe of each run."""
 
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from unfreeze import files, models, places
 from unfreeze.data.reading import arrays, decoded
 from unfreeze.errors import UserError
-from unfreeze.fingerprint import Fingerprints
+from unfreeze.fingerprint.of_recipes import chosen_code, fingerprints, software_used
 from unfreeze.models import weights
-from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
 from unfreeze.params.plan import OfficialWeights, Plan, Run
 from unfreeze.recipe import (
     PinnedDataset,
@@ -17,10 +15,7 @@ from unfreeze.recipe import (
     PinnedWeights,
     Preprocessing,
     Recipe,
-    software,
 )
-
-TEXTS = ("unfreeze.words",)  # what makes nothing but texts for people
 
 
 def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
@@ -37,7 +32,7 @@ def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
     digests = {name: weights.tensors_digest(weights.read_arrays(
         weights.path(places.WEIGHTS, name))) for name in plan.weights}
     subsets = {file: _digest(places.SUBSETS / file) for file in plan.subsets}
-    fingerprints = Fingerprints(train, source, TEXTS)
+    code = fingerprints(train, source)
 
     def recipe(run: Run) -> Recipe:
         return Recipe(
@@ -48,24 +43,10 @@ def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
             dataset=_dataset(run, cards[run.knobs["dataset"]], photos),
             weights=_weights(run, plan, digests) if run.weights else None,
             seeds={seed: PinnedSubset(file, subsets[file]) for seed, file in run.subsets.items()},
-            software=_software(run),
-            code=fingerprints.of(chosen_code(run)))
+            software=software_used(run.training_knobs, run.augmentations),
+            code=code.of(chosen_code(run.training_knobs, run.augmentations, run.phases)))
 
     return {name: recipe(run) for name, run in plan.runs.items()}
-
-
-def chosen_code(run: Run) -> dict[str, set[str]]:
-    """{package: names of the modules in it that a run chooses by its knobs}, of packages whose
-    modules are found by name."""
-    folders = {
-        "models/families": {models.family(run.training_knobs["model"])},
-        AUGMENTATIONS_FOLDER: set(run.augmentations),
-        CHOSEN_BY["head"]: {run.training_knobs["head"]},
-        # What is new in the model is trained in full whatever the way of tuning.
-        CHOSEN_BY["tune"]: {"full", run.training_knobs["tune"]},
-        CHOSEN_BY["schedule"]: {phase.knobs["schedule"] for phase in run.phases},
-    }
-    return {f"unfreeze.{folder.replace('/', '.')}": names for folder, names in folders.items()}
 
 
 def _digest(file: Path) -> str:
@@ -109,10 +90,3 @@ def _weights(run: Run, plan: Plan, digests: Mapping[str, str]) -> PinnedWeights:
         digest=digests[run.weights],
         own=not isinstance(source, OfficialWeights),
         unused=tuple(sorted({module for each in alike for module in each.unused})))
-
-
-def _software(run: Run) -> dict[str, str]:
-    """Versions of what draws or changes numbers in a run."""
-    draws = {"numpy": run.training_knobs["mixup"] or run.training_knobs["cutmix"],
-             "pillow": "augment" in run.augmentations}
-    return software() | {name: metadata.version(name) for name, used in draws.items() if used}

@@ -30,23 +30,37 @@ def check(paths: Sequence[Path], digest: str, compute: Callable[[], str]) -> Non
     Raises:
         UserError: a file is missing, or they have another digest.
     """
+    if not once(paths, digest, lambda: compute() == digest):
+        folder = os.path.commonpath([path.parent for path in paths])
+        raise UserError(f"{' or '.join(path.name for path in paths)} in {folder}: not the bytes "
+                        f"that the recipe names (digest {digest[:12]}...), so something changed or "
+                        "damaged them; delete that folder and run `dvc repro`, which makes it anew")
+
+
+def once(paths: Sequence[Path], what: str, look: Callable[[], bool]) -> bool:
+    """Whether files are good: what `look` says, or said when they were as they are now.
+
+    Args:
+        what: they are looked at for.
+
+    Raises:
+        UserError: a file is missing.
+    """
     try:
         states = [_state(path) for path in paths]
     except OSError as error:
         raise UserError(f"{error.filename}: missing; run `dvc repro`, which makes it (or `dvc "
                         "checkout`, which restores it)") from None
-    key = hashlib.sha256(json.dumps([digest, states]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([what, states]).encode()).hexdigest()
     found_good = environment.scratch() / "checked" / key
     if found_good.exists():
-        return
-    if compute() != digest:
-        folder = os.path.commonpath([path.parent for path in paths])
-        raise UserError(f"{' or '.join(path.name for path in paths)} in {folder}: not the bytes "
-                        f"that the recipe names (digest {digest[:12]}...), so something changed or "
-                        "damaged them; delete that folder and run `dvc repro`, which makes it anew")
+        return True
+    if not look():
+        return False
     if time.time_ns() - max(state[-1] for state in states) > _CLOCK * 10**9:
         with suppress(OSError):  # a scratch folder that cannot be written: looked at each time
             files.write_bytes(found_good, b"")
+    return True
 
 
 def _state(path: Path) -> tuple[str, int, int, int, int]:
