@@ -2,9 +2,11 @@
 Usage: train.py RUN"""
 
 import sys
+from pathlib import Path
 
-import _source  # noqa: F401
+from _source import ROOT
 from unfreeze import places, recipe
+from unfreeze.fingerprint import of_recipes
 from unfreeze.stage import run_stage
 from unfreeze.training import devices, outputs, run
 from unfreeze.training.setting import Inputs
@@ -13,7 +15,9 @@ from unfreeze.training.together import launch, reduce
 
 def main() -> None:
     (name,) = sys.argv[1:]
-    pinned = recipe.read(places.RECIPES / f"{name}.yaml")
+    file = places.RECIPES / f"{name}.yaml"
+    pinned = recipe.read(file)
+    of_recipes.check(file, pinned, Path(__file__), ROOT / "src")
     launch.begin(on_cpu=devices.wanted().type == "cpu")
     inputs, device = Inputs(), devices.pick()
     result = run.train(name, pinned, device, inputs)

@@ -25,7 +25,7 @@ def scratch(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("wanted, operations, count, words", [
-    ("auto", 1e13, 1, "1.0e+13 operations lie ahead, and it pays from 1e+14"),
+    ("auto", 1e13, 1, "10 T operations lie ahead, and it pays from 100 T operations"),
     ("auto", 1e15, 1, None), ("on", 1, 1, None),
     ("on", 1e15, 2, "several processes train the run")])
 def test_work_ahead_decides(monkeypatch, wanted, operations, count, words):

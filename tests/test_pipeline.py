@@ -92,8 +92,8 @@ def test_train_leaves_validation_predictions_and_movement(finished):
             assert logits.shape == (seeds, 6, 3) and logits.dtype == np.float32
             assert labels.shape == (seeds, 6) and labels.dtype == np.int64
             accuracy = 100 * (logits[0].argmax(1) == labels[0]).mean()
-        assert re.search(rf"{run} seed 1: validation accuracy {accuracy:.1f} %, \d+ s of training",
-                         output)
+        assert re.search(rf"{run} seed 1: validation accuracy {accuracy:.1f} %, [\d.]+ s of "
+                         "training", output)
     moved = {run: files.read_csv(project.made / "runs" / run / "movement.csv")
              for run in ("base", "own_lr", "own_freeze", "other_model")}
     parts = ["stem", "stage1", "stage2"]

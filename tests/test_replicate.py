@@ -359,7 +359,7 @@ def test_run_without_validation_images_has_no_logits_of_them(folders, splits, mo
     assert result.validation_labels.shape == (0,)
     assert result.validation_labels.dtype == torch.int64
     assert result.movement == []  # from scratch
-    assert re.search(r"^run seed 1: \d+ s of training$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^run seed 1: [\d.]+ s of training$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_finished_replicate_is_two_lines(folders, capsys):
@@ -367,7 +367,7 @@ def test_finished_replicate_is_two_lines(folders, capsys):
     percent = 100 * result.history[-1]["validation_accuracy"]
     output, errors = capsys.readouterr()
     assert re.fullmatch("run seed 1: prefix cache off: no leading layer is frozen\n"
-                        rf"run seed 1: validation accuracy {percent:.1f} %, \d+ s of training\n",
+                        rf"run seed 1: validation accuracy {percent:.1f} %, [\d.]+ s of training\n",
                         output)
     assert "warning" not in errors
 

@@ -117,6 +117,13 @@ def test_counts():
     assert words.count(2, "class", "classes") == "2 classes"
 
 
+@pytest.mark.parametrize(("value", "text"), [
+    (0.001, "0.001"), (0.00011418, "0.000114"), (1e-5, "0.00001"), (0.0, "0"), (0.3, "0.3"),
+    (1, "1"), (1e-15, "0")])
+def test_small_numbers_have_no_exponent(value, text):
+    assert words.number(value) == text
+
+
 @pytest.mark.parametrize(("number", "text"), [
     (0, "0"), (7, "7"), (99, "99"), (100, "100"), (101, "110"), (12_345, "13,000"),
     (99_001, "100,000")])

@@ -7,6 +7,7 @@
     apart(100.04, 100, "s")             100.04 s, 100 s
     interval(66.81, 70.49, "%")         66.8 to 70.5   (beside a value that has the unit)
     fixed(-0.001, 2)                    0.00           (in a column)
+    number(0.0000123)                   0.0000123      (a learning rate)
     share(0.95)                         95 %
     p_value(0.0018)                     0.002
     count(1, "run"), count(1200, "run") 1 run, 1,200 runs
@@ -73,6 +74,11 @@ def fixed(value: float, decimals: int, sign: bool = False) -> str:
         value = float(Decimal(float(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP,
                                                      EXACT)) + 0.0  # no -0.0
     return f"{value:{'+' if sign and value else ''},.{decimals}f}"
+
+
+def number(value: float) -> str:
+    """A number that may be small, with three digits, without zeros at the end."""
+    return _significant(value, False, 3)
 
 
 def share(value: float) -> str:

@@ -16,6 +16,7 @@ from unfreeze import environment
 from unfreeze.errors import UserError
 from unfreeze.training.devices import Device
 from unfreeze.training.together import reduce
+from unfreeze.words import quantity
 
 # Operations of a phase from which compiling saves more than it costs. On processors: measured on
 # two cores of a Zen 3 (benchmarks/compiled.py: 40 to 95 s, won back after 2e13 operations or more,
@@ -67,4 +68,5 @@ def refusal(operations: float, device: Device) -> str | None:
         return "several processes train the run"
     if environment.compiled() == "on" or operations >= _PAYS[device.torch.type]:
         return None
-    return f"{operations:.1e} operations lie ahead, and it pays from {_PAYS[device.torch.type]:.0e}"
+    return (f"{quantity(operations, 'operations')} lie ahead, and it pays from "
+            f"{quantity(_PAYS[device.torch.type], 'operations')}")

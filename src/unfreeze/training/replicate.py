@@ -13,7 +13,6 @@ from unfreeze.data.reading import arrays
 from unfreeze.data.reading.images import count_batches
 from unfreeze.recipe import Recipe
 from unfreeze.training import counting, evaluation, movement, saved
-from unfreeze.training.assemble import tables
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device, set_threads
 from unfreeze.training.finished import Cost, Finished
@@ -21,6 +20,7 @@ from unfreeze.training.phase import PhaseTraining
 from unfreeze.training.place import Place
 from unfreeze.training.setting import Inputs, Setting, indices, load_images, set_up
 from unfreeze.training.together import reduce
+from unfreeze.words import fixed, quantity
 
 # lr is that of the last step.
 HISTORY = ("epoch", "phase", "lr", "train_loss", "train_accuracy", "validation_loss",
@@ -84,7 +84,7 @@ class Replicate:
         recipe = setting.recipe
         self.setting = setting
         self._phases = [(phase, table, epochs) for phase, table, epochs in zip(
-            recipe.phases, tables(recipe), counting.epochs_of(recipe), strict=True) if epochs]
+            recipe.phases, setting.tables, counting.epochs_of(recipe), strict=True) if epochs]
         self.epochs = sum(epochs for *_, epochs in self._phases)
         self.batches = count_batches(len(setting.splits["train"]), recipe.knobs["batch_size"])
         self.history: list[dict] = []
@@ -175,8 +175,8 @@ def train_epochs(setting: Setting, scratch: Scratch) -> Replicate:
               initial=behind * replicate.batches, unit="batch", disable=None) as bar:
         while not replicate.finished:
             row = replicate.epoch(bar.update)
-            bar.set_postfix(loss=f"{row['train_loss']:.3f}",
-                            accuracy=f"{row['train_accuracy']:.3f}")
+            bar.set_postfix(loss=f"{fixed(row['train_loss'], 3)}",
+                            accuracy=f"{fixed(row['train_accuracy'], 3)}")
             scratch.save_epoch(replicate.state_dict())
     return replicate
 
@@ -199,7 +199,7 @@ def finish(replicate: Replicate) -> Finished:
         validation_labels=splits["validation"].labels.cpu(),
         best_epoch=replicate.best_epoch,
         history=history,
-        movement=movement.rows(model, setting.initial, tables(recipe)) if recipe.tested else [],
+        movement=movement.rows(model, setting.initial, setting.tables) if recipe.tested else [],
         cost=Cost(seconds=sum(row["seconds"] for row in history),
                   images=len(splits["train"]) * len(history),
                   peak_memory_bytes=device.peak_memory(),
@@ -218,9 +218,10 @@ def _say_accuracy(label: str, result: Finished) -> None:
     if result.diverged:
         return
     labels, logits = result.validation_labels, result.validation_logits
-    accuracy = (f"validation accuracy {100 * evaluation.accuracy(logits, labels):.1f} %, "
-                if len(labels) else "")
-    print(f"{label}: {accuracy}{result.cost.seconds:.0f} s of training", flush=True)
+    accuracy = (
+        f"validation accuracy {quantity(100 * evaluation.accuracy(logits, labels), '%')}, "
+        if len(labels) else "")
+    print(f"{label}: {accuracy}{quantity(result.cost.seconds, 's')} of training", flush=True)
 
 
 def _warn(label: str, recipe: Recipe, result: Finished) -> None:

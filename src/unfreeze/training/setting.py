@@ -1,6 +1,6 @@
 """What all phases of a replicate share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from unfreeze.data.reading.images import Images
 from unfreeze.data.reading.splits import open_pinned
 from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
-from unfreeze.training.assemble import assemble
+from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.devices import Device, set_threads
 from unfreeze.training.memory import MicroBatches
 from unfreeze.training.regularise import Average
+from unfreeze.tuning.rules import Row
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Setting:
     Attributes:
         recipe, seed: what is trained.
         device: where.
+        tables: of the parts in each phase, as of `assemble.tables`.
         splits: {"train", "validation", "test": its images}, on the device; of what is not tested
             without "test".
         label: of what is printed; "": nothing is.
@@ -47,6 +49,7 @@ class Setting:
     recipe: Recipe
     seed: int
     device: Device
+    tables: Sequence[list[Row]]
     splits: Mapping[str, Images]
     label: str
     model: torch.nn.Module
@@ -74,7 +77,7 @@ def set_up(recipe: Recipe, seed: int, device: Device, weights: Path,
     set_threads(recipe.knobs["threads"])
     model, initial = assemble(recipe, seed, weights)
     model = model.to(device.torch, memory_format=torch.channels_last)
-    return Setting(recipe, seed, device, splits, label, model, initial,
+    return Setting(recipe, seed, device, tables(recipe), splits, label, model, initial,
                    Average(model, recipe.knobs["ema"]), MicroBatches(model))
 
 

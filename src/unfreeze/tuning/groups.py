@@ -9,6 +9,7 @@ from unfreeze.recipe import Knobs
 from unfreeze.tuning import methods
 from unfreeze.tuning.methods import norm
 from unfreeze.tuning.rules import Row
+from unfreeze.words import number
 
 
 def assign(model, rows: Sequence[Row]) -> dict[str, Row]:
@@ -160,7 +161,8 @@ def span(modules: list[str]) -> str:
 
 def as_text(lines: Iterable[tuple]) -> str:
     """The table with aligned columns."""
-    cells = [HEADER, *((part, modules, tune, f"{lr:g}", f"{decay:g}", f"{count:,}", f"{trained:,}")
+    cells = [HEADER, *((part, modules, tune, f"{number(lr)}", f"{number(decay)}",
+                        f"{count:,}", f"{trained:,}")
                        for part, modules, tune, lr, decay, count, trained in lines)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
     return "\n".join(
