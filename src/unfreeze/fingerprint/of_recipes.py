@@ -49,11 +49,11 @@ def software_used(knobs: Knobs, augmentations: Iterable[str]) -> dict[str, str]:
     return software() | {name: metadata.version(name) for name, used in draws.items() if used}
 
 
-def check(file: Path, recipe: Recipe, script: Path, source: Path) -> None:
+def check(what: str | Path, recipe: Recipe, script: Path, source: Path) -> None:
     """Is a recipe that of the software and the code at hand?
 
     Args:
-        file: of the recipe. script, source: as of `fingerprints`.
+        what: the recipe is called, such as its file. script, source: as of `fingerprints`.
 
     Raises:
         UserError: training it here would give what another recipe means.
@@ -61,15 +61,15 @@ def check(file: Path, recipe: Recipe, script: Path, source: Path) -> None:
     for name, here in software_used(recipe.knobs, recipe.augmentations).items():
         pinned = recipe.software.get(name, "no")
         if pinned != here:
-            raise UserError(f"{file}: was made with {name} {pinned}, and {here} is installed here; "
-                            "run `dvc repro`, which makes it anew, or `make env`, which installs "
-                            "what requirements.lock names")
+            raise UserError(f"{what}: the recipe was made with {name} {pinned}, and {here} is "
+                            "installed here; run `dvc repro`, which makes it anew, or `make env`, "
+                            "which installs what requirements.lock names")
     chosen = chosen_code(recipe.knobs, recipe.augmentations, recipe.phases)
     choice = json.dumps({package: sorted(names) for package, names in chosen.items()})
     if not checked.once([script, *sorted(source.rglob("*.py"))], f"{recipe.code} {choice}",
                         partial(_is_code, recipe.code, script, source, chosen)):
-        raise UserError(f"{file}: was made of other code than lies in {source} now; run `dvc "
-                        "repro`, which makes it anew")
+        raise UserError(f"{what}: the recipe was made of other code than lies in {source} now; run "
+                        "`dvc repro`, which makes it anew")
 
 
 def _is_code(code: str, script: Path, source: Path, chosen: dict[str, set[str]]) -> bool:
