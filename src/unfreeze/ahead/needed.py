@@ -1,17 +1,14 @@
 """Which stages DVC is about to run: nothing is trained ahead that it has already, or restores."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 
-def would_run(stages: str) -> Collection[str] | None:
-    """The keys of a `foreach` stage of the dvc.yaml here whose command DVC would execute, were it
-    their turn now.
+def would_run(stages: str, runs: Iterable[str]) -> set[str]:
+    """Those of some runs for which DVC would execute the command of a stage, were it their turn
+    now. All of them where DVC cannot say: the folder is no project of it, say.
 
     Args:
-        stages: their name before the @.
-
-    Returns:
-        None where DVC cannot say: the folder is no project of it, or dvc.yaml cannot be read.
+        stages: their name before the @RUN.
     """
     # Here, since they take a second, which is only worth it where there is something to train.
     from dvc.exceptions import DvcException
@@ -20,9 +17,10 @@ def would_run(stages: str) -> Collection[str] | None:
     try:
         with Repo() as repo, repo.lock:
             return {stage.name.partition("@")[2]
-                    for stage in repo.stage.load_all("dvc.yaml", stages) if _runs(repo, stage)}
+                    for stage in repo.stage.load_all("dvc.yaml", stages) if _runs(repo, stage)
+                    } & {*runs}
     except DvcException:
-        return None
+        return {*runs}
 
 
 def _runs(repo, stage) -> bool:

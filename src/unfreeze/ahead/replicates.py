@@ -2,10 +2,9 @@
 
 from unfreeze import environment, places
 from unfreeze import recipe as recipes
-from unfreeze.ahead import needed, workers
+from unfreeze.ahead import code, needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
-from unfreeze.choosing.work import operations
 from unfreeze.recipe import Recipe
 from unfreeze.training import counting
 
@@ -15,31 +14,30 @@ def train() -> None:
     keep them until it does; the rest is left to train@RUN."""
     if len(available().devices) < 2:
         return
-    tasks = missing({path.stem: recipes.read(path)
-                     for path in sorted(places.RECIPES.glob("*.yaml"))})
+    files = {path.stem: path for path in sorted(places.RECIPES.glob("*.yaml"))}
+    tasks = missing({run: recipes.read(file) for run, file in files.items()})
     if len(tasks) < 2:
         return
-    would_run = needed.would_run("train")
-    if would_run is not None:
-        tasks = [task for task in tasks if task.run in would_run]
-    room, fit = environment.scratch_limit() / 2, []  # the other half: epochs of what trains
-    for task in tasks:
-        room -= _stored_bytes(task.recipe)
-        if room > 0:
-            fit.append(task)
+    would_run = needed.would_run("train", files)
+    room = environment.scratch_limit() / 2  # the other half: of what trains, its last epoch
+    fit = []
+    for run, each in tasks:
+        room -= _stored_bytes(each.recipe)
+        if run in would_run and room > 0 and code.is_at_hand(files[run], [each.recipe]):
+            fit.append(each)
     workers.train(fit, "replicates")
 
 
-def missing(runs: dict[str, Recipe]) -> list[Task]:
+def missing(runs: dict[str, Recipe]) -> list[tuple[str, Task]]:
     """Of all runs, the replicates that are not finished in the scratch folder; what several runs
     want is one task."""
     tasks = {}
     for run, recipe in runs.items():
         if recipe.trains and not recipe.failed:
             for seed in recipe.seeds:
-                task = Task(run, recipe, seed, f"{run} seed {seed}", operations(recipe, seed))
+                task = Task(recipe, seed, f"{run} seed {seed}")
                 if not _finished(task):
-                    tasks.setdefault(task.identity, task)
+                    tasks.setdefault(task.identity, (run, task))
     return list(tasks.values())
 
 

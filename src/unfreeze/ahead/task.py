@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from unfreeze.choosing.work import operations
 from unfreeze.recipe import Recipe, replicate_digest
+from unfreeze.training import counting
 
 
 @dataclass(frozen=True)
@@ -11,16 +13,12 @@ class Task:
     """A replicate to be trained.
 
     Attributes:
-        run: the one that it is of, or a trial of. recipe, seed: what.
-        label: of what it prints.
-        operations: counted, of training it; the longest start first.
+        recipe, seed: what. label: of what it prints.
     """
 
-    run: str
     recipe: Recipe
     seed: int
     label: str
-    operations: int
 
     @property
     def threads(self) -> int:
@@ -29,3 +27,18 @@ class Task:
     @cached_property
     def identity(self) -> str:
         return replicate_digest(self.recipe, self.seed)
+
+    @cached_property
+    def operations(self) -> int:
+        """Counted, of training it."""
+        return operations(self.recipe, self.seed)
+
+    @cached_property
+    def prefix(self) -> str:
+        """What it shares with others, if all goes well: what its frozen layers put out for its
+        images, which the first of them keeps for the others. "" where nothing is frozen."""
+        recipe, first = self.recipe, self.recipe.phases[0].knobs
+        if not counting.counted(recipe).phases[0].flops_prefix:
+            return ""
+        return (f"{recipe.knobs['model']} {recipe.knobs['stem']} {first['freeze']} "
+                f"{recipe.preprocessing} {recipe.seeds[self.seed].file}")

@@ -1,34 +1,41 @@
 """The trials that choices will ask for, of all runs together."""
 
 from unfreeze import places
-from unfreeze.ahead import needed, workers
+from unfreeze.ahead import code, needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
 from unfreeze.choosing import finding, pinned
 from unfreeze.choosing.trials import Search, Trial, search
+from unfreeze.errors import UserError
 
 
 def train() -> None:
     """Train them, rung by rung where there is halving: what the next one needs is known then. A run
     whose search cannot go on is left to choose@RUN, which says why."""
-    runs = {path.stem: pinned.read(path) for path in sorted(places.PINNED.glob("*.yaml"))}
-    searches = {run: each for run, each in runs.items() if each.searched}
+    searches = {path.stem: each for path in sorted(places.PINNED.glob("*.yaml"))
+                if (each := pinned.read(path)).searched}
     if not searches or len(available().devices) < 2:
         return
-    running: dict[str, tuple[Search, list[Trial]]] = {}
-    for run, each in searches.items():
-        rungs = search(each)
-        running[run] = rungs, next(rungs)
-    wanted = _missing(searches, running)
-    if not wanted:
+    running = {run: begun for run, each in searches.items() if (begun := _begin(each))}
+    if not _missing(searches, running):
         return
-    would_run = needed.would_run("choose")
-    if would_run is not None:
-        running = {run: state for run, state in running.items() if run in would_run}
+    would_run = needed.would_run("choose", searches)
+    running = {run: state for run, state in running.items() if run in would_run and
+               code.is_at_hand(pinned.path(run), (
+                   candidate.recipe for candidate in searches[run].candidates))}
     while running:
         workers.train(_missing(searches, running), "trials")
         running = {run: state for run, (rungs, rung) in running.items()
                    if (state := _next(rungs, rung)) is not None}
+
+
+def _begin(each: pinned.Pinned) -> tuple[Search, list[Trial]] | None:
+    """A search and its first rung; None: it allows less work than there is."""
+    rungs = search(each)
+    try:
+        return rungs, next(rungs)
+    except UserError:
+        return None
 
 
 def _missing(searches: dict[str, pinned.Pinned],

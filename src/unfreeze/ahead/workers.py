@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ from tqdm import tqdm
 from unfreeze.ahead.slots import Slots, available
 from unfreeze.ahead.task import Task
 from unfreeze.choosing import outcomes
-from unfreeze.choosing.scores import Outcome
 from unfreeze.errors import UserError
 
 _IMPORTED_ONCE = ["unfreeze.ahead.training"]
@@ -61,31 +60,32 @@ class _Pool:
     """
 
     def __init__(self, slots: Slots) -> None:
-        self._slots, self._workers = slots, []
-        self._most = len(slots.devices)
+        self._slots, self._most = slots, len(slots.devices)
+        self._workers: list[_Worker] = []
+        self._kept: set[str] = set()  # the prefixes that are in the scratch folder
+        self._killed: Counter[str] = Counter()  # how often, by the task that it was at
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_IMPORTED_ONCE)
 
     def run(self, tasks: Sequence[Task], what: str) -> None:
-        waiting = deque(sorted(tasks, key=lambda task: -task.operations))
-        tries = dict.fromkeys(map(id, tasks), 0)
+        """Train tasks, the longest first.
+
+        Args:
+            what: they are, for the progress bar.
+        """
+        waiting = sorted(tasks, key=lambda task: -task.operations)
         try:
             with tqdm(desc=what, total=len(tasks), unit="replicate", disable=None) as bar:
                 while waiting or self._busy():
-                    while waiting and self._may_start(waiting[0]):
-                        task = waiting.popleft()
-                        tries[id(task)] += 1
+                    while waiting and (task := self._next(waiting)):
+                        waiting.remove(task)
                         self._start(task)
                     for worker in self._ended():
                         task, worker.task = worker.task, None
-                        said, outcome = self._said(worker)
-                        if not said and tries[id(task)] < _TRIES:
-                            waiting.appendleft(task)
+                        if not self._took(worker, task):
+                            waiting.insert(0, task)
                             continue
-                        if outcome:
-                            outcomes.write(task.recipe, task.seed, outcome)
-                        tqdm.write(said or f"{task.label}: the process that trained it was killed, "
-                                           f"{_TRIES} times; left for later")
+                        self._kept.add(task.prefix)
                         bar.update()
         finally:
             for worker in self._workers:
@@ -96,9 +96,15 @@ class _Pool:
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.task]
 
-    def _may_start(self, task: Task) -> bool:
-        running = [worker.task.threads for worker in self._busy()]
-        return len(running) < self._most and self._slots.fits(running, task.threads)
+    def _next(self, waiting: Sequence[Task]) -> Task | None:
+        """What starts now; None: nothing yet. While one computes what its frozen layers put out,
+        others that could take it from there let the rest go before."""
+        running = [worker.task for worker in self._busy()]
+        computing = {task.prefix for task in running} - self._kept - {""}
+        task = next((each for each in waiting if each.prefix not in computing), waiting[0])
+        threads = [each.threads for each in running]
+        fits = len(running) < self._most and self._slots.fits(threads, task.threads)
+        return task if fits else None
 
     def _start(self, task: Task) -> None:
         """In a process that has nothing to do, or else a new one."""
@@ -135,17 +141,24 @@ class _Pool:
         ready = wait([worker.connection for worker in self._busy()])
         return [worker for worker in self._busy() if worker.connection in ready]
 
-    def _said(self, worker: _Worker) -> tuple[str, Outcome | None]:
-        """What a worker says that it has done, and of a trial what that came to; "": it was killed.
-        Perhaps memory ran out, so from then on one fewer works."""
+    def _took(self, worker: _Worker, task: Task) -> bool:
+        """Take what a worker says; False: it was killed, and another is to try. Perhaps memory ran
+        out, so from then on one fewer works."""
         try:
-            return worker.connection.recv()
+            said, outcome = worker.connection.recv()
         except (EOFError, OSError):
             worker.process.join()
             worker.connection.close()
             self._workers.remove(worker)
             self._most = max(1, self._most - 1)
-            return "", None
+            self._killed[task.identity] += 1
+            if self._killed[task.identity] < _TRIES:
+                return False
+            said, outcome = f"{task.label}: left for later: its process was killed, twice", None
+        if outcome:
+            outcomes.write(task.recipe, task.seed, outcome)
+        tqdm.write(said)
+        return True
 
 
 def work(connection: Connection, device: str) -> None:
@@ -171,7 +184,8 @@ def work(connection: Connection, device: str) -> None:
         except UserError as error:
             said.write(f"{task.label}: left for later: {error}\n")
         except Exception as error:  # whatever it is, the stage that needs the replicate meets it
-            said.write(f"{task.label}: left for later: {type(error).__name__}: {error}\n")
+            first = (str(error).splitlines() or [""])[0]
+            said.write(f"{task.label}: left for later: {type(error).__name__}: {first}\n")
         finished = None
         gc.collect()
         connection.send((said.getvalue().strip() or f"{task.label}: done", outcome))

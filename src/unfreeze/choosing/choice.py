@@ -20,6 +20,7 @@ from unfreeze.choosing.scores import Outcome, Scored, ranking, scored
 from unfreeze.choosing.trials import Outcomes, Trial
 from unfreeze.choosing.work import indices
 from unfreeze.recipe import Chosen, Recipe
+from unfreeze.scoring import calibration
 from unfreeze.scoring.scores import SCORES
 
 
@@ -62,7 +63,7 @@ def choose(pinned: Pinned, outcomes: Outcomes) -> Choice:
                       _searched(pinned, outcomes, None), searched.nothing(len(recipe.classes)))
     if recipe.knobs["train_on"] == "all":
         recipe = replace(recipe, chosen=Chosen(_stop_after(recipe, by_place[best]),
-                                               found.temperature))
+                                               _known(found.temperature)))
     chosen = [trial for trial in full if trial.candidate == best]
     return Choice(recipe, _searched(pinned, outcomes, best),
                   _validation(chosen, by_place[best], found.temperature))
@@ -102,6 +103,13 @@ def _stop_after(recipe: Recipe, outcomes: Sequence[Outcome]) -> int | None:
     if recipe.knobs["select"] == "last" and not recipe.knobs["patience"]:
         return None
     return max(1, int(median(outcome.kept_epoch for outcome in outcomes) + 0.5))
+
+
+def _known(temperature: float) -> float | None:
+    """A temperature to hand on; None at the ends of what is searched, which says that there is
+    none: of a model that was right on all of its validation images."""
+    low, high = calibration.TEMPERATURES
+    return temperature if low < temperature < high else None
 
 
 def _searched(pinned: Pinned, outcomes: Outcomes, chosen: int | None) -> searched.Searched:
@@ -163,6 +171,6 @@ def _lines(found: searched.Searched) -> dict[str, Any]:
             if not candidate.trained_fully:
                 row["stopped_after_epochs"] = epochs[place]
         rows.append(row)
-    return {
-        "chosen": "nothing: all diverged" if found.chosen is None else dict(found.values),
-        "of": len(epochs), "by": found.choose_by, "candidates": rows, "edge": list(found.edges)}
+    lines = {"chosen": "nothing: all diverged" if found.chosen is None else dict(found.values),
+             "of": len(epochs), "by": found.choose_by, "candidates": rows}
+    return lines | ({"at_the_edge": list(found.edges)} if found.edges else {})

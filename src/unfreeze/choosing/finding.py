@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from unfreeze import environment, words
-from unfreeze.ahead import workers
+from unfreeze.ahead import code, workers
 from unfreeze.ahead.task import Task
 from unfreeze.choosing import outcomes
-from unfreeze.choosing.pinned import Pinned
+from unfreeze.choosing.pinned import Pinned, path
 from unfreeze.choosing.scores import Outcome
 from unfreeze.choosing.trials import Outcomes, Trial, search
 
@@ -17,8 +17,10 @@ def find(run: str, pinned: Pinned) -> Outcomes:
     """What all trials of a run came to.
 
     Raises:
-        UserError: one cannot be trained, or `operations` allows not even a candidate's.
+        UserError: the code is not that of the recipes; one cannot be trained, or `operations`
+            allows not even a candidate's.
     """
+    code.check(path(run), (candidate.recipe for candidate in pinned.candidates))
     together = environment.processes() > 1 or os.environ.get("WORLD_SIZE", "1") != "1"
     if together:
         _join()
@@ -36,7 +38,7 @@ def find(run: str, pinned: Pinned) -> Outcomes:
 
 def missing(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[Task]:
     """The trials of a rung that are not in the scratch folder."""
-    return [Task(run, trial.recipe, trial.seed, label(run, pinned, trial), trial.operations)
+    return [Task(trial.recipe, trial.seed, label(run, pinned, trial))
             for trial in rung if outcomes.read(trial.recipe, trial.seed) is None]
 
 
