@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from unfreeze.training import loop, schedules
 from unfreeze.training.devices import Device
+from unfreeze.training.memory import MicroBatches
 from unfreeze.training.randomness import counter, generator
 
 torch.set_num_threads(1)  # on tiny tensors more threads only wait for one another
@@ -221,3 +222,49 @@ def test_randomness_is_a_function_of_its_key():
     assert all(0 <= counter(*key) < 2**63 for key in keys)
     assert torch.equal(torch.rand(5, generator=generator(1, "order", 0)),
                        torch.rand(5, generator=generator(1, "order", 0)))
+
+
+def test_balanced_weights_let_each_class_count_as_much():
+    labels = torch.tensor([0, 0, 0, 1, 3, 3])
+    weights = loop.balanced(labels, 4)
+    assert weights[labels].mean() == 0.75  # of four classes one has no image
+    assert torch.allclose(weights, torch.tensor([6 / 12, 6 / 4, 6 / 4, 6 / 8]))
+    of_class = [weights[labels][labels == label].sum().item() for label in (0, 1, 3)]
+    assert of_class == pytest.approx([1.5] * 3)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("targets", ["labels", "mixed"])
+def test_weighted_step_is_that_of_classes_of_equal_size(smoothing, targets):
+    """However the batch is divided: the loss is the mean over the classes of theirs, where every
+    image has one label alone."""
+    torch.manual_seed(0)
+    images, labels = torch.randn(12, 3, 4, 4), torch.tensor([0] * 7 + [1] * 3 + [2] * 2)
+    weights, start = loop.balanced(labels, 3), torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(48, 3))
+    mix = {} if targets == "labels" else {"mix": lambda images, labels: (
+        images, 0.7 * F.one_hot(labels, 3) + 0.3 * F.one_hot(labels.flip(0), 3).float())}
+
+    def step(divided):
+        model = copy.deepcopy(start)
+        optimizer = loop.make_optimizer(
+            [{"params": list(model.parameters()), "lr": 1.0, "base_lr": 1.0}], KNOBS)
+        micro = MicroBatches(model)
+        micro.count = divided
+        loss, _ = loop.train_epoch(
+            model, optimizer, [(images, labels)], CPU, loop.Step(
+                class_weights=weights, label_smoothing=smoothing, **mix), lambda: None, micro)
+        return loss, list(model.parameters())
+
+    (loss, whole), (parts_loss, parts) = step(1), step(4)
+    assert parts_loss == pytest.approx(loss, rel=1e-5)
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    if targets == "labels" and not smoothing:
+        of_classes = [F.cross_entropy(start(images[labels == label]), labels[labels == label])
+                      for label in range(3)]
+        expected = sum(of_classes) / 3
+        assert loss == pytest.approx(expected.item(), rel=1e-5)
+        gradients = torch.autograd.grad(expected, list(start.parameters()))
+        for parameter, gradient, after in zip(start.parameters(), gradients, whole, strict=True):
+            torch.testing.assert_close(after, parameter - gradient, rtol=1e-5, atol=1e-6)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,10 @@ import safetensors.torch
 import torch
 
 from helpers import ROOT, TINY, plain, tiny_recipe
-from unfreeze import models
+from unfreeze import files, models
 from unfreeze.data.reading.images import Images
 from unfreeze.models import weights
+from unfreeze.recipe import Chosen, PinnedSubset
 from unfreeze.training import evaluation, loop, replicate, setting
 from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.checkpoint import Scratch
@@ -506,3 +508,112 @@ def test_memory_is_flat_over_epochs(tmp_path, freeze):
     assert done.returncode == 0, done.stderr
     held = list(map(int, done.stdout.split()))
     assert max(held[6:]) - max(held[3:6]) < 10e6  # bytes; the model's tensors are 9 MB
+
+
+def test_trial_is_not_tested_and_keeps_no_model(folders, splits, monkeypatch):
+    inputs, digest = folders
+    recipe = tiny_recipe(digest, freeze="last_only", select="best")
+    tested = replicate.train(recipe, 1, CPU, inputs, "run")
+    monkeypatch.setattr(replicate, "load_images", lambda *_: {
+        split: splits[split] for split in ("train", "validation")})
+    trial = replicate.train(replace(recipe, tested=False), 1, CPU, inputs, "trial")
+    assert trial.model == {} and trial.movement == [] and trial.logits.shape == (0, 3)
+    assert torch.equal(trial.validation_logits, tested.validation_logits)
+    assert torch.equal(trial.validation_labels, tested.validation_labels)
+    times = {"seconds": None}
+    assert [row | times for row in trial.history] == [row | times for row in tested.history]
+    scores = [row["validation_accuracy"] for row in trial.history]
+    assert trial.best_epoch == tested.best_epoch and scores[trial.best_epoch - 1] == max(scores)
+    assert trial.cost.images == tested.cost.images and trial.cost.device == "test"
+
+
+INDICES = {"train": [0, 1, 2, 3], "validation": [4, 5], "test": [2, 0]}
+
+
+@pytest.fixture
+def dataset(monkeypatch, tmp_path):
+    """A function from knobs to a recipe with a dataset and a subset; the inputs; what of the
+    datasets was opened."""
+    monkeypatch.setitem(models.by_model(), "tiny", TINY)
+    pixels = np.arange(6 * 8 * 8 * 3).reshape(6, 8, 8, 3).astype(np.uint8)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    opened = []
+
+    def open_pinned(pinned, *_):
+        opened.append(pinned)
+        return {"train": (pixels, labels), "test": (pixels[:3], labels[:3])}
+
+    monkeypatch.setattr(setting, "open_pinned", open_pinned)
+    files.write_json(tmp_path / "some.json", INDICES)
+    subset = PinnedSubset("some.json", files.file_digest(tmp_path / "some.json"))
+
+    def recipe(**knobs):
+        made = tiny_recipe(**knobs)
+        photos = replace(made.dataset, decoded_digests={"train": "a", "test": "b"})
+        return replace(made, seeds={1: subset}, dataset=photos)
+
+    return recipe, setting.Inputs(subsets=tmp_path), opened
+
+
+def test_test_images_of_a_trial_are_not_opened(dataset):
+    recipe, inputs, opened = dataset
+    for tested, names in ((True, {"train", "test"}), (False, {"train"})):
+        splits = setting.load_images(replace(recipe(), tested=tested), 1, CPU, inputs)
+        assert {split: len(images) for split, images in splits.items()} == {
+            "train": 4, "validation": 2} | ({"test": 2} if tested else {})
+        assert set(opened.pop().decoded_digests) == names
+
+
+def test_training_on_all_images_leaves_none_to_validate_on(dataset):
+    recipe, inputs, _ = dataset
+    splits = setting.load_images(recipe(train_on="all"), 1, CPU, inputs)
+    assert {split: len(images) for split, images in splits.items()} == {
+        "train": 6, "validation": 0, "test": 2}
+    assert splits["train"].labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("knobs", [{}, {"select": "best"}, {"patience": 1}], ids=str)
+def test_trained_on_all_images_there_is_no_best_epoch_and_no_patience(folders, splits, monkeypatch,
+                                                                     knobs):
+    empty = Images(np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64), [], plain(8),
+                   CPU.torch, 10**9)
+    monkeypatch.setattr(replicate, "load_images", lambda *_: splits | {"validation": empty})
+    found = [replicate.train(tiny_recipe(train_on="all", epochs=4, **each), 1, CPU, folders[0],
+                             "run") for each in (knobs, {})]
+    assert [len(result.history) for result in found] == [4, 4]
+    assert same(found[0].model, found[1].model) and found[0].best_epoch is None
+
+
+def test_training_that_stops_earlier_follows_the_schedule_of_the_whole(folders):
+    phases = [{"freeze": "last_only", "epochs": 2}, {"freeze": "none", "epochs": 4}]
+    recipe = tiny_recipe(phases=phases, lr=0.01)
+    whole = replicate.train(recipe, 1, CPU, folders[0], "run")
+    times = {"seconds": None}
+    for epochs in (1, 2, 3, 5):
+        chosen = Chosen(stop_after=epochs, temperature=1.5)
+        part = replicate.train(replace(recipe, chosen=chosen), 1, CPU, folders[0], "run")
+        assert [row | times for row in part.history] == [
+            row | times for row in whole.history[:epochs]]
+        assert part.cost.images == epochs * SIZES["train"]
+    beyond = replicate.train(replace(recipe, chosen=Chosen(9, None)), 1, CPU, folders[0], "run")
+    assert same(beyond.model, whole.model)
+
+
+def test_run_for_which_nothing_could_be_chosen_trains_nothing_and_failed(folders, capsys):
+    inputs, digest = folders
+    recipe = replace(tiny_recipe(digest), chosen=Chosen(None, None, "every trial diverged"))
+    result = replicate.train(recipe, 1, CPU, inputs, "run seed 1")
+    check_diverged(result)
+    assert result.history == [] and result.diverged == "every trial diverged"
+    assert result.cost.images == result.cost.seconds == 0
+    assert capsys.readouterr().err == (
+        "warning: run seed 1: every trial diverged; the run is marked failed\n")
+
+
+def test_seconds_are_of_the_processor_and_not_of_the_clock(begin, monkeypatch):
+    """So they do not grow while the process waits."""
+    training, train_epoch = begin(), loop.train_epoch
+    monkeypatch.setattr(loop, "train_epoch",
+                        lambda *given: time.sleep(0.5) or train_epoch(*given))
+    before = time.process_time()
+    assert epoch(training)["seconds"] < time.process_time() - before < 0.5

@@ -291,6 +291,28 @@ def test_evaluate_without_validation_images_scales_nothing(evaluate):
     assert {row["scaled"] for row in files.read_csv(folder / "calibration.csv")} == {"no"}
 
 
+def test_temperature_of_a_search_scales_where_there_are_no_validation_images(evaluate):
+    empty = {"validation_logits": np.empty((2, 0, 10), np.float32),
+             "validation_labels": np.empty((2, 0), int)}
+    given = {"temperature": np.array(2.5)}
+    scores = files.read_json(evaluate(**PREDICTIONS | empty | given) / "metrics.json")
+    assert set(scores["temperature"]["seeds"].values()) == {2.5}
+    scaled = Predictions(PREDICTIONS["logits"][0] / 2.5, LABELS)
+    ece = calibration.error_per_image(scaled.confidence, scaled.correct).mean()
+    assert scores["ece_scaled"]["seeds"]["42"] == pytest.approx(ece, abs=1e-4)
+    # With validation images each replicate has its own.
+    own = files.read_json(evaluate(**PREDICTIONS | VALIDATION | given) / "metrics.json")
+    assert own == files.read_json(evaluate(**PREDICTIONS | VALIDATION) / "metrics.json")
+
+
+def test_evaluate_says_why_nothing_was_trained(evaluate):
+    logits = np.full_like(PREDICTIONS["logits"], np.nan)
+    folder = evaluate(**PREDICTIONS | {"logits": logits, "failed": np.array("all trials diverged")},
+                      **VALIDATION)
+    assert files.read_json(folder / "metrics.json") == {
+        "failed": "all trials diverged", "test_images": 200}
+
+
 def test_evaluate_marks_a_diverged_run_as_failed(evaluate):
     logits = PREDICTIONS["logits"].copy()
     logits[0] = np.nan

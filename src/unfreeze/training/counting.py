@@ -146,10 +146,9 @@ def operations(counted: Counted, recipe: Recipe, history: Sequence[Mapping[str, 
     Args:
         history: of the replicate. images: that it trained on in an epoch.
     """
-    numbers = [row["phase"] for row in history]  # counted over the phases that train
-    trained = iter(range(1, len(recipe.phases) + 1))
-    return counted.operations(images, [numbers.count(next(trained)) if phase.trains else 0
-                                       for phase in recipe.phases])
+    phases = [row["phase"] for row in history]
+    return counted.operations(images, [phases.count(number)
+                                       for number in range(1, len(recipe.phases) + 1)])
 
 
 def parts(counted: Counted, recipe: Recipe) -> list[list[tuple]]:
