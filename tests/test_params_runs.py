@@ -61,7 +61,8 @@ QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 def goes_together(knobs):
     return not (
         (knobs["init"] == "scratch" and knobs["l2_sp"])
-        or (not knobs["validation"] and (knobs["select"] == "best" or knobs["patience"]))
+        or ((not knobs["validation"] or knobs["train_on"] == "all")
+            and (knobs["select"] == "best" or knobs["patience"]))
         or knobs["warmup_epochs"] >= knobs["epochs"])
 
 
@@ -131,7 +132,8 @@ def test_project_params_are_valid():
 def test_every_knob_is_pinned_here():
     # A new knob needs a pinned value and a row of VALUES, or the properties above miss it.
     assert set(PINNED) == set(KNOBS)
-    assert set(VALUES) == set(KNOBS) - {"dataset"}
+    assert set(VALUES) == set(KNOBS) - {
+        "dataset", "search", *(name for name, knob in KNOBS.items() if knob.with_search)}
 
 
 def test_run_without_overrides_may_be_empty():

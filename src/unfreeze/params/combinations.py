@@ -7,6 +7,7 @@ from unfreeze.data import own as own_data
 from unfreeze.data import subsets
 from unfreeze.errors import Fault
 from unfreeze.models import heads
+from unfreeze.params import search
 from unfreeze.params.facts import RunFacts, is_checkpoint
 from unfreeze.params.faults import about
 from unfreeze.params.knobs import KNOBS, PHASE_KNOBS
@@ -22,11 +23,11 @@ def check_weights_known(knobs: Knobs, facts: RunFacts) -> None:
                              "it from; set it without them")
 
 
-def check(knobs: Knobs, facts: RunFacts) -> None:
+def check(knobs: Knobs, facts: RunFacts, is_run: bool = True) -> None:
     """Check what depends on several knobs, or on facts.
 
     Args:
-        knobs: of a run, image_size as a number.
+        knobs: of a run, image_size as a number. is_run: False for one that is not run.
 
     Raises:
         Fault: the first thing that does not go together.
@@ -34,7 +35,9 @@ def check(knobs: Knobs, facts: RunFacts) -> None:
     _check_sizes(knobs, facts)
     _check_subset(knobs, facts)
     _check_tuning(knobs, facts)
-    _check_validation(knobs)
+    if knobs["search"] and is_run:
+        search.check_images(knobs, facts.dataset)
+    _check_validation(knobs, facts)
     if not knobs["epochs"]:
         _check_as_it_is(knobs, facts)
 
@@ -80,12 +83,18 @@ def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
                             "residual blocks with BatchNorm; choose bias or lora")
 
 
-def _check_validation(knobs: Knobs) -> None:
+def _check_validation(knobs: Knobs, facts: RunFacts) -> None:
     validation, per_class = knobs["validation"], knobs["per_class"]
     held_out = subsets.number_held_out(per_class, validation)
+    trains_on_all = knobs["train_on"] == "all" or (knobs["train_on"] == "auto" and knobs["search"])
     for key, off in (("select", "last"), ("patience", 0)):
         if knobs[key] == off:
             continue
+        if trains_on_all and not knobs["search"]:
+            raise Fault(key, f"{knobs[key]} looks at validation images, and train_on: all trains "
+                             f"on them; set {key}: {off}, or train_on: train")
+        if trains_on_all and search.folds(knobs, facts.dataset) > 1:
+            continue  # a fold's images are looked at, and how long to train is handed on
         wants = f"{knobs[key]} looks at validation images, and validation: "
         if not validation:
             raise Fault(key, f"{wants}0 leaves none; set {key}: {off}, or validation: 0.1")
@@ -139,6 +148,9 @@ def check_effects(knobs: Knobs, changes: Knobs, methods: set[str]) -> None:
     """
     phases: Sequence[Knobs] = knobs["phases"]
     for key in changes:
+        if KNOBS[key].with_search and not knobs["search"]:
+            raise Fault(key, "has no effect, because nothing is searched; leave it out, or add a "
+                             "search")
         for other, needed in KNOBS[key].read_with.items():
             setters = (phases or [{}]) if KNOBS[key].phase else [{}]
             if not any(phase.get(other, knobs[other]) in needed for phase in setters):

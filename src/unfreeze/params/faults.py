@@ -47,11 +47,33 @@ def in_phase(number: int, knobs: Collection[str]) -> Iterator[None]:
 
 
 @contextmanager
+def in_search(values: Collection[str], own: bool) -> Iterator[None]:
+    """Faults of these knobs, which a candidate of a search sets, are the search's.
+
+    Args:
+        own: whether the search is the run's own, and not that of all runs.
+    """
+    way_out = "" if own else "; or set search: {} in this run"
+    try:
+        yield
+    except PhaseFault as fault:
+        if "phases" not in values:
+            raise
+        raise Fault("search.phases", f"{fault.number}" + f": {fault.knob}" * bool(fault.knob)
+                    + f": {fault.problem}{way_out}") from None
+    except Fault as fault:
+        if fault.knob not in values:
+            raise
+        raise Fault(f"search.{fault.knob}", fault.problem + way_out) from None
+
+
+@contextmanager
 def in_run(run: str, overrides: Collection[str]) -> Iterator[None]:
     """Faults are of a run, such as runs.base, which sets some knobs itself."""
 
     def place(knob: str) -> str:
-        return f"{run}.{knob}" if knob in overrides else f"{knob} (of {run})"
+        own = knob in overrides or knob.split(".")[0] in overrides
+        return f"{run}.{knob}" if own else f"{knob} (of {run})"
 
     try:
         yield

@@ -3,17 +3,18 @@ byte is downloaded checked. It goes one way: read, check each knob by its declar
 facts of model, dataset and weights, check what depends on several, derive, plan. No torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from unfreeze.data import subsets
 from unfreeze.data.reading import decoded
 from unfreeze.data.reading.augmentations import is_on
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.params import combinations, memory, sections
+from unfreeze.params import combinations, equal_work, memory, search, sections
 from unfreeze.params.check import check, check_size, numbers
 from unfreeze.params.facts import Datasets, RunFacts, look_up, weights_source
-from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run
+from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run, in_search
 from unfreeze.params.knobs import (
     AUGMENTATIONS,
     KNOBS,
@@ -23,6 +24,7 @@ from unfreeze.params.knobs import (
     defaults,
 )
 from unfreeze.params.plan import (
+    Candidate,
     Checkpoint,
     Decoded,
     NotRun,
@@ -30,10 +32,11 @@ from unfreeze.params.plan import (
     Plan,
     PlannedPreprocessing,
     Run,
+    Search,
     Subset,
 )
 from unfreeze.plain import to_plain
-from unfreeze.recipe import Phase
+from unfreeze.recipe import Knobs, Phase
 from unfreeze.tuning import rules
 
 # What is read of a model that is tested as it is.
@@ -74,66 +77,131 @@ def _plan(params: dict) -> Plan:
     absent = sections.read_not_run(params, entries)
 
     datasets, sources = Datasets(), {}
-    runs, reported = {}, {}
+    runs, searches, reported = {}, {}, {}
     for name, entry in entries.items():
-        runs[name], source = _settle("runs", name, common, entry.knobs, datasets)
-        if source:
-            sources[runs[name].weights] = source
+        settled, found = _settle_run(name, common, entry.knobs, datasets)
+        runs[name] = settled[0].run
+        if found:
+            searches[name] = found
+        sources |= {each.run.weights: each.source for each in settled if each.source}
         if entry.reported is not None:
             reported[name] = sections.check_reported(f"runs.{name}", entry.reported, runs[name])
     named = dict(runs)
     unread = Datasets(read=False)
     for name, entry in absent.items():
-        named[name], _ = _settle("not_run", name, common, entry.knobs, unread, is_run=False)
+        _check_written("not_run", name, entry.knobs)
+        named[name] = _settle("not_run", name, common, entry.knobs, unread).run
         if entry.reported is not None:
             reported[name] = sections.check_reported(f"not_run.{name}", entry.reported, named[name])
+    for name, entry in entries.items():
+        with in_run(f"runs.{name}", entry.knobs or {}):
+            equal_work.check(name, runs, searches, absent)
+    every = [*runs.values(), *(each.run for found in searches.values()
+                               for each in found.candidates)]
     return Plan(
         runs=runs,
         datasets=datasets.sources(),
-        decoded=_decoded(runs),
+        decoded=_decoded(every),
         weights=sources,
-        subsets={file: _subset(run.knobs, seed) for run in runs.values()
-                 for seed, file in run.subsets.items()},
+        subsets=_subsets(runs, searches),
         claims=sections.read_claims(params, named),
         budget=sections.read_budget(params),
         reported=reported,
         not_run={name: NotRun(entry.why, entry.knobs) for name, entry in absent.items()},
         compare=sections.read_pairs(params, runs, absent),
+        searches=searches,
         **sections.read_score(params, runs),
     )
 
 
-def _settle(section: str, name: str, common: Mapping[str, Any], changes: Any, datasets: Datasets,
-            is_run: bool = True) -> tuple[Run, Checkpoint | OfficialWeights | None]:
-    """A run of a section settled, and where its weights come from.
+@dataclass(frozen=True)
+class _Settled:
+    """A run settled, and where its weights come from; None from scratch or where it is not run."""
 
-    Args:
-        common: {knob: value} for all runs. changes: what the run sets itself, as written.
-        is_run: False for one whose checkpoint and images need not be there.
-    """
+    run: Run
+    source: Checkpoint | OfficialWeights | None
+
+
+def _check_written(section: str, name: str, changes: Any) -> None:
+    """Check by itself each knob that a run of a section sets."""
     where = f"{section}.{name}"
     if not isinstance(changes, dict):
         raise Fault(where, f"{changes!r} is not allowed; it must be a mapping of knobs to values, "
                            "{} for none")
+    is_run = section == "runs"
     with in_run(where, changes):
         for key, value in changes.items():
             if key not in KNOBS:
                 known = [*KNOBS, "reported", *["why"] * (not is_run)]
                 raise Fault(key, f"unknown knob{nearest(key, known)}; allowed: {', '.join(known)}")
             check(key, KNOBS[key].allowed, value)
-        knobs = {**common, **changes}
+        if changes.get("search") and not is_run:
+            raise Fault("search", "is not allowed here, since nothing is tried of what is not run; "
+                                  "leave it out")
+
+
+def _settle_run(name: str, common: Mapping[str, Any], changes: Any,
+                datasets: Datasets) -> tuple[list[_Settled], Search | None]:
+    """A run settled, as each of its candidates where it is searched, and its search.
+
+    Args:
+        common: {knob: value} for all runs. changes: what the run sets itself, as written.
+    """
+    _check_written("runs", name, changes)
+    knobs = {**common, **changes}
+    if not knobs["search"]:
+        return [_settle("runs", name, common, changes, datasets)], None
+    with in_run(f"runs.{name}", changes):
+        wanted = search.read(knobs["search"], knobs["search_seeds"][0])
+        for key in wanted.knobs:
+            if key in changes:
+                raise Fault(key, f"{changes[key]} is searched (search: {knobs['search']}); leave "
+                                 "one of them out, or set search: {} in this run")
+
+    def settle(values: Knobs) -> _Settled:
+        return _settle("runs", name, common, changes, datasets, values)
+
+    settled = [settle(values) for values in wanted.candidates]
+    with in_run(f"runs.{name}", changes):
+        for each in settled:
+            search.check_trains(each.run)
+            search.check_halving(each.run.knobs, wanted)
+        search.check_different(wanted, [each.run for each in settled],
+                               lambda values: settle(values).run)
+    first = settled[0].run
+    folds = search.folds(first.knobs, datasets.facts_of(knobs["dataset"], knobs["skip_broken"]))
+    return settled, Search(
+        candidates=tuple(Candidate(values, each.run)
+                         for values, each in zip(wanted.candidates, settled, strict=True)),
+        subsets={seed: tuple(subsets.file_name(**to_plain(_subset(first.knobs, seed, fold, folds)))
+                             for fold in range(folds)) for seed in knobs["search_seeds"]},
+        choose_by=knobs["choose_by"], halving=wanted.halving, operations=wanted.operations)
+
+
+def _settle(section: str, name: str, common: Mapping[str, Any], changes: Knobs, datasets: Datasets,
+            values: Knobs | None = None) -> _Settled:
+    """A run of a section settled, whose own knobs are allowed by themselves.
+
+    Args:
+        values: of its searched knobs, as of one candidate; None where nothing is searched.
+    """
+    is_run = section == "runs"  # else its checkpoint and images need not be there
+    values = values or {}
+    own = {**changes, **values}
+    with in_run(f"{section}.{name}", changes), in_search(values, "search" in changes):
+        knobs = {**common, **own}
         facts = look_up(knobs, datasets)
         combinations.check_weights_known(knobs, facts)
         if knobs["image_size"] == "weights":
             knobs["image_size"] = facts.reference.crop
-        combinations.check(knobs, facts)
+        combinations.check(knobs, facts, is_run)
         if is_run:
             memory.check(knobs, facts)
         weights, source = weights_source(knobs, facts) if is_run else ("", None)
         phases = _phases(knobs)
         tables = _tables(knobs, phases, facts)
-        combinations.check_effects(knobs, changes, rules.methods_used(tables))
-    return _run(knobs, changes, facts, phases, tables, weights), source
+        combinations.check_effects(knobs, own, rules.methods_used(tables))
+    return _Settled(_run(knobs, changes, facts, phases, tables, weights), source)
 
 
 def _phases(knobs: Mapping[str, Any]) -> tuple[Phase, ...]:
@@ -161,6 +229,11 @@ def _check_phase(number: int, phase: Mapping[str, Any], knobs: Mapping[str, Any]
             if settled[other] not in needed:
                 raise combinations.no_effect(key, other, settled)
     epochs, warmup = settled["epochs"], settled["warmup_epochs"]
+    if isinstance(phase.get("epochs"), dict):
+        raise PhaseFault(number, "epochs", f"{epochs} is not allowed in a phase; allowed: a whole "
+                                           "number, or leave it out and set epochs beside phases")
+    if isinstance(epochs, dict):
+        return  # settled when the work of an epoch is counted
     if knobs["phases"] and not epochs:
         raise PhaseFault(number, "epochs", "0 is not allowed in a phase; leave the phase out")
     if warmup >= epochs > 0 and warmup:
@@ -255,17 +328,28 @@ def _preprocessing(knobs: Mapping[str, Any], facts: RunFacts) -> PlannedPreproce
         std=source.std and tuple(source.std))
 
 
-def _subset(knobs: Mapping[str, Any], seed: int) -> Subset:
+def _subset(knobs: Mapping[str, Any], seed: int, fold: int = 0, folds: int = 1) -> Subset:
     few = knobs["per_class"] > 0
+    # Of folds neither what is held out otherwise nor the test images are read.
+    validation, test = (0.0, 1.0) if folds > 1 else (knobs["validation"], knobs["test_fraction"])
     return Subset(knobs["dataset"], seed, 1.0 if few else float(knobs["fraction"]),
-                  knobs["per_class"], float(knobs["validation"]), float(knobs["test_fraction"]))
+                  knobs["per_class"], float(validation), float(test), fold, folds)
 
 
-def _decoded(runs: Mapping[str, Run]) -> dict[str, Decoded]:
+def _subsets(runs: Mapping[str, Run], searches: Mapping[str, Search]) -> dict[str, Subset]:
+    """{index file: what it is drawn with}, of runs and of trials."""
+    drawn = {file: _subset(run.knobs, seed)
+             for run in runs.values() for seed, file in run.subsets.items()}
+    return drawn | {file: _subset(runs[name].knobs, seed, fold, len(files))
+                    for name, found in searches.items()
+                    for seed, files in found.subsets.items() for fold, file in enumerate(files)}
+
+
+def _decoded(runs: Iterable[Run]) -> dict[str, Decoded]:
     """What is decoded, sorted by name. What is tested as it is needs no training images, and there
     may be very many."""
     wanted: dict[str, Decoded] = {}
-    for run in runs.values():
+    for run in runs:
         if run.decoded:
             whole = run.trains or run.preprocessing.mean is None
             if whole or run.decoded not in wanted:
