@@ -6,7 +6,7 @@ from pathlib import Path
 import _source  # noqa: F401
 import _utf8  # noqa: F401
 from unfreeze import files, pinning, places
-from unfreeze.choosing import leftovers, pinned, work
+from unfreeze.choosing import leftovers, pinned
 from unfreeze.params import plan
 from unfreeze.stage import run_stage
 
@@ -14,15 +14,12 @@ STAGES = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    recipes = pinning.recipes(plan.read(), STAGES / "train.py", STAGES.parent / "src")
+    runs = pinning.runs(plan.read(), STAGES / "train.py", STAGES.parent / "src")
     with files.whole_folder(places.PINNED) as folder:
-        for run, recipe in recipes.items():
-            seed = next(iter(recipe.seeds))
-            candidate = pinned.Candidate({}, recipe, work.operations(recipe, seed))
-            pinned.write(folder / f"{run}.yaml", pinned.Pinned(
-                (candidate,), {}, "cross_entropy", 0, None))
-    leftovers.remove(recipes)
-    print(f"{len(recipes)} runs")
+        for name, run in runs.items():
+            pinned.write(folder / f"{name}.yaml", run)
+    leftovers.remove(runs)
+    print(f"{len(runs)} runs, {sum(len(run.candidates) for run in runs.values())} candidates")
 
 
 if __name__ == "__main__":

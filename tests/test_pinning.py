@@ -20,29 +20,43 @@ RUNS = {"base": {}, "mixed": {"mixup": 0.2, "augment": "rand"},
 TENSORS = {"fc.weight": np.ones((2, 2), np.float32)}
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    """Shared, so that work is counted once."""
+    return tmp_path_factory.mktemp("scratch")
+
+
 @pytest.fixture
-def plan(tmp_path, monkeypatch):
+def plan(tmp_path, monkeypatch, scratch):
     """A plan, and what its runs need, in the working folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(scratch))
     made = resolve(params(RUNS))
     files.write_json(places.DATA / "cifar10/card.json",
                      {"digest": "d1", "classes": ["ant", "bee"]})
-    for name in made.subsets:
-        files.write_text(places.SUBSETS / name, name)
+    for number, name in enumerate(made.subsets):
+        files.write_json(places.SUBSETS / name,
+                         {"train": [*range(900)], "validation": [*range(100)], "test": [number]})
     for name in made.weights:
         weights.path(places.WEIGHTS, name).parent.mkdir(parents=True, exist_ok=True)
         save_file(TENSORS, weights.path(places.WEIGHTS, name))
     return made
 
 
+def all_pinned(plan):
+    return pinning.runs(plan, ROOT / "stages/train.py", ROOT / "src")
+
+
 def pinned(plan):
-    return pinning.recipes(plan, ROOT / "stages/train.py", ROOT / "src")
+    """{run: its recipe}, of runs that are not searched."""
+    return {name: run.candidates[0].recipe for name, run in all_pinned(plan).items()
+            if not run.searched}
 
 
 def test_recipe_holds_what_the_run_settles_and_digests_of_what_it_reads(plan):
     run, made = plan.runs["base"], pinned(plan)["base"]
     assert (made.knobs, made.augmentations, made.phases) == (
-        run.training_knobs, run.augmentations, run.phases)
+        {**run.training_knobs, "threads": 1}, run.augmentations, run.phases)
     assert (made.dataset.name, made.dataset.digest, made.classes) == ("cifar10", "d1",
                                                                       ("ant", "bee"))
     assert (made.dataset.decoded, made.dataset.decoded_digests) == ("", {})

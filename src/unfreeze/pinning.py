@@ -1,63 +1,189 @@
-"""From the plan and what has been fetched, decoded and drawn to the recipe of each run."""
+"""From the plan and what has been fetched, decoded and drawn to the recipe of each run, or of each
+candidate of its search."""
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unfreeze import files, models, places
+from unfreeze.choosing.pinned import Candidate, Pinned
 from unfreeze.data.reading import arrays, decoded
-from unfreeze.errors import UserError
+from unfreeze.errors import Fault, UserError
 from unfreeze.fingerprint.of_recipes import chosen_code, fingerprints, software_used
 from unfreeze.models import weights
+from unfreeze.params.equal_work import like
+from unfreeze.params.faults import in_file, in_run
+from unfreeze.params.knob import LARGEST
+from unfreeze.params.knobs import KNOBS
 from unfreeze.params.plan import OfficialWeights, Plan, Run
 from unfreeze.recipe import (
+    Phase,
     PinnedDataset,
     PinnedSubset,
     PinnedWeights,
     Preprocessing,
     Recipe,
 )
+from unfreeze.training import counting
+from unfreeze.words import count, quantity
 
 
-def recipes(plan: Plan, train: Path, source: Path) -> dict[str, Recipe]:
-    """The recipe of each run of a plan, whose data, weights and subsets lie in the working folder.
+def runs(plan: Plan, train: Path, source: Path) -> dict[str, Pinned]:
+    """Each run of a plan, whose data, weights and subsets lie in the working folder, with its
+    candidates.
 
     Args:
         train: the script that trains a run. source: src/, which holds the code that it imports.
 
     Raises:
-        UserError: something is not there that earlier stages make.
+        UserError: something is not there that earlier stages make, or work that `epochs` allows
+            cannot be shared out.
     """
-    cards = {name: arrays.read_card(places.DATA / name) for name in plan.datasets}
-    photos = {name: decoded.read_card(places.DECODED / name) for name in plan.decoded}
-    digests = {name: weights.tensors_digest(weights.read_arrays(
-        weights.path(places.WEIGHTS, name))) for name in plan.weights}
-    subsets = {file: _digest(places.SUBSETS / file) for file in plan.subsets}
-    code = fingerprints(train, source)
+    pinned = _Inputs(plan, train, source)
+    made: dict[str, Pinned] = {}
+    # A run may be like another one, which is like none.
+    for name in sorted(plan.runs, key=lambda name: _is_like_another(plan, name)):
+        with in_file("params.yaml"), in_run(f"runs.{name}", plan.runs[name].changes):
+            made[name] = _run(plan, name, pinned, made)
+    return {name: made[name] for name in plan.runs}
 
-    def recipe(run: Run) -> Recipe:
+
+def _run(plan: Plan, name: str, inputs: "_Inputs", made: Mapping[str, Pinned]) -> Pinned:
+    search = plan.searches.get(name)
+    if search is None:
+        return Pinned((_candidate({}, plan.runs[name], inputs, made),), {},
+                      KNOBS["choose_by"].default, 0, None)
+    return Pinned(
+        candidates=tuple(_candidate(each.values, each.run, inputs, made)
+                         for each in search.candidates),
+        trial_seeds={seed: tuple(map(inputs.subset, files))
+                     for seed, files in search.subsets.items()},
+        choose_by=search.choose_by, halving=search.halving, operations=search.operations)
+
+
+def _candidate(values: Mapping[str, Any], run: Run, inputs: "_Inputs",
+               made: Mapping[str, Pinned]) -> Candidate:
+    """A run, or a candidate of its search, with the work of a replicate counted and all settled
+    that goes by it: threads, and epochs by work."""
+    recipe = inputs.recipe(run)
+    counted, images = counting.counted(recipe), inputs.images(recipe)
+    if recipe.knobs["threads"] == "auto":
+        threads = counting.threads_for(counted.step_operations(recipe.knobs["batch_size"]))
+        recipe = replace(recipe, knobs={**recipe.knobs, "threads": threads})
+    for phase in recipe.phases:
+        if isinstance(phase.knobs["epochs"], dict):
+            recipe = _within(recipe, counted, images, phase.knobs["epochs"], made)
+            break
+    return Candidate(values, recipe, counted.operations(images, counting.epochs_of(recipe)))
+
+
+def _within(recipe: Recipe, counted: counting.Counted, images: int, epochs: Mapping,
+            made: Mapping[str, Pinned]) -> Recipe:
+    """The recipe with as many epochs as counted work allows, in each phase without its own number:
+    the most, but 1 at least.
+
+    Args:
+        images: that a replicate trains on. epochs: the value of the knob: that work, or the run
+            whose work it is.
+
+    Raises:
+        Fault: the other run has no one amount of work, or the epochs are too few.
+    """
+    allowed = epochs["operations"] if "operations" in epochs else _work_of(epochs["like"], made)
+
+    def with_epochs(number: int) -> Recipe:
+        return replace(recipe, phases=tuple(
+            Phase({**phase.knobs, "epochs": number})
+            if isinstance(phase.knobs["epochs"], dict) else phase for phase in recipe.phases))
+
+    def fits(number: int) -> bool:
+        planned = counting.epochs_of(with_epochs(number))
+        return counted.operations(images, planned) <= allowed
+
+    most = 1
+    while 2 * most <= LARGEST and fits(2 * most):
+        most *= 2
+    step = most
+    while step := step // 2:
+        most += step * fits(most + step)
+    settled = with_epochs(most)
+    for phase in settled.phases:
+        warmup = phase.knobs["warmup_epochs"]
+        if phase.knobs["epochs"] <= warmup and warmup:
+            raise Fault("warmup_epochs", f"{warmup} leaves none of the {count(most, 'epoch')} that "
+                                         f"epochs: {epochs} allows; choose fewer, or allow more")
+    if not fits(most):
+        needed = counted.operations(images, counting.epochs_of(settled))
+        print(f"warning: params.yaml: epochs: {epochs}: an epoch takes "
+              f"{quantity(needed, 'operations')}, more than that; one is trained", file=sys.stderr,
+              flush=True)
+    return settled
+
+
+def _work_of(run: str, made: Mapping[str, Pinned]) -> int:
+    """The operations of a replicate of a run."""
+    work = sorted({candidate.operations for candidate in made[run].candidates})
+    if len(work) > 1:
+        raise Fault("epochs", f"{{like: {run}}}: what {run} takes is not known before its search "
+                              f"ends, {work[0]:.3g} to {work[-1]:.3g} operations; name another "
+                              "run, or set {operations: number}")
+    return work[0]
+
+
+def _is_like_another(plan: Plan, name: str) -> bool:
+    search = plan.searches.get(name)
+    every = [each.run for each in search.candidates] if search else [plan.runs[name]]
+    return any(like(phase.knobs["epochs"]) for run in every for phase in run.phases)
+
+
+class _Inputs:
+    """What lies in the working folder for a plan.
+
+    Args:
+        train, source: as of `runs`.
+
+    Raises:
+        UserError: something is not there.
+    """
+
+    def __init__(self, plan: Plan, train: Path, source: Path) -> None:
+        self._plan = plan
+        self._cards = {name: arrays.read_card(places.DATA / name) for name in plan.datasets}
+        self._photos = {name: decoded.read_card(places.DECODED / name) for name in plan.decoded}
+        self._digests = {name: weights.tensors_digest(weights.read_arrays(
+            weights.path(places.WEIGHTS, name))) for name in plan.weights}
+        self._subsets = {file: _digest(places.SUBSETS / file) for file in plan.subsets}
+        self._code = fingerprints(train, source)
+
+    def subset(self, file: str) -> PinnedSubset:
+        return PinnedSubset(file, self._subsets[file])
+
+    def recipe(self, run: Run) -> Recipe:
+        """Of a run, or of a candidate; threads and epochs as the plan has them."""
         return Recipe(
-            knobs=_knobs(run),
+            knobs=run.training_knobs,
             augmentations=run.augmentations,
             phases=run.phases,
-            preprocessing=_preprocessing(run, photos),
-            dataset=_dataset(run, cards[run.knobs["dataset"]], photos),
-            weights=_weights(run, plan, digests) if run.weights else None,
-            seeds={seed: PinnedSubset(file, subsets[file]) for seed, file in run.subsets.items()},
+            preprocessing=_preprocessing(run, self._photos),
+            dataset=_dataset(run, self._cards[run.knobs["dataset"]], self._photos),
+            weights=_weights(run, self._plan, self._digests) if run.weights else None,
+            seeds={seed: self.subset(file) for seed, file in run.subsets.items()},
             software=software_used(run.training_knobs, run.augmentations),
-            code=code.of(chosen_code(run.training_knobs, run.augmentations, run.phases)))
+            code=self._code.of(chosen_code(run.training_knobs, run.augmentations, run.phases)))
 
-    return {name: recipe(run) for name, run in plan.runs.items()}
+    def images(self, recipe: Recipe) -> int:
+        """That a replicate trains on, as many with every seed."""
+        indices = files.read_json(places.SUBSETS / next(iter(recipe.seeds.values())).file)
+        return len(indices["train"]) + (
+            len(indices["validation"]) if recipe.knobs["train_on"] == "all" else 0)
 
 
 def _digest(file: Path) -> str:
     if not file.is_file():
         raise UserError(f"{file}: no such file; run `dvc repro`, which makes it")
     return files.file_digest(file)
-
-
-def _knobs(run: Run) -> dict:
-    threads = run.training_knobs["threads"]
-    return {**run.training_knobs, "threads": 1 if threads == "auto" else threads}
 
 
 def _preprocessing(run: Run, photos: Mapping[str, decoded.Card]) -> Preprocessing:

@@ -6,7 +6,7 @@
     {..., halving: 3}                                the first epochs decide who goes on
     {..., operations: 1.0e+13}                       as many trials as this counted work allows
 
-One more draw leaves the others as they are, and so does a knob more or less: each is drawn by itself.
+One more draw leaves the others as they are. Each knob is drawn by itself.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from unfreeze.data.facts import Facts
 from unfreeze.errors import Fault, nearest
 from unfreeze.params.check import check
 from unfreeze.params.faults import about
-from unfreeze.params.knob import POSITIVE, is_integer, is_number, whole
+from unfreeze.params.knob import LARGEST, POSITIVE, is_integer, is_number, whole
 from unfreeze.params.knobs import KNOBS
 from unfreeze.params.plan import Run
 from unfreeze.recipe import Knobs
@@ -96,11 +96,11 @@ def _check_knob(key: Any, value: Any, drawn: bool) -> None:
     for candidate in value:
         check(where, KNOBS[key].allowed, candidate)
         if key == "epochs" and candidate == 0:
-            raise Fault(where, "0 tests a model as it is, and a search compares trainings; leave it "
-                               "out, or make it a run of its own")
+            raise Fault(where, "0 tests a model as it is, and a search compares trainings; leave "
+                               "it out, or make it a run of its own")
     if len(value) == 1:
-        raise Fault(where, f"{value} is one candidate, which leaves nothing to choose; add another, "
-                           f"or set {key}: {value[0]} instead")
+        raise Fault(where, f"{value} is one candidate, which leaves nothing to choose; add "
+                           f"another, or set {key}: {value[0]} instead")
 
 
 def _check_range(key: str, value: Mapping, drawn: bool) -> None:
@@ -176,7 +176,7 @@ def folds(knobs: Knobs, dataset: Facts) -> int:
 
 
 def _held_out(knobs: Knobs, dataset: Facts) -> int | None:
-    """Validation images of a run, to within one a class; None: not known before they are fetched."""
+    """Validation images of a run, to within one a class; None: known when they are fetched."""
     if not knobs["validation"]:
         return 0
     if dataset.classes is None or dataset.train is None:
@@ -232,29 +232,24 @@ def _recipe_of(run: Run) -> Run:
     return replace(run, knobs={}, changes={})
 
 
-def check_halving(knobs: Knobs, wanted: Wanted) -> None:
-    """Can trials be halved, which shortens their epochs?
+def check_halving(run: Run, wanted: Wanted) -> None:
+    """Is there a first rung, with fewer epochs and more candidates than the last?
 
     Args:
-        knobs: of a candidate.
+        run: a candidate.
 
     Raises:
-        Fault: their epochs are not theirs to shorten, or too few.
+        Fault: there are too few of either.
     """
-    if not wanted.halving:
-        return
-    if {"epochs", "phases"} & {*wanted.knobs}:
-        raise Fault("search.halving", f"{wanted.halving} shortens epochs, which are searched "
-                                      "themselves; leave one of the two out")
-    if knobs["phases"]:
-        raise Fault("search.halving", f"{wanted.halving} shortens epochs, and phases have their "
-                                      "own; leave it out")
-    epochs = knobs["epochs"]
-    if is_integer(epochs) and epochs // wanted.halving <= knobs["warmup_epochs"]:
-        raise Fault("search.halving", f"{wanted.halving} leaves {epochs // wanted.halving} of "
-                                      f"epochs: {epochs}, and warmup_epochs: "
-                                      f"{knobs['warmup_epochs']} need more; leave it out, or set "
-                                      "more epochs")
+    factor = wanted.halving
+    if factor > len(wanted.candidates):
+        raise Fault("search.halving", f"{factor} needs as many candidates, and there are "
+                                      f"{len(wanted.candidates)}; leave it out, or add some")
+    epochs = max(phase.knobs["epochs"] if is_integer(phase.knobs["epochs"]) else LARGEST
+                 for phase in run.phases)
+    if factor > epochs:
+        raise Fault("search.halving", f"{factor} needs as many epochs, and a candidate has "
+                                      f"{epochs}; leave it out, or set more")
 
 
 def check_images(knobs: Knobs, dataset: Facts) -> None:
@@ -270,12 +265,10 @@ def check_images(knobs: Knobs, dataset: Facts) -> None:
                                         "tested must not be what was chosen; take another")
     if parts == 1 and _held_out(knobs, dataset) == 0:
         raise Fault("search_folds", f"1 scores trials on validation images, and validation: "
-                                    f"{knobs['validation']} leaves none; set search_folds: {FOLDS}, "
-                                    "or a larger validation")
+                                    f"{knobs['validation']} leaves none; set search_folds: "
+                                    f"{FOLDS}, or a larger validation")
     if parts > 1 and dataset.classes is not None and dataset.train is not None:
         images = (dataset.classes * knobs["per_class"] or
                   round(knobs["fraction"] * dataset.train))
-        try:
+        with about("search_folds"):
             subsets.check_folds(images, dataset.classes, parts)
-        except subsets.UserError as error:
-            raise Fault("search_folds", str(error)) from None

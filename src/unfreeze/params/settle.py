@@ -165,7 +165,7 @@ def _settle_run(name: str, common: Mapping[str, Any], changes: Any,
     with in_run(f"runs.{name}", changes):
         for each in settled:
             search.check_trains(each.run)
-            search.check_halving(each.run.knobs, wanted)
+            search.check_halving(each.run, wanted)
         search.check_different(wanted, [each.run for each in settled],
                                lambda values: settle(values).run)
     first = settled[0].run
