@@ -27,7 +27,6 @@ from unfreeze.recipe import (
     Recipe,
 )
 from unfreeze.training import counting
-from unfreeze.words import count, quantity
 
 
 def runs(plan: Plan, train: Path, source: Path) -> dict[str, Pinned]:
@@ -112,12 +111,12 @@ def _within(recipe: Recipe, counted: counting.Counted, images: int, epochs: Mapp
     for phase in settled.phases:
         warmup = phase.knobs["warmup_epochs"]
         if phase.knobs["epochs"] <= warmup and warmup:
-            raise Fault("warmup_epochs", f"{warmup} leaves none of the {count(most, 'epoch')} that "
-                                         f"epochs: {epochs} allows; choose fewer, or allow more")
+            raise Fault("warmup_epochs", f"{warmup} leaves none of epochs: {most}, which is what "
+                                         f"{epochs} allows; choose fewer, or allow more")
     if not fits(most):
         needed = counted.operations(images, counting.epochs_of(settled))
         print(f"warning: params.yaml: epochs: {epochs}: an epoch takes "
-              f"{quantity(needed, 'operations')}, more than that; one is trained", file=sys.stderr,
+              f"{needed:.3g} operations, more than that; one is trained", file=sys.stderr,
               flush=True)
     return settled
 

@@ -24,12 +24,12 @@ from unfreeze.params.knob import (
     is_number,
     whole,
 )
-from unfreeze.scoring.scores import SCORES
 from unfreeze.tuning import rules
 
 # {knob that chooses a plugin: the folder of the plugins}; what those declare follows it.
 CHOSEN_BY = {"head": "models/heads", "tune": "tuning/methods", "schedule": "training/schedules"}
 AUGMENTATIONS_FOLDER = "data/reading/augmentations"  # each file declares its own switch
+SCORES_FOLDER = "scoring/scores"  # only their names are needed here
 _AUGMENTATIONS_FOLLOW = "patience"
 _SEEDS = "a list of different whole numbers from 0 to 2147483647"
 
@@ -205,8 +205,8 @@ _GENERAL = (
          "training each | auto: 1 where validation is known to have 200 images or more, else 5",
          training=False, searchable=False, with_search=True),
     Knob("choose_by", "cross_entropy", Allowed(
-        f"cross_entropy, or another score: {', '.join(SCORES)}",
-        lambda value: isinstance(value, str) and value in SCORES),
+        f"cross_entropy, or another score: {', '.join(plugins.names(SCORES_FOLDER))}",
+        lambda value: isinstance(value, str) and value in plugins.names(SCORES_FOLDER)),
         "the score on validation that decides: cross_entropy (after temperature scaling, the "
         "steadiest) | accuracy ...", training=False, searchable=False, with_search=True),
 )
