@@ -2,7 +2,7 @@
 
 from unfreeze import environment, places
 from unfreeze import recipe as recipes
-from unfreeze.ahead import code, needed, workers
+from unfreeze.ahead import needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
 from unfreeze.recipe import Recipe
@@ -14,16 +14,16 @@ def train() -> None:
     keep them until it does; the rest is left to train@RUN."""
     if len(available().devices) < 2:
         return
-    files = {path.stem: path for path in sorted(places.RECIPES.glob("*.yaml"))}
-    tasks = missing({run: recipes.read(file) for run, file in files.items()})
+    runs = {path.stem: recipes.read(path) for path in sorted(places.RECIPES.glob("*.yaml"))}
+    tasks = missing(runs)
     if len(tasks) < 2:
         return
-    would_run = needed.would_run("train", files)
+    would_run = needed.would_run("train", runs)
     room = environment.scratch_limit() / 2  # the other half: of what trains, its last epoch
     fit = []
     for run, each in tasks:
         room -= _stored_bytes(each.recipe)
-        if run in would_run and room > 0 and code.is_at_hand(files[run], [each.recipe]):
+        if run in would_run and room > 0:
             fit.append(each)
     workers.train(fit, "replicates")
 

@@ -1,7 +1,7 @@
 """The trials that choices will ask for, of all runs together."""
 
 from unfreeze import places
-from unfreeze.ahead import code, needed, workers
+from unfreeze.ahead import needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
 from unfreeze.choosing import finding, pinned
@@ -20,9 +20,7 @@ def train() -> None:
     if not _missing(searches, running):
         return
     would_run = needed.would_run("choose", searches)
-    running = {run: state for run, state in running.items() if run in would_run and
-               code.is_at_hand(pinned.path(run), (
-                   candidate.recipe for candidate in searches[run].candidates))}
+    running = {run: state for run, state in running.items() if run in would_run}
     while running:
         workers.train(_missing(searches, running), "trials")
         running = {run: state for run, (rungs, rung) in running.items()

@@ -180,7 +180,7 @@ def work(connection: Connection, device: str) -> None:
             with redirect_stdout(said), redirect_stderr(io.StringIO()):
                 finished = training.train(task.recipe, task.seed, task.label)
             if not task.recipe.tested:
-                outcome = training.outcome_of(task.recipe, finished)
+                outcome, said = training.outcome_of(task.recipe, finished), _in_short(task, said)
         except UserError as error:
             said.write(f"{task.label}: left for later: {error}\n")
         except Exception as error:  # whatever it is, the stage that needs the replicate meets it
@@ -189,6 +189,12 @@ def work(connection: Connection, device: str) -> None:
         finished = None
         gc.collect()
         connection.send((said.getvalue().strip() or f"{task.label}: done", outcome))
+
+
+def _in_short(task: Task, said: io.StringIO) -> io.StringIO:
+    """Of a trial, of which there are many, the line that says how it went."""
+    lines = [line for line in said.getvalue().splitlines() if "prefix cache" not in line]
+    return io.StringIO(f"{(lines or [f'{task.label}: diverged'])[-1]}\n")
 
 
 def _end_with_parent() -> None:

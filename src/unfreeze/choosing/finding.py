@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from unfreeze import environment, words
-from unfreeze.ahead import code, workers
+from unfreeze.ahead import workers
 from unfreeze.ahead.task import Task
 from unfreeze.choosing import outcomes
-from unfreeze.choosing.pinned import Pinned, path
+from unfreeze.choosing.pinned import Pinned
 from unfreeze.choosing.scores import Outcome
 from unfreeze.choosing.trials import Outcomes, Trial, search
 
@@ -17,10 +17,8 @@ def find(run: str, pinned: Pinned) -> Outcomes:
     """What all trials of a run came to.
 
     Raises:
-        UserError: the code is not that of the recipes; one cannot be trained, or `operations`
-            allows not even a candidate's.
+        UserError: one cannot be trained, or `operations` allows not even a candidate's.
     """
-    code.check(path(run), (candidate.recipe for candidate in pinned.candidates))
     together = environment.processes() > 1 or os.environ.get("WORLD_SIZE", "1") != "1"
     if together:
         _join()
