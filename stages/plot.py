@@ -1,4 +1,9 @@
-"""_made/plan/, metrics/, plots/tables/ -> plots/charts/, report.md and _made/report.html."""
+"""_made/plan/, metrics/, plots/tables/, _made/measured/ -> plots/charts/, report.md; _made/charts/,
+_made/report.html.
+
+What was measured is drawn and told in _made/ alone: git tracks the rest, which comes out the same
+on another day.
+"""
 
 import os
 from pathlib import Path
@@ -7,7 +12,6 @@ import _utf8  # noqa: F401
 from _source import ROOT
 from unfreeze import files, places
 from unfreeze.reporting import document, html, pictures, report, study
-from unfreeze.reporting.figures import vega
 from unfreeze.stage import run_stage
 
 HERE = Path(".")
@@ -15,12 +19,10 @@ HERE = Path(".")
 
 def main() -> None:
     finished = study.read(HERE, folder=os.path.relpath(Path.cwd(), ROOT))
-    templates = vega.charts(finished.rows)
-    with files.whole_folder(places.CHARTS) as folder:
-        drawn = pictures.draw(finished, templates, HERE, folder)
-    title, sections = report.title(finished), report.sections(finished, drawn)
-    files.write_text(places.REPORT, document.markdown(title, sections))
-    files.write_text(places.PAGE, html.page(title, sections, templates, HERE))
+    drawn = pictures.draw(finished, HERE)
+    title, sections = report.title(finished), report.sections(finished, drawn.texts)
+    files.write_text(places.REPORT, document.markdown(title, report.tracked(sections)))
+    files.write_text(places.PAGE, html.page(title, sections, drawn.charts, HERE))
 
 
 if __name__ == "__main__":

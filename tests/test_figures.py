@@ -60,31 +60,45 @@ def tables(runs: int = 4, name: str = "run{}") -> dict[str, pd.DataFrame]:
              for place, run in enumerate(names) for seed in (42, 43) for epoch in (1, 2, 3)
              for split in ("train", "validation")]
     return {
-        "accuracy": frame("run accuracy std low high replicates images interval seeds", [
+        "ranking": frame("run score std low high replicates images interval seeds settings", [
             (run, mean[i], 0.5, low[i], high[i], 1 if i == 1 else 2, 2000, "seeds and images",
-             f"{mean[i] - 0.5} {mean[i] + 0.5}")
+             f"{mean[i] - 0.5} {mean[i] + 0.5}", "lr 0.003 of 4 tried")
             for i, run in enumerate(names)]),
+        "search": frame(
+            "run candidate values lr others quantity text unit better score lowest highest "
+            "accuracy epochs trials operations chosen state",
+            [(run, place, f"lr: {lr}", lr, "", "cross_entropy", "cross-entropy", "nats", "lower",
+              *((math.nan,) * 4 if state == "diverged" else (1.5 - i / 100, 1.25, 1.75, 70.5)),
+              3, 2, 10**12, "yes" if place == 2 else "no", state)
+             for i, run in enumerate(names) for place, lr, state in (
+                 (1, 0.0003, "tried"), (2, 0.003, "tried"), (3, 0.03, "diverged"))]),
+        "expected_best": frame(
+            "run quantity text unit better candidates expected operations",
+            [(run, "cross_entropy", "cross-entropy", "nats", "lower", some, 1.5 - some / 8, 10**12)
+             for run in names for some in (1, 2, 3)]),
         "claims": frame(
-            "number claim note comparison quantity unit effect low high p p_corrected verdict "
-            "claim_verdict seeds images advice",
+            "number claim note comparison quantity unit effect low high wide_low wide_high p "
+            "p_corrected verdict claim_verdict seeds images settings advice",
             [(i + 1, f"{run} > other", "", f"{run} > other", "accuracy", "%",
-              *((math.nan,) * 5 if i % 4 == 3 else (7.5 - i, 5.25 - i, 9.75 - i, 0.004, 0.02)),
-              verdicts[i % 4], verdicts[i % 4], 2, 2000, "") for i, run in enumerate(names)]
-            + [(runs + 1, "a > [b, c]", "", f"a > {other}", "accuracy", "%", 0.25, -1.0, 1.5, 0.3,
-                0.9, "not distinguishable", "not distinguishable", 2, 2000, "7 more seeds")
-               for other in "bc"]
+              *((math.nan,) * 7 if i % 4 == 3 else
+                (7.5 - i, 5.25 - i, 9.75 - i, 4.25 - i, 10.75 - i, 0.004, 0.02)),
+              verdicts[i % 4], verdicts[i % 4], 2, 2000, "lr 0.003 of 4 tried", "")
+             for i, run in enumerate(names)]
+            + [(runs + 1, "a > [b, c]", "", f"a > {other}", "accuracy", "%", 0.25, -1.0, 1.5, -2.0,
+                2.5, 0.3, 0.9, "not distinguishable", "not distinguishable", 2, 2000, "",
+                "7 more seeds") for other in "bc"]
             + [(runs + 2, "x.stored_bytes < y.stored_bytes", "", "x.stored_bytes < y.stored_bytes",
-                "stored_bytes", "bytes", 2.5e8, *(math.nan,) * 4, "holds", "holds", 1, 0, "")]),
+                "stored_bytes", "bytes", 2.5e8, *(math.nan,) * 6, "holds", "holds", 1, 0, "", "")]),
         "learning_curves": frame("run seed epoch split loss accuracy", curve),
         "wall_clock": frame("run seed epoch seconds accuracy", [
             (run, seed, epoch, 4.5 * epoch, accuracy)
             for run, seed, epoch, split, _, accuracy in curve if split == "validation"]),
-        "fractions": frame("series init run fraction accuracy low high", [
+        "fractions": frame("series init run fraction score low high", [
             (series, init, f"{series}{fraction}", fraction, 90 + 8 * math.log2(fraction) - shift,
              88 + 8 * math.log2(fraction) - shift, 92 + 8 * math.log2(fraction) - shift)
             for series, init, shift in (("base", "pretrained", 0), ("init: scratch", "scratch", 25))
             for fraction in (0.25, 0.5, 1)]),
-        "pareto": frame("run cost text unit value accuracy low high dominated", [
+        "pareto": frame("run cost text unit value score low high dominated", [
             (run, cost, TEXTS.get(cost, cost), unit, value, *accuracy[run],
              dominated(run, cost, value)) for run, cost, unit, value in costs]),
         "reliability": frame("run scaled bin images confidence accuracy", [
@@ -111,12 +125,14 @@ def text_of(table: pd.DataFrame) -> list[dict[str, str]]:
 
 def picture(name: str, table: pd.DataFrame) -> str:
     """What the stage plot writes."""
-    chart = vega.charts({name: text_of(table)})[name]
+    chart = vega.charts({name: text_of(table)}, "accuracy (%)")[name]
     return vega.svg(chart.spec)
 
 
 SHOWN = {
-    "accuracy": ["run0", "80.0  [77.8, 82.3]", "one seed", "each seed", "(%)"],
+    "ranking": ["run0", "80.0  [77.8, 82.3]", "one seed", "each seed", "test accuracy (%) with"],
+    "search": ["run0", "learning rate", "0.0003", "cross-entropy (nats)", "lower is better"],
+    "expected_best": ["run0", "candidates tried", "cross-entropy (nats)", "lower is better"],
     "claims": ["1. run0 &gt; other", "+7.5 [5.3, 9.8]: holds, p = 0.020", "contradicted",
                "5. a &gt; [b, c]", "a &gt; b", "+250 MB: holds", "accuracy (%)",
                "stored_bytes (bytes)"],
@@ -177,7 +193,7 @@ def overlapping(shown: list[tuple[str, float, float, str]]) -> list[tuple[str, s
 
 
 @pytest.mark.parametrize("runs, called", [(60, "run{}"), (17, LONG), (1, LONG)])
-@pytest.mark.parametrize("name", ["accuracy", "claims", "movement"])
+@pytest.mark.parametrize("name", ["ranking", "claims", "movement"])
 def test_rows_of_many_runs_and_long_names_do_not_overlap(name, runs, called):
     shown = texts(picture(name, tables(runs, called)[name]))
     assert not overlapping(shown)
@@ -210,7 +226,7 @@ def test_small_multiples_have_a_panel_a_run_with_its_name(name):
 def test_nothing_is_drawn_of_a_table_without_rows_or_numbers():
     empty = {name: text_of(table.iloc[:0]) for name, table in tables().items()}
     assert vega.charts(empty) == {}
-    undefined = tables()["pareto"].assign(value=math.nan, accuracy=math.nan)
+    undefined = tables()["pareto"].assign(value=math.nan, score=math.nan)
     picture("pareto", undefined)  # a picture or none, but no error
 
 
@@ -246,10 +262,21 @@ def test_a_new_picture_is_a_template_or_a_file_and_nothing_else(tmp_path, monkey
         "FILE, TEXT = 'pixels.png', 'Mine too'\n\n\ndef draw(study, root):\n    return b'png'\n")
     monkeypatch.setattr(pictures, "__path__", [str(tmp_path)])
     whole = study()
-    drawn = pictures.draw(whole, vega.charts(whole.rows), tmp_path, tmp_path)
-    assert drawn == {"mine.svg": "Mine", "pixels.png": "Mine too"}
-    assert (tmp_path / "mine.svg").read_text().startswith("<svg")
-    assert (tmp_path / "pixels.png").read_bytes() == b"png"
+    drawn = pictures.draw(whole, tmp_path)
+    assert drawn.texts == {"plots/charts/mine.svg": "Mine", "plots/charts/pixels.png": "Mine too"}
+    assert list(drawn.charts) == ["plots/charts/mine.svg"]
+    assert (tmp_path / "plots/charts/mine.svg").read_text().startswith("<svg")
+    assert (tmp_path / "plots/charts/pixels.png").read_bytes() == b"png"
+
+
+def test_what_is_measured_is_drawn_where_git_does_not_look(tmp_path, monkeypatch):
+    monkeypatch.setattr(mistakes, "draw", lambda study, root: None)
+    drawn = pictures.draw(study(), tmp_path)
+    folders = {name: {Path(file).parent.as_posix() for file in drawn.texts
+                      if Path(file).stem == name} for name in ("wall_clock", "pareto", "search")}
+    assert folders == {"wall_clock": {"_made/charts"}, "search": {"plots/charts"},
+                       "pareto": {"_made/charts", "plots/charts"}}
+    assert all((tmp_path / file).is_file() for file in drawn.texts)
 
 
 @pytest.mark.parametrize(("value", "unit"), [
@@ -338,12 +365,14 @@ def test_images_of_each_class_are_counted_in_a_picture(classes):
 # Templates of Vega-Lite
 
 CHARTS = {  # what one revision's chart says: texts, and values that one hovers over
-    "accuracy": ["run0", "95 % interval from: 77.75", "test accuracy (%)"],
+    "ranking": ["run0", "95 % interval from: 77.75", "test score with", "lr 0.003 of 4 tried"],
+    "search": ["run0", "candidate: lr: 0.003", "score: diverged", "chosen: yes"],
+    "expected_best": ["run0", "expected best: 1.375", "candidates tried: 1"],
     "claims": ["1. run0 > other", "effect: +7.5", "not comparable", "effect: +250 MB",
                "p, corrected"],
     "learning_curves": ["run2", "train", "highest: 61.00", "epoch"],
     "wall_clock": ["run2", "seconds: 13.5", "time of training (s)"],
-    "fractions": ["init: scratch", "training images (%): 25", "to: 92.00"],
+    "fractions": ["init: scratch", "training images (%): 25", "to: 92"],
     "pareto": ["run0", "training time (s)", "Pareto: on the front"],
     "reliability": ["run1", "temperature scaled", "share of the predictions (%): 9.09"],
     "confusion": ["predicted class: frog", "share of the true class (%): 83.00"],
@@ -387,5 +416,5 @@ def test_dvc_yaml_names_templates_and_columns_that_are_there():
         name = Path(plot["template"]).stem
         assert (TEMPLATES / f"{name}.json").is_file()
         [(path, column)] = plot["y"].items()
-        assert path == f"plots/tables/{name}.csv"
+        assert path in (f"plots/tables/{name}.csv", f"_made/measured/{name}.csv")
         assert {plot["x"], column} <= set(tables()[name].columns)

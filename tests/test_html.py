@@ -24,18 +24,26 @@ EVIL = '</script><script>window.evil = 1</script><img src=x onerror="window.evil
 
 def sections_of(whole: Study, folder: Path) -> list[Section]:
     """Its sections, with the charts drawn in the folder and a small picture of mistakes."""
+    drawn = {"plots/charts/mistakes.png": "Mistakes"}
     (folder / places.CHARTS).mkdir(parents=True, exist_ok=True)
-    drawn = {"mistakes.png": "Mistakes"}
     Image.new("RGB", (30, 20)).save(folder / places.CHARTS / "mistakes.png")
-    for name, chart in vega.charts(whole.rows).items():
-        drawn[f"{name}.svg"] = chart.text
-        (folder / places.CHARTS / f"{name}.svg").write_text(vega.svg(chart.spec))
+    for file, chart in charts_of(whole).items():
+        drawn[file] = chart.text
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(vega.svg(chart.spec))
     return report.sections(whole, drawn)
 
 
+def charts_of(whole: Study) -> dict[str, vega.Chart]:
+    """{file: chart}."""
+    return {str(place / f"{name}.svg"): chart
+            for place, tables in ((places.CHARTS, whole.rows),
+                                  (places.MEASURED_CHARTS, whole.measured))
+            for name, chart in vega.charts(tables, whole.score.title).items()}
+
+
 def page(whole: Study, folder: Path) -> str:
-    return html.page(report.title(whole), sections_of(whole, folder), vega.charts(whole.rows),
-                     folder)
+    return html.page(report.title(whole), sections_of(whole, folder), charts_of(whole), folder)
 
 
 class Texts(HTMLParser):
@@ -58,7 +66,9 @@ class Texts(HTMLParser):
 def test_it_says_what_report_md_says(tmp_path):
     whole = study()
     shown = "".join(Texts(page(whole, tmp_path)).found)
-    for section in sections_of(whole, tmp_path):
+    sections = sections_of(whole, tmp_path)
+    assert any(section.measured for section in sections) and html.MEASURED in shown
+    for section in sections:
         for block in section.blocks:
             if isinstance(block, Table):
                 assert all(html._text(cell) in shown for row in block.rows for cell in row)
@@ -126,7 +136,7 @@ def test_a_chart_of_too_many_rows_is_left_to_its_picture(tmp_path):
         '<svg xmlns="http://www.w3.org/2000/svg" width="96" height="49"/>')
     sections = [Section("S", [Picture.chart("some", "of all")])]
     for count, element in ((html.MOST_ROWS, "data-chart="), (html.MOST_ROWS + 1, "<img src=")):
-        chart = {"some": vega.Chart("of all", {"mark": "point"}, count)}
+        chart = {"plots/charts/some.svg": vega.Chart("of all", {"mark": "point"}, count)}
         assert element in html.page("T", sections, chart, tmp_path)
 
 
@@ -157,8 +167,8 @@ def shown(tmp_path_factory):
         runs=small.plan.runs | {run: settled(lr=0.5) for run in more},
         details=small.details | {run: small.details["base"] for run in more},
         claims=[claim, *small.rows["claims"][1:]],
-        accuracy=small.rows["accuracy"] + [
-            small.rows["accuracy"][2] | {"run": run, "accuracy": str(59 - place)}
+        ranking=small.rows["ranking"] + [
+            small.rows["ranking"][2] | {"run": run, "score": str(59 - place)}
             for place, run in enumerate(more)],
         costs=small.rows["costs"] + [
             small.rows["costs"][0] | {"run": run, "parameters_trainable": str(900 + place)}
@@ -200,14 +210,14 @@ def head(number: int) -> str:
 def test_a_click_sorts_by_numbers_and_again_the_other_way(shown):
     assert order(shown) == ["accuracy (%) descending"]
     assert runs(shown)[:3] == ["lora", "base", "one_seed"] and runs(shown)[-1] == "exploded"
-    shown.click(head(3))
+    shown.click(head(4))
     assert order(shown) == ["accuracy (%) ascending"]
     # What has no number is last either way.
     assert runs(shown)[:2] == ["run9", "run8"] and runs(shown)[-2:] == ["lora", "exploded"]
-    shown.click(head(3))
+    shown.click(head(4))
     assert order(shown) == ["accuracy (%) descending"]
     assert runs(shown)[:2] == ["lora", "base"] and runs(shown)[-1] == "exploded"
-    shown.click(head(7))
+    shown.click(head(8))
     assert order(shown) == ["trained parameters ascending"]
     assert runs(shown)[:2] == ["run1", "run2"] and runs(shown)[-1] == "one_seed"  # 90,000
 
@@ -239,7 +249,7 @@ def test_every_chart_is_drawn_where_room_was_kept(shown):
         kept: parseFloat(view.style.minHeight),
         drawn: view.querySelector("svg")?.getBoundingClientRect().height}))""")
     assert {Path(chart["name"]).stem for chart in charts} >= {
-        "accuracy", "learning_curves", "confusion"}
+        "ranking", "learning_curves", "confusion", "search", "expected_best", "wall_clock"}
     for chart in charts:
         assert chart["marks"] > 0, chart
         assert chart["drawn"] == pytest.approx(chart["kept"], abs=25), chart
@@ -247,7 +257,7 @@ def test_every_chart_is_drawn_where_room_was_kept(shown):
 
 def test_charts_answer_the_mouse(shown):
     x, y = shown.evaluate("""(() => {
-        const mark = document.querySelector("[data-chart*=accuracy] .mark-symbol path");
+        const mark = document.querySelector("[data-chart*=ranking] .mark-symbol path");
         mark.scrollIntoView({block: "center"});
         const box = mark.getBoundingClientRect();
         return [box.x + box.width / 2, box.y + box.height / 2];
@@ -289,7 +299,8 @@ def test_text_and_charts_are_readable(shown, scheme):
     shown.call("Emulation.setEmulatedMedia", media="",
                features=[{"name": "prefers-color-scheme", "value": scheme}])
     for selector in ("p", "a", "figcaption", ".verdict.holds", ".verdict.not-distinguishable",
-                     "[data-chart*=accuracy] svg .role-axis-label text"):
+                     ".verdict.holds-for-these-models", "p.measured",
+                     "[data-chart*=ranking] svg .role-axis-label text"):
         assert contrast(shown, selector) >= 4.5, selector
     shown.call("Emulation.setEmulatedMedia", media="", features=[])
 
@@ -304,8 +315,9 @@ def test_print_is_light_and_without_controls(shown):
 
 def test_no_error_and_no_request_leaves_the_page(shown):
     """Last: after all that the tests above did."""
-    # Vega-Lite warns of the claims' panels, whose scales differ on purpose.
-    harmless = "WARN Detected faceted independent scales"
+    # Vega-Lite warns of the claims' panels, whose scales differ on purpose, and of those in which
+    # costs have no interval.
+    harmless = ("WARN Detected faceted independent scales", "WARN Infinite extent for field")
     assert [error for error in shown.errors if not error.startswith(harmless)] == []
     assert [url for url in shown.requests if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in shown.requests if url.startswith("file:")]) == 1
@@ -328,4 +340,5 @@ def test_verdicts_have_a_mark_beside_their_colour():
     assert '<span class="verdict not-distinguishable">not distinguishable</span>' in source
     css = (html.FOLDER / "page.css").read_text()
     assert all(f".verdict.{name}::before" in css
-               for name in ("holds", "contradicted", "not-distinguishable"))
+               for name in ("holds", "contradicted", "not-distinguishable",
+                            "holds-for-these-models", "contradicted-for-these-models"))

@@ -5,9 +5,9 @@ import re
 from markdown_it import MarkdownIt
 from tests.small_study import FAILURE, rows, settled, study
 
-from unfreeze import words
+from unfreeze import places, words
 from unfreeze.judging import statistics, tables, verdicts
-from unfreeze.params.plan import NotRun
+from unfreeze.params.plan import ImageSource, NotRun
 from unfreeze.reporting import document, report
 from unfreeze.reporting.document import (
     Code,
@@ -20,23 +20,37 @@ from unfreeze.reporting.document import (
     line,
 )
 from unfreeze.reporting.figures import vega
-from unfreeze.reporting.study import Study
+from unfreeze.reporting.study import Images, Study
 from unfreeze.scoring import calibration
 
 
 def drawn(whole: Study) -> dict[str, str]:
     """What the stage plot would have drawn."""
-    charts = {f"{name}.svg": chart.text for name, chart in vega.charts(whole.rows).items()}
-    return charts | ({"mistakes.png": "Mistakes"} if whole.shown else {})
+    charts = {str(folder / f"{name}.svg"): chart.text
+              for folder, tables in ((places.CHARTS, whole.rows),
+                                     (places.MEASURED_CHARTS, whole.measured))
+              for name, chart in vega.charts(tables).items()}
+    return charts | ({"plots/charts/mistakes.png": "Mistakes"} if whole.shown else {})
 
 
 def text(whole: Study) -> str:
+    """What git tracks."""
+    return document.markdown(report.title(whole),
+                             report.tracked(report.sections(whole, drawn(whole))))
+
+
+def page(whole: Study) -> str:
+    """All of it."""
     return document.markdown(report.title(whole), report.sections(whole, drawn(whole)))
 
 
 def section(whole: Study, title: str) -> str:
-    return re.search(rf"^## {title}\n\n(.*?)(?=^## |\Z)", text(whole),
+    return re.search(rf"^## {title}\n\n(.*?)(?=^## |\Z)", page(whole),
                      re.MULTILINE | re.DOTALL).group(1)
+
+
+def titles(of: str) -> list[str]:
+    return re.findall(r"^## (.*)$", of, re.MULTILINE)
 
 
 def table(of: str) -> list[list[str]]:
@@ -46,88 +60,159 @@ def table(of: str) -> list[list[str]]:
 
 
 def test_the_answer_comes_first():
-    assert re.findall(r"^## (.*)$", text(study()), re.MULTILINE) == [
-        "Recommendation", "Claims", "Reported numbers beside ours", "All runs", "Other scores",
-        "Matched epochs, matched time", "Accuracy against cost", "What base gets wrong",
+    assert titles(text(study())) == [
+        "Recommendation", "Claims", "All runs", "The search", "Reported numbers beside ours",
+        "Other scores", "Accuracy against cost", "Learning curves", "What base gets wrong",
         "Calibration", "How far the weights moved", "How alike the trained models are",
         "What was run, and how to repeat it", "How sure is this"]
+
+
+def test_what_was_measured_is_in_the_page_alone():
+    assert [title for title in titles(page(study())) if title not in titles(text(study()))] == [
+        "Recommendation under the whole budget", "Claims on measured costs", "Time and memory",
+        "Matched time"]
+    other = {name: [{column: re.sub(r"\d", "7", value) if column in (
+        "seconds", "seconds_per_replicate", "value", "effect") else value
+        for column, value in row.items()} for row in rows]
+        for name, rows in study().measured.items()}
+    changed = study(**{f"measured_{name}": rows for name, rows in other.items()})
+    assert text(changed) == text(study()) and page(changed) != page(study())
+
+
+def test_a_study_of_which_nothing_was_measured():
+    nothing = {f"measured_{name}": [] for name in study().measured}
+    assert titles(page(study(**nothing))) == titles(text(study()))
 
 
 def test_words_have_the_numbers_that_are_judged_by():
     sure = section(study(), "How sure is this")
     assert f"at or below {verdicts.ALPHA} after" in sure
     assert f"under {words.share(verdicts.NOISE)} do not count" in sure
-    assert f"less than {words.share(verdicts.NOISE)}." in section(study(), "Recommendation")
     assert f"An interval of {words.share(statistics.CONFIDENCE)}" in sure
     assert f"over {calibration.BINS} bins" in section(study(), "Other scores")
 
 
-def test_recommendation_names_the_run_the_best_the_tied_and_the_rest():
+def test_recommendation_says_what_was_asked_then_how_sure_then_what_to_take():
     said = section(study(), "Recommendation")
-    assert "at most 15 s" in said
-    assert "Take **base** (the defaults): 79.0 % accuracy (95 % interval 75.0 to 83.0)" in said
-    assert "9 s of training, 50,000 parameters trained" in said
-    assert "cheapest of 2 runs within the budget" in said
-    assert "Highest accuracy within the budget: **lora**, 80.0 %" in said
-    assert "Not distinguishable from lora: base (79.0 %, 9 s)" in said
-    assert "Over the budget: 1 run; with a higher accuracy: none." in said
+    asked, told_apart, take = (said.index(words_of) for words_of in (
+        "Asked: which of 4 runs has the highest accuracy on tiny within the budget: at most 15 MB "
+        "(what a replicate adds).", "**The runs cannot be told apart**", "- Take **base**"))
+    assert asked < told_apart < take
+    assert "any of these may be the best: lora, base." in said
+    assert "Take **base** (the defaults; lr 0.01 of 3 tried)" in said
+    assert "an accuracy of 78.8 % (95 % interval 75.0 to 82.0)" in said
+    assert "it had 79.0 % (95 % interval 75.0 to 83.0) on the test images" in said
+    assert "1.2 M operations of training and trains 50,000 parameters" in said
+    assert "cheapest (in operations of training) of the 2 runs" in said
+    assert "at most 1.0 points (the margin) behind the best" in said
+    assert "expected to lose 0.7 points; with a chance of 40 % it is that run" in said
+    assert "If only the score counts, take **lora** (tune: lora; lr 0.1 of 3 tried)" in said
+    assert ("How chosen: one_seed was not searched, so test images choose (50 images, 2 seeds a "
+            "run).") in said
+    assert "from about 4.5 points on" in said
+    assert "of 2.0 points (`worth`) would take 8 to 11" in said
+    assert ("To know better: with 4 or 8 `seeds` for lora, base the loss to expect of what then "
+            "looks best would go from 0.4 points to 0.3 or 0.2, for 18 G or 45 G operations more."
+            ) in said
+    settled_now = [row | {"loss_now": "0.01"} for row in study().rows["further"]]
+    assert "To know better" not in section(study(further=settled_now), "Recommendation")
+    assert "Over the budget: 1 run, none that would be better." in said
     assert f"**exploded** failed: {FAILURE}" in said
 
 
+def test_what_validation_images_chose_is_expected_to_do_as_on_the_test_images():
+    (row,) = study().rows["evidence"]
+    evidence = [row | {"chosen_by": "validation", "knob": "search_seeds", "here": "yes",
+                       "seeds": "1", "why": "every run was searched, so validation chooses"}]
+    said = section(study(evidence=evidence, further=[]), "Recommendation")
+    assert "(95 % interval 75.0 to 82.0), as on the test images, which had no part" in said
+    assert "every run was searched, so validation chooses (50 images, 1 search seed a run)." in said
+    assert "about these trained models and no others" in said and "To know better" not in said
+
+
+def test_a_budget_in_seconds_is_for_the_page():
+    assert "Left out here is what has to be measured (seconds: 10 s)" in text(study())
+    said = section(study(), "Recommendation under the whole budget")
+    assert "at most 15 MB (what a replicate adds); at most 10 s (training time" in said
+    assert "There is but one run to choose from: **base**." in said
+    assert "Over the budget: 1 run: lora (80.0 %; seconds 14 s of 10 s)." in said
+    counted = study(budget={"stored_bytes": 15e6})
+    assert "has to be measured" not in page(counted) and "whole budget" not in page(counted)
+
+
 def test_what_one_answer_gets_stands_beside_the_recommendation_where_classes_are_unequal():
-    (dataset,) = study().datasets
+    (dataset,) = study().dataset_names
     card = {"classes": ["healthy", "ill"], "train": 160, "test": 40, "digest": "0" * 64,
             "counts": {"train": [152, 8], "test": [38, 2]}, "sizes": None, "duplicates": None,
             "repeated": {"images": 2, "examples": [["a", "b"]]}, "split": "", "source": "",
             "licence": ""}
     said = section(study(cards={dataset: card}), "Recommendation")
     assert ("to answer healthy always is right for 95.0 % of the test images, with a balanced "
-            "accuracy of 50.0 %") in said
+            "accuracy of 50.0 %; that of base is 71.3 %.") in said
     assert "2 of 160 training images are copies of others" in text(study(cards={dataset: card}))
     equal = card | {"counts": {"train": [80, 80], "test": [25, 15]}}
     assert "Unequal" not in section(study(cards={dataset: equal}), "Recommendation")
 
 
 def _recommended(**changes) -> list[dict]:
-    """The rows with some of lora's fields changed, base untied and not recommended."""
+    """The rows with some of lora's fields changed, base neither tied nor good enough."""
     lora, base, *others = study().rows["recommendation"]
-    return [lora | changes, base | {"tied": "no", "recommended": "no"}, *others]
+    return [lora | changes, base | {"tied": "no", "enough": "no", "recommended": "no"}, *others]
 
 
-def test_recommendation_of_a_best_run_that_stands_alone():
+def test_recommendation_of_a_run_that_is_ahead_of_all_others():
     said = section(study(recommendation=_recommended(recommended="yes")), "Recommendation")
-    assert "Take **lora**" in said
-    assert "no other run within the budget that could be compared with it is tied with it" in said
-    assert "Not distinguishable" not in said and "**base**" not in said
+    assert "**lora is ahead of all 1 others** by more than chance explains" not in said
+    assert "**lora is ahead of the other** by more than chance explains" in said
+    assert "Take **lora**" in said and "Take **base**" not in said
+    assert "no other run comes within 1.0 points (the margin) of the best" in said
+    assert "If only the score counts" not in said
+
+
+def test_recommendation_of_a_run_that_is_worse_for_certain_but_within_the_margin():
+    lora, base, *others = study().rows["recommendation"]
+    said = section(study(recommendation=[lora, base | {"tied": "no"}, *others]), "Recommendation")
+    assert "**lora is ahead of the other**" in said and "Take **base**" in said
 
 
 def test_recommendation_of_the_only_run():
     (lora,) = [row | {"tied": "yes", "recommended": "yes"}
                for row in study().rows["recommendation"] if row["run"] == "lora"]
-    alone = {"runs": {"lora": settled(tune="lora")},
+    alone = {"runs": {"lora": settled(tune="lora")}, "searches": {}, "measured_recommendation": [],
              "details": {"lora": study().details["lora"]}}
-    for budget_given, why in (({}, "it is the only run."),
-                              ({"seconds": 15}, "it is the only run within the budget.")):
-        said = section(study(recommendation=[lora], budget=budget_given, costs=study().rows[
-            "costs"][1:2], accuracy=study().rows["accuracy"][:1], **alone), "Recommendation")
-        assert f"- Why: {why}\n" in said + "\n" and "tied" not in said
-    over = [row | {"within_budget": "no", "over": "seconds 28 s of 15 s"}
-            if row["run"] == "base" else row for row in _recommended(recommended="yes")]
-    assert "it is the only run within the budget that finished." in section(
-        study(recommendation=over), "Recommendation")
+    said = section(study(recommendation=[lora], ranking=study().rows["ranking"][:1],
+                         costs=study().rows["costs"][1:2], **alone), "Recommendation")
+    assert "There is but one run to choose from: **lora**." in said
+    assert "Why: there is no other." in said
+
+
+def test_recommendation_by_a_score_of_which_less_is_better():
+    low = [row | {"score": "0.61", "expected": "0.615", "expected_low": "0.55",
+                  "expected_high": "0.66"} for row in study().rows["recommendation"]]
+    ranking = [row | {"score": "0.6", "low": "0.55", "high": "0.65"}
+               for row in study().rows["ranking"]]
+    whole = study(score="cross_entropy", recommendation=low, ranking=ranking)
+    said = section(whole, "Recommendation")
+    assert "the lowest cross-entropy on tiny" in said
+    assert "Expect a cross-entropy of 0.615 nats (95 % interval 0.550 to 0.660)" in said
+    assert "is expected to lose 0.700 nats" in said
+    assert "Cross-entropy against cost" in titles(text(whole))
+    assert "cross-entropy (nats)" in table(section(whole, "All runs"))[0]
 
 
 def test_recommendation_without_a_budget():
     said = section(study(budget={}), "Recommendation")
-    assert "No budget is set" in said and "within the budget" not in said
+    assert "has the highest accuracy on tiny, whatever it costs." in said
+    assert "within the budget" not in said
 
 
 def test_no_run_within_the_budget():
-    nothing = [row | {"within_budget": "no", "over": "seconds 20 s of 1 s", "best": "no",
-                      "recommended": "no", "tied": "no"} for row in study().rows["recommendation"]]
+    nothing = [row | {"within_budget": "no", "over": "stored_bytes 20 MB of 15 MB", "best": "no",
+                      "recommended": "no", "tied": "no", "behind": "-1"}
+               for row in study().rows["recommendation"]]
     said = section(study(recommendation=nothing), "Recommendation")
     assert "**No run is within the budget.**" in said and "Take" not in said
-    assert "lora (80.0 %; seconds 20 s of 1 s)" in said
+    assert "lora (80.0 %; stored_bytes 20 MB of 15 MB)" in said
 
 
 def test_a_run_that_cannot_be_compared_says_so():
@@ -136,18 +221,86 @@ def test_a_run_that_cannot_be_compared_says_so():
         study(recommendation=told), "Recommendation")
 
 
-def test_claims_with_verdict_effect_interval_p_and_remarks():
+def test_nothing_is_said_of_the_reach_of_a_study_without_tests():
+    assert "would probably have been shown" not in text(study(reach=[]))
+    never = rows("difference,worth,seeds_low,seeds_high", "4.5,2,,")
+    assert "one of 2.0 points (`worth`) is beyond more seeds alone." in text(study(reach=never))
+
+
+def test_claims_with_verdict_effect_intervals_p_settings_and_remarks():
     cells = table(section(study(), "Claims"))
-    assert cells[2] == ["`base > one_seed`", "holds", "+19.0 points", "+15.0 to +23.0", "< 0.001",
-                        "one seed; note: as published"]
+    assert cells[0] == ["claim", "verdict", "effect", "95 % interval", "all at once", "p",
+                        "settings", "remarks"]
+    assert cells[2] == ["`base > one_seed`", "holds for these models", "+19.0 points",
+                        "+15.0 to +23.0", "+14.0 to +24.0", "< 0.001",
+                        "base lr 0.01 of 3 tried; one_seed not searched",
+                        "one seed; note: as `published`"]
     # A claim of several comparisons: its verdict, then theirs.
-    assert cells[3] == ["`lora > base > one_seed`", "not distinguishable", "", "", "0.800",
+    assert cells[3] == ["`lora > base > one_seed`", "not distinguishable", "", "", "", "0.800", "",
                         "about 9 seeds would decide it"]
-    assert cells[4][:4] == ["↳ lora > base", "not distinguishable", "+1.0 points", "-2.0 to +4.0"]
+    assert cells[4][:5] == ["↳ lora > base", "not distinguishable", "+1.0 points", "-2.0 to +4.0",
+                            "-3.0 to +5.0"]
     assert cells[5][:2] == ["↳ base > one_seed", "holds"]
-    assert cells[6] == ["`lora.stored_bytes < base`", "holds", "+8.5 MB", "-", "-", ""]
-    assert cells[7] == ["`base > exploded`", "not computed", "-", "-", "-", "exploded failed"]
-    assert "4 claims: 2 × holds, 1 × not distinguishable, 1 × not computed" in text(study())
+    assert cells[6] == ["`lora.stored_bytes < base`", "holds", "+8.5 MB", "-", "-", "-", "", ""]
+    assert ("5 claims: 1 × holds for these models, 1 × not distinguishable, 1 × holds"
+            in text(study()))
+
+
+def test_what_was_not_computed_is_said_once():
+    cells = table(section(study(), "Claims"))
+    assert cells[7] == ["`exploded > *`", "not computed", "-", "-", "-", "-", "",
+                        "all 3 comparisons: exploded failed"]
+    assert len(cells) == 9
+    *earlier, computed, other, last, measured = study().rows["claims"]
+    some = [*earlier, computed | {"effect": "3", "low": "1", "high": "5", "why": "",
+                                  "verdict": "holds"}, other, last, measured]
+    cells = table(section(study(claims=some), "Claims"))
+    assert [row[0] for row in cells[7:10]] == ["`exploded > *`", "↳ exploded > base",
+                                               "↳ 2 comparisons"]
+    assert cells[9][-1] == "exploded failed"
+
+
+def test_claims_on_measured_costs_are_judged_in_the_page():
+    assert table(section(study(), "Claims"))[8] == [
+        "`lora.seconds < base`", "measured", "-", "-", "-", "-", "",
+        r"seconds are measured: judged in \_made/report.html"]
+    cells = table(section(study(), "Claims on measured costs"))
+    assert cells[0] == ["claim", "verdict", "effect"]  # nothing else is known
+    assert cells[2] == ["`lora.seconds < base`", "contradicted", "-5 s"]
+
+
+def test_a_study_without_a_search_says_so():
+    unsearched = [row | {"settings": "not searched"} for row in study().rows["claims"]]
+    whole = study(searches={}, choices=[], search=[], expected_best=[], claims=unsearched)
+    assert "The search" not in titles(page(whole)) and "search.svg" not in page(whole)
+    assert "settings" not in table(section(whole, "Claims"))[0]
+    assert "settings" not in table(section(whole, "All runs"))[0]
+    assert "Not searched: each verdict is about its runs at the one setting" in text(whole)
+    assert "Settings were not searched" in section(whole, "All runs")
+    assert "A search looks at" not in section(whole, "How sure is this")
+
+
+def test_the_search_says_what_was_chosen_of_how_many_and_how_forgiving_each_run_is():
+    said = section(study(), "The search")
+    assert "2 runs had settings to choose." in said
+    assert "on images held out of training, never on test images, by cross-entropy after" in said
+    assert "Not searched: one_seed, exploded." in said
+    assert table(said)[2:] == [
+        ["base", "lr: 0.01", "3", "0.610", "0.930", "81.2", "3", "3.6 M"],
+        ["lora", "lr: 0.1", "3", "0.580", "diverged", "82.5", "3", "27 G"]]
+    assert "- **lora**: lr 0.1 is the highest that was tried: add 0.3" in said
+    assert "](plots/charts/search.svg)" in said and "](plots/charts/expected_best.svg)" in said
+
+
+def test_a_search_that_halved_or_failed():
+    base, lora = study().rows["choices"]
+    odd = [base | {"stopped": "2", "listed": "9", "folds": "5"},
+           lora | {"chosen": "", "score": "", "accuracy": "", "diverged": "3", "edges": ""}]
+    said = section(study(choices=odd, expected_best=[]), "The search")
+    assert table(said)[2][2] == "3 of 9, 2 of them stopped early"
+    assert table(said)[3][1:6] == ["nothing: all diverged", "3", "-", "3 diverged", "-"]
+    assert "images held out of training, or by cross-validation" in said
+    assert "at the end of what was tried" not in said and "Dodge" not in said
 
 
 def test_no_claims_and_no_reported_numbers():
@@ -177,15 +330,23 @@ def test_results_mark_one_seed_and_failed_runs():
     said = section(study(), "All runs")
     cells = table(said)
     assert [row[0] for row in cells[2:]] == ["lora", "base", "one_seed", "exploded"]
-    assert cells[2][1:6] == ["tune: lora", "80.0", "76.0 to 84.0", "0.90", "2"]
-    assert cells[4][3] == "55.0 to 65.0 †" and "† One seed" in said
-    assert cells[5][1:4] == [f"lr: 10.0 (failed: {FAILURE})", "failed", "-"]
-    assert cells[5][6:] == ["50,000", "1.5", "20", "9"]
+    assert cells[2][1:7] == ["tune: lora", "lr 0.1 of 3 tried", "80.0", "76.0 to 84.0", "0.90", "2"]
+    assert cells[4][4] == "55.0 to 65.0 †" and "† One seed" in said
+    assert cells[5][1:5] == [f"lr: 10.0 (failed: {FAILURE})", "not searched", "failed", "-"]
+    assert cells[5][7:] == ["50,000", "1.5", "20", "9 k"]
+    assert "Each seed had 90 training images, 10 held out of training, and was tested on" in said
+
+
+def test_runs_that_were_given_other_images_say_how_many():
+    images = study().images | {"base": Images(1100, 0, 50)}
+    cells = table(section(study(images=images), "All runs"))
+    assert cells[0][3] == "images"
+    assert [row[3] for row in cells[2:4]] == ["90 + 10 / 50", "1,100 / 50"]
 
 
 def test_only_one_seed_is_explained_where_there_is_one():
-    several = [row for row in study().rows["accuracy"] if row["run"] != "one_seed"]
-    assert "†" not in section(study(accuracy=several), "All runs")
+    several = [row for row in study().rows["ranking"] if row["run"] != "one_seed"]
+    assert "†" not in section(study(ranking=several), "All runs")
 
 
 def test_scores_without_interval_or_value():
@@ -196,50 +357,87 @@ def test_scores_without_interval_or_value():
     assert cells[3][3] == "-"
 
 
-def test_matched_epochs_and_time():
-    cells = table(section(study(), "Matched epochs, matched time"))
-    assert cells[0][1:4] == ["after 2 epochs (%)", "after 15.0 s (%)", "epochs in 15.0 s"]
-    assert cells[2] == ["lora", "81.0", "81.0", "2.0", "2.0", "14.0"]
-    assert cells[3] == ["base", "79.0", "79.0", "2.0", "2.0", "9.0"]
-    assert cells[4] == ["one_seed", "58.0", "-", "-", "2.0", "28.0"]  # no epoch in time
+def test_matched_epochs_where_runs_have_more_and_fewer():
+    cells = table(section(study(), "Learning curves"))
+    assert cells[0] == ["run", "after 2 epochs (%)", "epochs"]
+    assert cells[2:] == [["lora", "81.0", "3"], ["base", "79.0", "2"], ["one_seed", "58.0", "2"]]
+    alike = [row | {"epochs": "2"} for row in study().rows["matched"]]
+    assert "|" not in section(study(matched=alike), "Learning curves")
+
+
+def test_matched_time():
+    cells = table(section(study(), "Matched time"))
+    assert cells[0][1:3] == ["after 10.0 s (%)", "epochs in 10.0 s"]
+    assert cells[2] == ["base", "79.0", "2.0", "2.0", "9.0"]
+    assert cells[3] == ["lora", "61.0", "1.0", "2.0", "14.0"]
+    assert cells[4] == ["one_seed", "-", "-", "2.0", "28.0"]  # no epoch in time
 
 
 def test_without_a_budget_of_seconds_time_is_what_the_fastest_run_needs():
-    matched = [row | {"set_by": "base", "seconds_matched": "9", "epochs_matched": "1"}
-               for row in study().rows["matched"]]
-    said = section(study(matched=matched), "Matched epochs, matched time")
+    matched = [row | {"set_by": "base", "seconds_matched": "9"}
+               for row in study().measured["matched"]]
+    said = section(study(measured_matched=matched), "Matched time")
     assert "within 9.0 s of training (what base needs for all its epochs" in said
-    assert table(said)[0][1:3] == ["after 1 epoch (%)", "after 9.0 s (%)"]
+
+
+def test_time_and_memory_with_their_spread_and_the_machine():
+    said = section(study(), "Time and memory")
+    assert "On a processor (fp32, 1 thread)." in said
+    assert table(said)[2] == ["base", "9.0", "8.0 to 10.0", "2", "27.0", "100", "900"]
+    assert table(said)[5][1:3] == ["28.0", "-"]  # of one seed
+    assert "](_made/charts/pareto.svg)" in said
+    base, *others = study().measured["costs"]
+    said = section(study(measured_costs=[base | {"device": "a card", "threads": ""}, *others]),
+                   "Time and memory")
+    assert "On a card (fp32) and a processor (fp32, 1 thread)." in said
+    assert table(said)[2][-1] == "a card (fp32)"
 
 
 def test_no_validation_images():
     scores = [row for row in study().rows["scores"] if row["metric"] != "ece_scaled"]
     curves = [row for row in study().rows["learning_curves"] if row["split"] == "train"]
-    whole = study(matched=[], wall_clock=[], learning_curves=curves, scores=scores)
-    assert "Matched" not in text(whole) and "wall_clock.svg" not in text(whole)
+    whole = study(matched=[], measured_matched=[], measured_wall_clock=[], learning_curves=curves,
+                  scores=scores)
+    assert "Matched" not in page(whole) and "wall_clock.svg" not in page(whole)
     assert "learning_curves.svg" in section(whole, "Learning curves")
-    assert "validation images" not in section(whole, "Other scores")
-    assert "validation images" in section(study(), "Other scores")
-    assert "Learning curves" not in text(
-        study(matched=[], wall_clock=[], learning_curves=[]))
+    assert "one temperature" not in section(whole, "Other scores")
+    assert "one temperature" in section(study(), "Other scores")
+    assert "Learning curves" not in text(study(matched=[], learning_curves=[]))
 
 
-def test_a_failed_base_shows_no_mistakes_of_another_run():
+def test_a_caption_speaks_of_scaling_only_where_something_was_scaled():
+    unscaled = study(reliability=study().rows["reliability"][:1])
+    assert "temperature" not in section(unscaled, "Calibration")
+    assert "temperature" in section(study(), "Calibration")
+
+
+def test_mistakes_are_those_of_the_run_that_is_recommended():
+    assert "base is the run that is recommended" in section(study(), "What base gets wrong")
+    other = section(study(recommendation=_recommended(recommended="yes")), "What lora gets wrong")
+    assert table(other)[2] == ["dog", "cat", "15.0"]
+    nothing = [row | {"recommended": "no"} for row in study().rows["recommendation"]]
+    assert "base stands for the study" in section(study(recommendation=nothing),
+                                                  "What base gets wrong")
+
+
+def test_where_nothing_is_recommended_and_base_failed_no_mistakes_are_shown():
     whole = study(details=study().details | {"base": {"failed": FAILURE, "test_images": 50}},
-                  recommendation=_recommended(recommended="yes"),
-                  accuracy=study().rows["accuracy"][:1])
+                  recommendation=[row | {"recommended": "no"}
+                                  for row in study().rows["recommendation"]],
+                  ranking=study().rows["ranking"][:1])
     assert "gets wrong" not in text(whole) and "mistakes.png" not in text(whole)
 
 
 def test_a_study_in_which_every_run_failed():
     whole = study(details={run: {"failed": FAILURE, "test_images": 50}
                            for run in study().plan.runs},
-                  **dict.fromkeys(("accuracy", "scores", "matched", "wall_clock", "pareto",
+                  **dict.fromkeys(("ranking", "scores", "matched", "pareto", "recommendation",
                                    "confusion", "confused", "movement", "reliability", "claims",
-                                   "reported", "similarity", "similar_parts"), []),
+                                   "reported", "similarity", "similar_parts", "evidence", "further",
+                                   "reach"), []),
                   compare={})
     assert "**No run has finished.**" in text(whole)
-    assert [row[2] for row in table(section(whole, "All runs"))[2:]] == ["failed"] * 4
+    assert [row[3] for row in table(section(whole, "All runs"))[2:]] == ["failed"] * 4
 
 
 def test_pictures_of_nothing_are_left_out():
@@ -250,10 +448,13 @@ def test_pictures_of_nothing_are_left_out():
 
 def test_a_picture_that_no_section_knows_comes_at_the_end():
     whole = study()
-    sections = report.sections(whole, drawn(whole) | {"mine.svg": "What I wanted to see"})
-    assert [section.title for section in sections[-3:]] == [
-        "More pictures", "What was run, and how to repeat it", "How sure is this"]
-    assert sections[-3].blocks == [Picture("plots/charts/mine.svg", "What I wanted to see")]
+    mine = {"plots/charts/mine.svg": "What I wanted to see", "_made/charts/time.svg": "How long"}
+    sections = report.sections(whole, drawn(whole) | mine)
+    assert [section.title for section in sections[-4:]] == [
+        "More pictures", "More pictures of what was measured",
+        "What was run, and how to repeat it", "How sure is this"]
+    assert [each.blocks for each in sections[-4:-2]] == [[Picture(*each)] for each in mine.items()]
+    assert [each.measured for each in sections[-4:-2]] == [False, True]
     assert "More pictures" not in text(whole)
 
 
@@ -265,10 +466,23 @@ def test_what_was_run_is_a_list_in_groups():
             "- **Model**: `model: cnn`\n"
             "- **What is trained**: `freeze: none, tune: full`\n"
             "- **Training**: `phases: [], epochs: 2, lr: 0.1`\n") in said
-    assert "4 runs, 7 models trained" in said and "a machine (fp32)" in said
+    assert "4 runs, 7 models trained" in said and "after 6 trials of the search" in said
+    assert "a processor" not in text(study())
     assert "`make repro`" in said
     said = section(study(folder="studies/one"), "What was run, and how to repeat it")
     assert "`cd studies/one && dvc repro`" in said and "make repro" not in said
+
+
+def test_images_of_one_s_own_have_the_name_that_their_owner_gave_them():
+    own = {"own-photos-123456789abc": ImageSource("photos", path="/home/me/photos")}
+    runs = {run: settled(dataset="own-photos-123456789abc") for run in study().plan.runs}
+    whole = study(datasets=own, runs=runs)
+    assert report.title(whole) == "Which fine-tuning strategy is best? photos"
+    assert "has the highest accuracy on photos within" in text(whole)
+    said = section(whole, "What was run, and how to repeat it")
+    assert "the same images where they lay here (`/home/me/photos`), or with `dataset:`" in said
+    packed = {"own-photos-123456789abc": ImageSource("photos", url="https://x.org/a/Photos.tar.gz")}
+    assert report.title(study(datasets=packed, runs=runs)).endswith("? Photos")
 
 
 def test_similarity_of_pairs():
@@ -286,7 +500,9 @@ def test_markdown_takes_users_words_for_words():
     found = MarkdownIt("gfm-like", {"linkify": False}).render(
         text(study(claims=claims, confused=confused)))
     flat = "a|b *c* _d_ `e` &lt;i&gt;f&lt;/i&gt; [g](h) \\ ~~i~~ $j$ &amp;amp; k"
-    assert found.count(flat) == 3 and "<em>" not in found and "<i>" not in found
+    noted = flat.replace("`e`", "<code>e</code>")  # what a note has in backticks is code
+    assert found.count(flat) == 2 and found.count(noted) == 1
+    assert "<em>" not in found and "<i>" not in found
 
 
 def test_markdown_escapes():
@@ -301,8 +517,9 @@ def test_markdown_escapes():
 
 def test_runs_may_be_called_what_they_like():
     whole = study(runs={"base": settled(), "NA": settled(), "1": settled(lr=0.2)},
+                  recommendation=[], measured_recommendation=[],
                   details=dict.fromkeys(("base", "NA", "1"), study().details["base"]),
-                  accuracy=[study().rows["accuracy"][1] | {"run": run}
+                  ranking=[study().rows["ranking"][1] | {"run": run}
                             for run in ("base", "NA", "1")],
                   costs=[study().rows["costs"][0] | {"run": run} for run in ("base", "NA", "1")])
     assert [row[0] for row in table(section(whole, "All runs"))[2:]] == ["base", "NA", "1"]

@@ -18,6 +18,7 @@ AHEAD = MADE / "ahead"  # that trials and replicates were trained side by side: 
 RUNS = MADE / "runs"
 COMPARED = MADE / "compared"
 MEASURED = MADE / "measured"  # tables of what is not the same on every machine
+MEASURED_CHARTS = MADE / "charts"  # drawn from them
 PAGE = MADE / "report.html"
 
 # Tracked by git, and ours.

@@ -58,10 +58,11 @@ def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
     recommendation, measured = (
         budget.recommend(runs, limits, intervals, plan.score, plan.margin)
         for limits in (counted, plan.budget))
+    shown = recommendation.recommended.run if recommendation.recommended else base(runs)
     return Outcome(
         plan, runs, intervals,
         verdicts=verdicts.judge(plan.claims, runs, plan.not_run),
         recommendation=recommendation, measured=measured,
-        confusion=files.read_csv(folder / places.RUNS / base(runs) / "scores/confusion.csv"),
+        confusion=files.read_csv(folder / places.RUNS / shown / "scores/confusion.csv"),
         compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")
                   for pair in plan.compare})

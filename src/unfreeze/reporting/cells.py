@@ -35,5 +35,10 @@ def interval(row: Mapping[str, str], decimals: int, mark: str = "") -> Number:
     return Number(float(row["low"]) if row["low"] else None, interval_text(row, decimals) + mark)
 
 
+def decimals(unit: str) -> int:
+    """Of a score in a column."""
+    return 1 if unit in ("%", "points") else 3
+
+
 def p_value(text: str) -> Number:
     return Number(float(text), words.p_value(float(text))) if text else NONE

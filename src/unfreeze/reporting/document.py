@@ -36,18 +36,20 @@ class Number:
 
 
 Inline = str | Strong | Code | Verdict | Number
+Parts = tuple[Inline, ...]
+Cell = Inline | Parts
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    parts: tuple[Inline, ...]
+    parts: Parts
 
 
 @dataclass(frozen=True)
 class Items:
     """A list without numbers; each item is a line of parts."""
 
-    items: list[tuple[Inline, ...]]
+    items: list[Parts]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Table:
 
     name: str
     columns: tuple[str, ...]
-    rows: list[tuple[Inline, ...]]
+    rows: list[tuple[Cell, ...]]
     numbers: frozenset[str] = frozenset()
     sortable: bool = False
     sorted_by: tuple[str, str] | None = None
@@ -83,9 +85,15 @@ class Picture:
     text: str
 
     @classmethod
-    def chart(cls, name: str, text: str = "", suffix: str = ".svg") -> "Picture":
-        """One of the stage plot's."""
-        return cls(str(places.CHARTS / f"{name}{suffix}"), text)
+    def chart(cls, name: str, text: str = "", suffix: str = ".svg",
+              measured: bool = False) -> "Picture":
+        """One of the stage plot's.
+
+        Args:
+            measured: whether it is drawn from what was measured.
+        """
+        folder = places.MEASURED_CHARTS if measured else places.CHARTS
+        return cls(str(folder / f"{name}{suffix}"), text)
 
 
 Block = Paragraph | Items | Table | Picture
@@ -93,17 +101,32 @@ Block = Paragraph | Items | Table | Picture
 
 @dataclass(frozen=True)
 class Section:
+    """A section.
+
+    Attributes:
+        measured: whether it rests on what was measured, which is different on another machine or
+            another day: it is left out of what git tracks.
+    """
+
     title: str
     blocks: list[Block] = field(default_factory=list)
+    measured: bool = False
 
 
 def line(*parts: Inline) -> Paragraph:
     return Paragraph(parts)
 
 
-def listed(names: list[Inline], between: str = ", ") -> tuple[Inline, ...]:
+def listed(names: list[Inline], between: str = ", ") -> Parts:
     """`a, b, c` as parts of a line."""
     return tuple(part for name in names for part in (between, name))[1:]
+
+
+def with_code(text: str) -> Parts:
+    """Words of a user's, in which `backticks` enclose code; one that has no other stands for
+    itself."""
+    return tuple(Code(part[1:-1]) if re.fullmatch("`[^`]+`", part) else part
+                 for part in re.split("(`[^`]+`)", text) if part)
 
 
 def markdown(title: str, sections: list[Section]) -> str:
@@ -124,13 +147,18 @@ def _block(block: Block) -> str:
             return f"![{escaped(text)}]({file})"
         case Table():
             rules = ["---:" if column in block.numbers else "---" for column in block.columns]
-            rows = [[_inline(cell) for cell in row] for row in (block.columns, *block.rows)]
+            rows = [[_line(parts_of(cell)) for cell in row]
+                    for row in (block.columns, *block.rows)]
             lines = ["| " + " | ".join(row) + " |" for row in rows]
             lines.insert(1, "|" + "|".join(rules) + "|")
             return "\n".join(lines)
 
 
-def _line(parts: tuple[Inline, ...]) -> str:
+def parts_of(cell: Cell) -> Parts:
+    return cell if isinstance(cell, tuple) else (cell,)
+
+
+def _line(parts: Parts) -> str:
     return "".join(map(_inline, parts))
 
 

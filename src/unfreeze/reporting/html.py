@@ -15,25 +15,28 @@ from pathlib import Path
 
 import vl_convert
 
-from unfreeze import places
 from unfreeze.reporting.document import (
     Block,
+    Cell,
     Code,
     Inline,
     Items,
     Number,
     Paragraph,
+    Parts,
     Picture,
     Section,
     Strong,
     Table,
     Verdict,
+    parts_of,
 )
 from unfreeze.reporting.figures import vega
 
 FOLDER = Path(__file__).parent
 FILTER_FROM = 12  # rows; shorter tables are taken in at a glance
 MOST_ROWS = 20_000  # of a chart; a browser does not draw more in a moment
+MEASURED = "Measured on this machine; on another, or another day, it may come out otherwise."
 LONG = 30  # characters; columns with longer texts get room for them
 
 # Text and lines take the page's colour, whether it is light, dark or printed.
@@ -56,14 +59,13 @@ def page(title: str, sections: list[Section], charts: Mapping[str, vega.Chart], 
     """The whole page.
 
     Args:
-        charts: {name: chart}, shown instead of plots/charts/NAME.svg unless it has too many rows.
+        charts: {file of a picture: chart}, shown instead of it unless it has too many rows.
         root: the study's folder, in which the pictures lie.
     """
     shown = {block.file for section in sections for block in section.blocks
              if isinstance(block, Picture)}
-    specs = {str(places.CHARTS / f"{name}.svg"): vega.with_looks(chart.spec, LOOKS)
-             for name, chart in charts.items() if chart.rows <= MOST_ROWS}
-    specs = {file: spec for file, spec in specs.items() if file in shown}
+    specs = {file: vega.with_looks(chart.spec, LOOKS) for file, chart in charts.items()
+             if file in shown and chart.rows <= MOST_ROWS}
     body = "\n".join(_section(section, set(specs), root) for section in sections)
     links = "\n".join(f'<li><a href="#{_slug(section.title)}">{_escape(section.title)}</a></li>'
                       for section in sections)
@@ -113,6 +115,8 @@ def _bundle() -> str:
 def _section(section: Section, charts: Set[str], root: Path) -> str:
     blocks = "\n".join(_block(block, charts, root) for block in section.blocks)
     name = _slug(section.title)
+    if section.measured:
+        blocks = f'<p class="measured">{MEASURED}</p>\n{blocks}'
     return (f'<section aria-labelledby="{name}">\n<h2 id="{name}">{_escape(section.title)}</h2>\n'
             f"{blocks}\n</section>")
 
@@ -191,20 +195,20 @@ def _head(table: Table, column: str, wide: bool) -> str:
     return f'<th scope="col"{kind}{order}>{text}</th>'
 
 
-def _cell(cell: Inline, number: bool, first: bool) -> str:
+def _cell(cell: Cell, number: bool, first: bool) -> str:
     kind = ' class="number"' if number else ""
     value = ""
     if isinstance(cell, Number):
         value = f' data-value="{"" if cell.value is None else cell.value}"'
     tag, scope = ("th", ' scope="row"') if first else ("td", "")
-    return f"<{tag}{scope}{kind}{value}>{_inline(cell)}</{tag}>"
+    return f"<{tag}{scope}{kind}{value}>{_line(parts_of(cell))}</{tag}>"
 
 
-def _text(cell: Inline) -> str:
-    return cell if isinstance(cell, str) else cell.text
+def _text(cell: Cell) -> str:
+    return "".join(part if isinstance(part, str) else part.text for part in parts_of(cell))
 
 
-def _line(parts: tuple[Inline, ...]) -> str:
+def _line(parts: Parts) -> str:
     return "".join(map(_inline, parts))
 
 

@@ -4,6 +4,7 @@ Nothing is computed here: the stage summarize does that, and the report says wha
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 
 from unfreeze import places
@@ -16,6 +17,10 @@ from unfreeze.reporting.sections import (
     fractions,
     how_sure,
     images,
+    measured_claims,
+    measured_costs,
+    measured_curves,
+    measured_recommendation,
     mistakes,
     movement,
     not_run,
@@ -23,45 +28,55 @@ from unfreeze.reporting.sections import (
     recommendation,
     reported,
     runs,
+    search,
     similarity,
     what_was_run,
 )
 from unfreeze.reporting.study import Study
 
-# What readers ask first stands at the top.
-RESULTS = (recommendation, claims, reported, runs, not_run, other_scores, curves, costs, fractions,
+# What readers ask first stands at the top; what was measured follows what it adds to.
+RESULTS = (recommendation, measured_recommendation, claims, measured_claims, runs, search, reported,
+           not_run, other_scores, costs, measured_costs, curves, measured_curves, fractions,
            mistakes, calibration, movement, similarity, images)
 CONDITIONS = (what_was_run, how_sure)  # below all pictures
 
 
 def title(study: Study) -> str:
-    return f"Which fine-tuning strategy is best? {', '.join(study.datasets)}"
+    return f"Which fine-tuning strategy is best? {', '.join(study.dataset_names)}"
 
 
 def sections(study: Study, drawn: Mapping[str, str]) -> list[Section]:
     """The report's sections; those with nothing to say are left out.
 
     Args:
-        drawn: {file in plots/charts/: what it shows}. Sections show those that they know, if they
-            are there; what none of them shows comes at the end.
+        drawn: {file of a picture, seen from the study's folder: what it shows}. Sections show those
+            that they know, if they are there; what none of them shows comes at the end.
     """
-    charts = {str(places.CHARTS / file): text for file, text in drawn.items()}
-    results, conditions = ([_with_charts(part.section(study), charts) for part in parts]
+    results, conditions = ([_with_charts(part.section(study), drawn) for part in parts]
                            for parts in (RESULTS, CONDITIONS))
     shown = {block.file for section in (*results, *conditions) for block in section.blocks
              if isinstance(block, Picture)}
-    more = Section("More pictures", [Picture(file, text) for file, text in charts.items()
-                                     if file not in shown])
-    return [section for section in (*results, more, *conditions) if section.blocks]
+    rest = [[Picture(file, text) for file, text in drawn.items()
+             if file not in shown and (PurePath(file).parent == places.MEASURED_CHARTS) == measured]
+            for measured in (False, True)]
+    more = (Section("More pictures", rest[0]),
+            Section("More pictures of what was measured", rest[1], measured=True))
+    return [section for section in (*results, *more, *conditions) if section.blocks]
 
 
-def _with_charts(section: Section, charts: Mapping[str, str]) -> Section:
+def tracked(sections: list[Section]) -> list[Section]:
+    """What goes into report.md: without what was measured."""
+    return [section for section in sections if not section.measured]
+
+
+def _with_charts(section: Section, drawn: Mapping[str, str]) -> Section:
     """Its charts with what they show; without those for which there was nothing to draw."""
     blocks = []
     for block in section.blocks:
-        if isinstance(block, Picture) and PurePath(block.file).parent == places.CHARTS:
-            if block.file in charts:
-                blocks.append(Picture(block.file, block.text or charts[block.file]))
+        if isinstance(block, Picture) and PurePath(block.file).parent in (
+                places.CHARTS, places.MEASURED_CHARTS):
+            if block.file in drawn:
+                blocks.append(Picture(block.file, block.text or drawn[block.file]))
         else:
             blocks.append(block)
-    return Section(section.title, blocks)
+    return replace(section, blocks=blocks)

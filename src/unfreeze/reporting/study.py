@@ -1,12 +1,15 @@
 """What a report is written from: the plan, and the tables that the stage summarize leaves."""
 
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unfreeze import files, places
 from unfreeze.data.reading import arrays
 from unfreeze.params import plan as plans
 from unfreeze.params.plan import Plan
+
+Rows = list[dict[str, str]]  # of a table
 
 
 @dataclass(frozen=True)
@@ -14,17 +17,29 @@ class Quantity:
     """What a score or a cost is.
 
     Attributes:
-        kind: "score" or "cost". text: in words. unit: "" for none.
+        kind: "score" or "cost". text: in words. unit: "" for none. better: "higher" or "lower".
+        measured: whether it depends on the machine and its clock.
     """
 
     kind: str
     text: str
     unit: str
+    better: str = "higher"
+    measured: bool = False
 
     @property
     def title(self) -> str:
         """`cross-entropy (nats)`."""
         return self.text + (f" ({self.unit})" if self.unit else "")
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images a replicate of a run was given."""
+
+    train: int
+    validation: int
+    test: int
 
 
 @dataclass(frozen=True)
@@ -34,20 +49,39 @@ class Study:
     Attributes:
         plan: what was to be done.
         details: {run: metrics/details/RUN.json}.
-        rows: {NAME: rows of plots/tables/NAME.csv}.
+        rows: {NAME: rows of plots/tables/NAME.csv}; nothing in them is measured.
+        measured: {NAME: rows of _made/measured/NAME.csv}.
         cards: {dataset: its card.json}.
+        images: {run: of its first seed}.
         folder: where it lies, seen from the repository's root.
     """
 
     plan: Plan
     details: dict[str, dict]
-    rows: dict[str, list[dict[str, str]]]
+    rows: dict[str, Rows]
+    measured: dict[str, Rows] = field(default_factory=dict)
     cards: dict[str, dict] = field(default_factory=dict)
+    images: dict[str, Images] = field(default_factory=dict)
     folder: str = "."
 
     @property
-    def datasets(self) -> list[str]:
-        return sorted({run.knobs["dataset"] for run in self.plan.runs.values()})
+    def dataset_names(self) -> list[str]:
+        """What the user calls the datasets."""
+        return sorted({self.dataset_name(run.knobs["dataset"]) for run in self.plan.runs.values()})
+
+    def dataset_name(self, dataset: str) -> str:
+        """What the user calls a dataset: of images of one's own, the folder's or the archive's name
+        rather than that of our folder, which holds a digest."""
+        source = self.plan.datasets.get(dataset)
+        if source is None or not source.own:
+            return dataset
+        name = PurePosixPath(source.path or source.url).name
+        return re.sub(r"(\.tar)?\.\w+$", "", name) or dataset
+
+    @property
+    def score(self) -> Quantity:
+        """What runs are ranked by."""
+        return self.quantities[self.plan.score]
 
     @property
     def failed(self) -> dict[str, str]:
@@ -57,15 +91,23 @@ class Study:
 
     @property
     def shown(self) -> str | None:
-        """The run whose mistakes are shown: the plan's base; None if that failed."""
-        run = plans.base(self.plan.runs)
+        """The run whose mistakes are shown: the recommended one, or where none is the plan's base;
+        None if that failed."""
+        run = next((row["run"] for row in self.rows["recommendation"]
+                    if row["recommended"] == "yes"), plans.base(self.plan.runs))
         return None if run in self.failed else run
 
     @property
     def quantities(self) -> dict[str, Quantity]:
         """{score or cost: what it is}."""
-        return {row["name"]: Quantity(row["kind"], row["text"], row["unit"])
+        return {row["name"]: Quantity(row["kind"], row["text"], row["unit"], row["better"],
+                                      row["measured"] == "yes")
                 for row in self.rows["quantities"]}
+
+    @property
+    def measured_budget(self) -> list[str]:
+        """The costs of the budget that are measured."""
+        return [cost for cost in self.plan.budget if self.quantities[cost].measured]
 
 
 def read(root: Path, folder: str = ".") -> Study:
@@ -82,8 +124,21 @@ def read(root: Path, folder: str = ".") -> Study:
         plan=plan,
         details={run: files.read_json(root / places.METRICS / f"details/{run}.json")
                  for run in plan.runs},
-        rows={path.stem: files.read_csv(path)
-              for path in sorted((root / places.TABLES).glob("*.csv"))},
+        rows=_tables(root / places.TABLES),
+        measured=_tables(root / places.MEASURED),
         cards={name: arrays.read_card(root / places.DATA / name) for name in plan.datasets},
+        images={run: _images(root, settled) for run, settled in plan.runs.items()},
         folder=folder,
     )
+
+
+def _images(root: Path, run: plans.Run) -> Images:
+    indices = files.read_json(root / places.SUBSETS / next(iter(run.subsets.values())))
+    train, validation, test = (len(indices[split]) for split in ("train", "validation", "test"))
+    if run.training_knobs.get("train_on") == "all":
+        train, validation = train + validation, 0
+    return Images(train, validation, test)
+
+
+def _tables(folder: Path) -> dict[str, Rows]:
+    return {path.stem: files.read_csv(path) for path in sorted(folder.glob("*.csv"))}

@@ -6,7 +6,8 @@ shows. What Vega leaves to others stands in its `usermeta`:
 
     "usermeta": {"table": "confusion", "least": {"actual": 21}}
 
-is drawn from plots/tables/confusion.csv, if that has 21 different values of `actual` or more.
+is drawn from plots/tables/confusion.csv, if that has 21 different values of `actual` or more. The
+words "test score" stand for whatever score the study goes by, which `dvc plots` cannot know.
 https://vega.github.io/vega-lite/docs/
 """
 
@@ -52,18 +53,19 @@ class Chart:
     rows: int
 
 
-def charts(tables: Mapping[str, Rows]) -> dict[str, Chart]:
+def charts(tables: Mapping[str, Rows], score: str = "score") -> dict[str, Chart]:
     """{name: chart} of the templates whose tables have something to draw.
 
     Args:
         tables: {name: rows of plots/tables/NAME.csv}.
+        score: what the study goes by, in words, such as `accuracy (%)`.
     """
     made = {}
     for path in sorted(TEMPLATES.glob("*.json")):
-        template = files.read_json(path)
+        template = _named(files.read_json(path), score)
         wanted = template.get("usermeta", {})
         rows = tables.get(wanted.get("table", path.stem), ())
-        if rows and all(len({row[column] for row in rows}) >= least
+        if rows and all(len({row[column] for row in rows} - {""}) >= least
                         for column, least in wanted.get("least", {}).items()):
             made[path.stem] = Chart(template["description"], filled(template, rows), len(rows))
     return made
@@ -80,6 +82,17 @@ def filled(template: dict, rows: Rows) -> dict:
         spec["title"] = {"text": spec["title"]["subtitle"], "anchor": "start",
                          "fontWeight": "normal"}
     return spec
+
+
+def _named(node: object, score: str) -> object:
+    """The template with the score's name in every text about a test score."""
+    if isinstance(node, dict):
+        return {key: _named(value, score) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_named(value, score) for value in node]
+    if isinstance(node, str):
+        return re.sub(r"\b([Tt]est) score\b", lambda match: f"{match[1]} {score}", node)
+    return node
 
 
 def with_looks(spec: dict, looks: dict) -> dict:

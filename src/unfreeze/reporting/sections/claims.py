@@ -2,67 +2,130 @@
 
 from unfreeze.reporting import cells
 from unfreeze.reporting.document import (
+    Block,
+    Cell,
     Code,
-    Inline,
     Number,
+    Parts,
     Picture,
     Section,
     Table,
     Verdict,
     line,
     listed,
+    with_code,
 )
-from unfreeze.reporting.study import Study
+from unfreeze.reporting.sections import common
+from unfreeze.reporting.study import Rows, Study
 from unfreeze.words import count, interval, quantity
 
 Row = dict[str, str]
+COLUMNS = ("claim", "verdict", "effect", "95 % interval", "all at once", "p", "settings", "remarks")
+NUMBERS = frozenset(COLUMNS[2:6])
 EMPTY = Number(None, "")
+NOT_SEARCHED = "not searched"
 
 
 def section(study: Study) -> Section:
-    by_claim: dict[str, list[Row]] = {}
-    for row in study.rows["claims"]:
+    rows = study.rows["claims"]
+    if not rows:
+        return Section("Claims", [line("None are made: ", Code("claims:"), " in params.yaml is "
+                                       "empty.")])
+    tested = [line("An effect above 0 is as claimed. p is corrected for all claims that are "
+                   "tested; costs are counted, not tested, and have none. The first interval is "
+                   "for the one comparison, the second holds for all of them at once.")]
+    return Section("Claims", [_counts(rows), *tested, table("claims", rows),
+                              *_unsearched(study), Picture.chart("claims")])
+
+
+def table(name: str, rows: Rows) -> Table:
+    """A line for each claim, and one for each of its comparisons where there are several; without
+    the columns in which there is nothing.
+
+    Args:
+        rows: of a table claims.csv.
+    """
+    lines = [line for of_claim in _by_claim(rows) for line in _lines(of_claim)]
+    told = [place for place, column in enumerate(COLUMNS)
+            if any(line[place] not in ("", (), NOT_SEARCHED, EMPTY, cells.NONE) for line in lines)]
+    columns = tuple(COLUMNS[place] for place in told)
+    return Table(name, columns, [tuple(line[place] for place in told) for line in lines],
+                 NUMBERS & set(columns))
+
+
+def _by_claim(rows: Rows) -> list[Rows]:
+    by_claim: dict[str, Rows] = {}
+    for row in rows:
         by_claim.setdefault(row["number"], []).append(row)
-    if not by_claim:
-        return Section("Claims", [line("None are made: `claims:` in params.yaml is empty.")])
-    verdicts = [rows[0]["claim_verdict"] for rows in by_claim.values()]
+    return list(by_claim.values())
+
+
+def _counts(rows: Rows) -> Block:
+    verdicts = [of_claim[0]["claim_verdict"] for of_claim in _by_claim(rows)]
     counts = [f"{verdicts.count(verdict)} × {verdict}" for verdict in dict.fromkeys(verdicts)]
-    return Section("Claims", [
-        line(f"{count(len(verdicts), 'claim')}: ", *listed(counts), ". An effect above 0 is as "
-             "claimed. p is corrected for the number of claims (Holm); what is counted or measured "
-             "once has none."),
-        Table("claims", ("claim", "verdict", "effect", "95 % interval", "p", "remarks"),
-              [line for rows in by_claim.values() for line in _lines(rows)],
-              frozenset({"effect", "95 % interval", "p"})),
-        Picture.chart("claims"),
-    ])
+    return line(f"{count(len(verdicts), 'claim')}: ", *listed(counts), ".")
 
 
-def _lines(rows: list[Row]) -> list[tuple[Inline, ...]]:
-    """Of a claim: one line, or one and another for each of its comparisons."""
+def _unsearched(study: Study) -> list[Block]:
+    if common.searched(study):
+        return []
+    return [line("Not searched: each verdict is about its runs at the one setting that they have "
+                 "here, and may be another at others.")]
+
+
+def _lines(rows: Rows) -> list[tuple[Cell, ...]]:
+    """Of a claim: one line, or one and another for each of its comparisons. Those that could not be
+    made for one reason share a line."""
     first = rows[0]
-    several = len(rows) > 1
-    effect = (EMPTY, EMPTY) if several else _effect(first)
-    note = first["note"] and f"note: {first['note']}"
+    reasons = {(row["verdict"], row["why"]) for row in rows}
+    alone = len(rows) == 1 or (len(reasons) == 1 and not any(row["effect"] for row in rows))
+    effect = _effect(first) if alone else (EMPTY,) * 3
+    of_all = f"all {len(rows)} comparisons: " if alone and len(rows) > 1 else ""
     claim = (Code(first["claim"]), Verdict(first["claim_verdict"]), *effect,
-             cells.p_value(first["p_corrected"]),
-             _remarks(first["advice"], "" if several else first["why"], note))
-    return [claim, *((f"↳ {row['comparison']}", Verdict(row["verdict"]), *_effect(row), EMPTY,
-                      _remarks(row["why"])) for row in rows if several)]
+             cells.p_value(first["p_corrected"]), first.get("settings", ""),
+             _remarks(first["advice"], of_all + first["why"] if alone else "", first["note"]))
+    if alone:
+        return [claim]
+    return [claim, *((f"↳ {text}", Verdict(row["verdict"]), *_effect(row), EMPTY, "",
+                      _remarks(row["why"])) for text, row in _comparisons(rows))]
 
 
-def _effect(row: Row) -> tuple[Number, Number]:
-    """Effect and interval. Costs that are counted have no interval, what was not computed has
-    neither."""
+def _comparisons(rows: Rows) -> list[tuple[str, Row]]:
+    """(what is compared, its row), in their order; of those that could not be made for one reason
+    how many there are, and one row."""
+    obstacles: dict[tuple[str, str], Rows] = {}
+    for row in rows:
+        if not row["effect"]:
+            obstacles.setdefault((row["verdict"], row["why"]), []).append(row)
+    shown = []
+    for row in rows:
+        alike = obstacles.get((row["verdict"], row["why"]), [row]) if not row["effect"] else [row]
+        if row is alike[0]:
+            text = row["comparison"] if len(alike) == 1 else f"{len(alike)} comparisons"
+            shown.append((text, row))
+    return shown
+
+
+def _effect(row: Row) -> tuple[Number, Number, Number]:
+    """Effect, its interval, and that for all at once. Costs that are counted have no interval, what
+    was not computed has nothing."""
     if not row["effect"]:
-        return cells.NONE, cells.NONE
-    value = float(row["effect"])
-    effect = Number(value, quantity(value, row["unit"], sign=True))
-    if not row["low"]:
-        return effect, cells.NONE
-    low, high = float(row["low"]), float(row["high"])
-    return effect, Number(low, interval(low, high, row["unit"], sign=True))
+        return cells.NONE, cells.NONE, cells.NONE
+    value, unit = float(row["effect"]), row["unit"]
+    return (Number(value, quantity(value, unit, sign=True)),
+            *(_interval(row.get(f"{which}low", ""), row.get(f"{which}high", ""), unit)
+              for which in ("", "wide_")))
 
 
-def _remarks(*texts: str) -> str:
-    return "; ".join(text for text in texts if text)
+def _interval(low: str, high: str, unit: str) -> Number:
+    if not low:
+        return cells.NONE
+    return Number(float(low), interval(float(low), float(high), unit, sign=True))
+
+
+def _remarks(advice: str, why: str = "", note: str = "") -> Parts:
+    texts = [(text,) for text in (advice, why) if text]
+    if note:
+        texts.append(("note: ", *with_code(note)))
+    return tuple(part for number, parts in enumerate(texts)
+                 for part in ((("; ",) if number else ()) + parts))

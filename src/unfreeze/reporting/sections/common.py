@@ -4,26 +4,44 @@ from collections.abc import Mapping
 
 from unfreeze.reporting import cells
 from unfreeze.reporting.study import Study
-from unfreeze.words import fixed, settings
+from unfreeze.words import quantity, settings
 
-
-def percent(value: float | str) -> str:
-    return fixed(float(value), 1)
+FOR_THESE_MODELS = "for these models"
+ONE_SEED = " †"  # behind an interval over test images only
 
 
 def changes_text(changes: Mapping) -> str:
-    """What a run changes, without its seeds, of which tables say how many there are."""
-    return settings({knob: value for knob, value in changes.items() if knob != "seeds"})
+    """What a run changes, without its seeds, of which tables say how many there are, and without
+    its search, of which there is a section."""
+    return settings({knob: value for knob, value in changes.items()
+                     if knob not in ("seeds", "search", "search_seeds", "search_folds")})
 
 
-def accuracy_text(study: Study, row: Mapping[str, str]) -> str:
-    """`68.5 % accuracy (95 % interval 66.2 to 70.8)`.
+def settings_of(study: Study, run: str) -> str:
+    """At which of its settings a run was trained: `lr 0.003 of 4 tried`, or `not searched`."""
+    return next((row["settings"] for row in study.rows["costs"] if row["run"] == run),
+                "not searched")
 
-    Args:
-        row: of a run, with `run`, `accuracy`, `low` and `high`.
-    """
-    one_seed = any(other["run"] == row["run"] and other["interval"] == "images"
-                   for other in study.rows["accuracy"])
-    return (f"{percent(row['accuracy'])} % accuracy (95 % interval "
-            f"{cells.interval_text(row, 1)}"
-            f"{', over test images only: one seed' if one_seed else ''})")
+
+def searched(study: Study) -> bool:
+    """Whether any run has been searched."""
+    return bool(study.plan.searches)
+
+
+def difference(study: Study, value: float | str) -> str:
+    """A difference of the score that the study goes by, such as `1.0 points`."""
+    unit = study.score.unit
+    return quantity(float(value), "points" if unit == "%" else unit)
+
+
+def in_words(study: Study, row: Mapping[str, str], cost: str) -> str:
+    """A cost of a row that has it, such as `1.2 T operations`."""
+    return quantity(float(row[cost]), study.quantities[cost].unit)
+
+
+def score_text(study: Study, run: str) -> str:
+    """`68.5 % (95 % interval 66.2 to 70.8)`, on the test images."""
+    row = next(row for row in study.rows["ranking"] if row["run"] == run)
+    one_seed = ", over test images only: one seed" if row["interval"] == "images" else ""
+    return (f"{quantity(float(row['score']), study.score.unit)} (95 % interval "
+            f"{cells.interval_text(row, cells.decimals(study.score.unit))}{one_seed})")

@@ -1,25 +1,38 @@
-"""What intervals, p-values and the recommendation mean."""
+"""What intervals, p-values, the search and the recommendation mean."""
 
-from unfreeze.reporting.document import Section, line
+from unfreeze.reporting.document import Code, Section, line
+from unfreeze.reporting.sections import common
 from unfreeze.reporting.study import Study
 
 
-def section(_: Study) -> Section:
+def section(study: Study) -> Section:
+    searched = line(
+        "A search looks at images held out of training and never at test images: its trials are "
+        "not tested at all. What it chose is trained anew with other seeds (and, by default, on "
+        "the images held out as well), and these models are tested once. Every searched run had "
+        "its candidates under the same rules, so that a run is neither better nor worse for the "
+        "settings that somebody happened to know for it; what was not tried is not known.")
     return Section("How sure is this", [
+        *([searched] if common.searched(study) else []),
         line("An interval of 95 % covers both what other test images and what other seeds would "
              "have given. Test images are resampled with replacement (bootstrap, bias-corrected "
              "and accelerated, BCa), the same samples for all runs, so that runs are compared on "
-             "the same images. Seeds, of which there are few, add a part after Student's t; with "
-             "two or three of them its variance is borrowed in part from the study's other runs, "
-             "less for a run that varies more than chance explains. With one seed there is no such "
-             "part: the interval is over test images only and holds for these trained models, and "
-             "two runs' hits and misses are compared by McNemar's exact test."),
-        line("A claim holds, or is contradicted, where its p-value stays at or below 0.05 after "
-             "Holm's correction for all claims tested; else it is not distinguishable, which does "
-             "not mean equal. A claim of several comparisons holds only if all of them do. Counted "
-             "costs are compared as they are; measured ones (training time, peak memory) are "
-             "measured once a run, so differences under 10 % do not count."),
-        line("Recommended is the cheapest of the runs that no test (one-sided, Holm) shows to be "
-             "worse than the one with the highest accuracy: the run that is best in truth is left "
-             "out in at most 5 % of studies."),
+             "the same images. Seeds, of which there are few, add a part after Student's t; the "
+             "fewer a run has, the more of its variance is borrowed from the study's other runs, "
+             "less for a run that varies more than chance explains. Where no run has several "
+             "seeds, nothing is known of other seeds: such a verdict is one ",
+             common.FOR_THESE_MODELS, ", over test images alone."),
+        line("A claim holds, or is contradicted, where its p-value stays at or below 0.05 after a "
+             "correction for all claims tested; else it is not distinguishable, which does not "
+             "mean equal. In at most 5 of 100 studies is any verdict wrong that says more. A claim "
+             "of several comparisons holds only if all of them do. The interval of one comparison "
+             "may leave out 0 while its verdict is open: the one for all at once tells why. "
+             "Counted costs are compared as they are; measured ones (time, memory) vary from one "
+             "time to the next, so differences under 10 % do not count."),
+        line("Recommended is the cheapest run, by the counted operations of training one seed, "
+             "that is expected to lose at most the margin (", Code("margin:"), ") against the run "
+             "that is best in truth. What is expected comes from all runs together: the more of "
+             "their differences seeds and images can explain, the more each is drawn towards the "
+             "others, so that a run is not taken for good because it was lucky. The number that is "
+             "expected of it is corrected in the same way."),
     ])

@@ -1,6 +1,6 @@
 """Runs that are part of the question and were left out."""
 
-from unfreeze.reporting.document import Code, Section, Table, line
+from unfreeze.reporting.document import Code, Section, Table, line, with_code
 from unfreeze.reporting.sections.common import changes_text
 from unfreeze.reporting.study import Study
 from unfreeze.words import count
@@ -22,5 +22,5 @@ def section(study: Study) -> Section:
              "before all of them do."),
         Table("runs that were not run", ("run", "what it changes", "reported", "why"), [
             (run, changes_text(declared.changes), ", ".join(reported.get(run, ["-"])),
-             declared.why) for run, declared in left_out.items()]),
+             with_code(declared.why)) for run, declared in left_out.items()]),
     ])

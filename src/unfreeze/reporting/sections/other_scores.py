@@ -13,17 +13,17 @@ def section(study: Study) -> Section:
         by_run.setdefault(row["run"], {})[row["metric"]] = row
     there = {metric for rows in by_run.values() for metric in rows}
     scores = {name: quantity for name, quantity in study.quantities.items()
-              if quantity.kind == "score" and name != "accuracy"}
+              if quantity.kind == "score" and name != study.plan.score}
     scores[SCALED] = Quantity("score", "after scaling", "%")
     shown = {name: quantity for name, quantity in scores.items() if name in there}
+    run_order = [row["run"] for row in study.rows["ranking"]]
     if not shown:
         return Section("Other scores")
-    scaled = (", before and after scaling the logits by one temperature fitted on the validation "
-              "images" if SCALED in there else "")
+    scaled = (", before and after scaling the logits by one temperature fitted on images held out "
+              "of training" if SCALED in there else "")
     titles = [quantity.title for quantity in shown.values()]
-    lines = [(row["run"], *(_cell(by_run.get(row["run"], {}).get(name), quantity.unit)
-                            for name, quantity in shown.items()))
-             for row in study.rows["accuracy"]]
+    lines = [(run, *(_cell(by_run.get(run, {}).get(name), quantity.unit)
+                     for name, quantity in shown.items())) for run in run_order]
     return Section("Other scores", [
         Table("other scores", ("run", *titles), lines, frozenset(titles), True),
         line("With 95 % intervals. Calibration error: expected, over 15 bins of equal width"
@@ -36,7 +36,7 @@ def section(study: Study) -> Section:
 def _cell(row: dict[str, str] | None, unit: str) -> Number:
     if row is None:
         return cells.NONE
-    decimals = 1 if unit == "%" else 3
+    decimals = cells.decimals(unit)
     mean = cells.number(row["mean"], decimals)
     inside = f" ({cells.interval_text(row, decimals)})" if row["low"] else ""
     return Number(mean.value, mean.text + inside)

@@ -1,103 +1,223 @@
-"""Which run to take under the budget, and what else could be taken."""
+"""What was asked, which runs cannot be told apart, which to take, and how sure that is."""
 
+from unfreeze import places
 from unfreeze.data.acquire.cards import majority
-from unfreeze.reporting.document import Inline, Items, Section, Strong, line, listed
-from unfreeze.reporting.sections.common import accuracy_text, changes_text, percent
-from unfreeze.reporting.study import Study
-from unfreeze.words import count, quantity
+from unfreeze.reporting import cells
+from unfreeze.reporting.document import (
+    Block,
+    Code,
+    Items,
+    Paragraph,
+    Parts,
+    Section,
+    Strong,
+    line,
+    listed,
+)
+from unfreeze.reporting.sections.common import (
+    changes_text,
+    difference,
+    in_words,
+    score_text,
+    settings_of,
+)
+from unfreeze.reporting.study import Rows, Study
+from unfreeze.words import count, interval, quantity, share
 
 Row = dict[str, str]
-Item = tuple[Inline, ...]
 
 
 def section(study: Study) -> Section:
-    rows = [row for row in study.rows["recommendation"] if row["run"] not in study.failed]
-    costs = study.quantities
-    budget = "; ".join(f"at most {quantity(limit, costs[cost].unit)} ({costs[cost].text})"
-                       for cost, limit in study.plan.budget.items())
-    best = next((row for row in rows if row["best"] == "yes"), None)
-    items: list[Item] = []
-    if best:
-        items += _chosen(study, rows, best, " within the budget" if budget else "")
-    elif rows:
-        items.append((Strong("No run is within the budget."),))
-    else:
-        items.append((Strong("No run has finished."),))
-    items += _over(rows, best)
-    items += [(Strong(row["run"]), f": {row['note']}.") for row in rows if row["note"]]
-    items += [(Strong(run), f" failed: {why}.") for run, why in study.failed.items()]
-    return Section("Recommendation", [
-        line(f"Budget: {budget}." if budget else
-             "No budget is set (`budget:` in params.yaml), so any cost will do."), Items(items)])
+    measured = study.measured_budget
+    blocks = advice(study, study.rows, {cost: limit for cost, limit in study.plan.budget.items()
+                                        if cost not in measured})
+    if measured:
+        limits = ", ".join(
+            f"{cost}: {quantity(study.plan.budget[cost], study.quantities[cost].unit)}"
+            for cost in measured)
+        blocks.append(line(f"Left out here is what has to be measured ({limits}), and so is "
+                           "different on another machine: ", Code(str(places.PAGE)),
+                           " judges by the whole budget."))
+    return Section("Recommendation", blocks)
 
 
-def _over(rows: list[Row], best: Row | None) -> list[Item]:
-    """The runs over the budget, of which those are named that would be better."""
-    over = [row for row in rows if row["within_budget"] == "no"]
-    better = [f"{row['run']} ({percent(row['accuracy'])} %; {row['over']})" for row in over
-              if not best or float(row["accuracy"]) > float(best["accuracy"])]
-    some = f"{count(len(over), 'run')}; with a higher accuracy: " if best else ""
-    return [(f"Over the budget: {some}", *listed(better or ["none"], "; "), ".")] if over else []
-
-
-def _chosen(study: Study, rows: list[Row], best: Row, within: str) -> list[Item]:
-    """The recommended run, why it is, and what it is chosen from.
+def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
+           short: bool = False) -> list[Block]:
+    """The recommendation that tables hold, those of plots/tables or those of _made/measured.
 
     Args:
-        rows: of tables/recommendation.csv; best: the one with the highest accuracy. within: the
-            budget, in words.
+        tables: with `recommendation` and `further`. budget: {cost: at most}, what they
+            have been judged by. short: without what does not depend on the budget.
     """
-    chosen = next(row for row in rows if row["recommended"] == "yes")
-    tied = [row for row in rows if row["tied"] == "yes" and row is not best]
-    items: list[Item] = [
-        ("Take ", Strong(chosen["run"]),
-         f" ({changes_text(study.plan.runs[chosen['run']].changes)}): ",
-         accuracy_text(study, chosen), f", {_seconds(chosen)} of training, "
-         f"{quantity(float(chosen['parameters_trainable']), 'parameters')} trained."),
-        ("Why: ", _why(study, rows, chosen, best, tied, within))]
-    items += _unequal(study, chosen["run"])
-    if chosen is not best:
-        items.append((f"Highest accuracy{within}: ", Strong(best["run"]), ", ",
-                      accuracy_text(study, best), f", {_seconds(best)}."))
-    if tied:
-        names = [f"{row['run']} ({percent(row['accuracy'])} %, {_seconds(row)})" for row in tied]
-        items.append((f"Not distinguishable from {best['run']}: ", *listed(names), "."))
-    return items
+    rows = [row for row in tables["recommendation"] if row["run"] not in study.failed]
+    within = [row for row in rows if row["within_budget"] == "yes" and row["loss"]]
+    chosen = next((row for row in rows if row["recommended"] == "yes"), None)
+    best = next((row for row in rows if row["best"] == "yes"), None)
+    blocks: list[Block] = [_asked(study, rows, budget)]
+    items: list[Parts] = []
+    if chosen and best:
+        blocks.append(_told_apart(study, within, best))
+        items += [_taken(study, chosen), _why(study, within, chosen, best)]
+        items += _best(study, chosen, best)
+        if not short:
+            items += [_evidence(study), *_reach(study)]
+        items += _further(study, tables["further"])
+        items += _unequal(study, chosen["run"])
+    elif rows:
+        blocks.append(line(Strong("No run is within the budget.")))
+    else:
+        blocks.append(line(Strong("No run has finished.")))
+    items += _over(study, rows)
+    if not short:
+        items += [(Strong(row["run"]), f": {row['note']}.") for row in rows if row["note"]]
+        items += [(Strong(run), f" failed: {why}.") for run, why in study.failed.items()]
+    return [*blocks, *([Items(items)] if items else [])]
 
 
-def _unequal(study: Study, run: str) -> list[Item]:
+def _asked(study: Study, rows: Rows, budget: dict[str, float]) -> Paragraph:
+    limits = "; ".join(f"at most {quantity(limit, study.quantities[cost].unit)} "
+                       f"({study.quantities[cost].text})" for cost, limit in budget.items())
+    least = "lowest" if study.score.better == "lower" else "highest"
+    under = f" within the budget: {limits}." if limits else ", whatever it costs."
+    return line(f"Asked: which of {count(len(study.plan.runs), 'run')} has the {least} "
+                f"{study.score.text} on {' and '.join(study.dataset_names)}{under}")
+
+
+def _told_apart(study: Study, within: Rows, best: Row) -> Paragraph:
+    """Whether there is one best run at all, before anything is advised."""
+    tied = [row["run"] for row in within if row["tied"] == "yes"]
+    if len(within) == 1:
+        return line("There is but one run to choose from: ", Strong(best["run"]), ".")
+    if len(tied) > 1:
+        of_all = f"{len(tied)} of the {len(within)}" if len(tied) < len(within) else "The"
+        return line(Strong(f"{of_all} runs cannot be told apart"),
+                    ": any of these may be the best: ", *listed(tied), ".")
+    others = "the other" if len(within) == 2 else f"all {len(within) - 1} others"
+    return line(Strong(f"{best['run']} is ahead of {others}"),
+                " by more than chance explains.")
+
+
+def _taken(study: Study, chosen: Row) -> Parts:
+    name, unit = chosen["run"], study.score.unit
+    expected = quantity(float(chosen["expected"]), unit)
+    article = "an" if study.score.text[0] in "aeio" else "a"
+    ends = interval(float(chosen["expected_low"]), float(chosen["expected_high"]), unit)
+    if _test_chose(study):
+        why = (f": it had {score_text(study, name)} on the test images, and what comes out on top "
+               "has had luck, too")
+    else:
+        why = ", as on the test images, which had no part in choosing it"
+    return ("Take ", Strong(name), f" ({_settings(study, name)}). Expect {article} "
+            f"{study.score.text} of {expected} (95 % interval {ends}){why}. It costs "
+            f"{in_words(study, chosen, 'operations')} of training and trains "
+            f"{in_words(study, chosen, 'parameters_trainable')}.")
+
+
+def _test_chose(study: Study) -> bool:
+    return study.rows["evidence"][0]["chosen_by"] == "test"
+
+
+def _settings(study: Study, run: str) -> str:
+    return f"{changes_text(study.plan.runs[run].changes)}; {settings_of(study, run)}"
+
+
+def _why(study: Study, within: Rows, chosen: Row, best: Row) -> Parts:
+    margin = difference(study, study.plan.margin)
+    enough = [row for row in within if row["enough"] == "yes"]
+    if len(within) == 1:
+        why = "there is no other"
+    elif len(enough) == 1:
+        why = f"no other run comes within {margin} (the margin) of the best"
+    else:
+        why = (f"it is the cheapest (in operations of training) of the {len(enough)} runs that are "
+               f"expected to be at most {margin} (the margin) behind the best")
+    return (f"Why: {why}. How sure: against the run that is best in truth it is expected to lose "
+            f"{difference(study, chosen['loss'])}; with a chance of "
+            f"{share(round(float(chosen['chance']), 2))} it is that run.")
+
+
+def _best(study: Study, chosen: Row, best: Row) -> list[Parts]:
+    if chosen is best:
+        return []
+    return [("If only the score counts, take ", Strong(best["run"]),
+             f" ({_settings(study, best['run'])}): {score_text(study, best['run'])}, "
+             f"{in_words(study, best, 'operations')}; the chance that it is the best is "
+             f"{share(round(float(best['chance']), 2))}.")]
+
+
+def _evidence(study: Study) -> Parts:
+    (row,) = study.rows["evidence"]
+    seeds = count(int(row["seeds"]), "search seed" if row["knob"] == "search_seeds" else "seed")
+    here = (" Seeds tell nothing here, so all this is about these trained models and no others."
+            if row["here"] == "yes" else "")
+    return (f"How chosen: {row['why']} ({count(int(row['images']), 'image')}, {seeds} a run)."
+            f"{here}",)
+
+
+def _reach(study: Study) -> list[Parts]:
+    """What the study could have shown at all."""
+    if not study.rows.get("reach"):
+        return []
+    (row,) = study.rows["reach"]
+    low, high = row["seeds_low"], row["seeds_high"]
+    seeds = (f"{low} to {high} seeds" if low != high else count(int(low), "seed")) if low else ""
+    return [("A difference between two runs would probably have been shown from about "
+             f"{difference(study, row['difference'])} on (in 80 of 100 such studies); one of "
+             f"{difference(study, row['worth'])} (", Code("worth"),
+             f") would take {seeds} a run." if seeds else ") is beyond more seeds alone.")]
+
+
+def _further(study: Study, rows: Rows) -> list[Parts]:
+    """What more seeds would bring, in one line; nothing where next to nothing is left to win.
+
+    Args:
+        rows: of a table further.csv, all of the same knob and runs.
+    """
+    if not rows or cells.number(rows[0]["loss_now"], _decimals(study)).text.strip("0.") == "":
+        return []
+    losses = [cells.number(row["loss"], _decimals(study)).text for row in rows]
+    now = difference(study, rows[0]["loss_now"])
+    prices = [quantity(float(row["operations"]), "operations").removesuffix(" operations")
+              for row in rows]
+    time = [quantity(float(row["seconds"]), "s") for row in rows if row.get("seconds")]
+    return [("To know better: with ", _or([row["number"] for row in rows]), " ",
+             Code(rows[0]["knob"]), " for ", *listed(rows[0]["runs"].split()),
+             f" the loss to expect of what then looks best would go from {now} to {_or(losses)}, "
+             f"for {_or(prices)} operations{f' ({_or(time)})' if time else ''} more.")]
+
+
+def _decimals(study: Study) -> int:
+    return cells.decimals(study.score.unit)
+
+
+def _or(texts: list[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def _over(study: Study, rows: Rows) -> list[Parts]:
+    """The runs over the budget, of which those are named that would be better."""
+    over = [row for row in rows if row["within_budget"] == "no"]
+    better = [f"{row['run']} ({quantity(float(row['score']), study.score.unit)}; {row['over']})"
+              for row in over if row["behind"] and float(row["behind"]) < 0]
+    if not over:
+        return []
+    names = listed(better, "; ") if better else ("none that would be better",)
+    return [(f"Over the budget: {count(len(over), 'run')}: " if better else
+             f"Over the budget: {count(len(over), 'run')}, ", *names, ".")]
+
+
+def _unequal(study: Study, run: str) -> list[Parts]:
     """What the accuracy of a run is to be held against where classes are unequal."""
     card = study.cards.get(study.plan.runs[run].knobs["dataset"])
     largest = card and majority(card["classes"], card["counts"]["test"])
     if not largest:
         return []
-    name, share = largest
+    name, part = largest
     mean = next((row["mean"] for row in study.rows["scores"]
                  if (row["run"], row["metric"]) == (run, "balanced_accuracy")), None)
+    that = f"; that of {run} is {quantity(float(mean), '%')}" if mean else ""
     return [(Strong("Unequal classes"),
-             f": to answer {name} always is right for {quantity(100 * share, '%')} of the test "
+             f": to answer {name} always is right for {quantity(100 * part, '%')} of the test "
              f"images, with a balanced accuracy of {quantity(100 / len(card['classes']), '%')}"
-             f"{f'; that of {run} is {percent(mean)} %' if mean else ''}.")]
-
-
-def _why(study: Study, rows: list[Row], chosen: Row, best: Row, tied: list[Row],
-         within: str) -> str:
-    if sum(row["within_budget"] == "yes" for row in rows) == 1:
-        why = f"it is the only run{within}{' that finished' if study.failed else ''}."
-    elif not tied:
-        why = (f"it has the highest accuracy{within}, and no other run{within} that could be "
-               "compared with it is tied with it.")
-    elif chosen is best:
-        why = (f"it has the highest accuracy{within}, and it is the cheapest of the "
-               f"{len(tied) + 1} runs that are not distinguishable by their accuracy.")
-    else:
-        why = (f"it is the cheapest of {len(tied) + 1} runs{within}: {best['run']}, which has the "
-               "highest accuracy, and those not distinguishable from it by their accuracy.")
-    if tied:
-        why += (" Cheapest: the least training time, or fewer trained parameters where that "
-                "differs by less than 10 %.")
-    return why
-
-
-def _seconds(row: Row) -> str:
-    return quantity(float(row["seconds"]), "s")
+             f"{that}.")]
