@@ -19,6 +19,7 @@ Shapes: K runs, M replicates of all of them together. Higher is better throughou
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import special
@@ -27,6 +28,8 @@ BORROWED = 4  # degrees of freedom that the other runs count for beside a run's 
 DRAWS = 20_000
 _STEPS = 100  # of the spread
 _NEXT_TO_NOTHING = 1e-12
+_FEW = 1e-6  # degrees of freedom, of which rounding leaves some where there are none
+_ENOUGH_FOR_A_MEDIAN = 5  # runs
 
 
 @dataclass(frozen=True)
@@ -177,37 +180,33 @@ def _noise(replicates: Replicates, runs: np.ndarray) -> tuple[np.ndarray, float,
     inverse = np.linalg.pinv(design)
     residual = np.eye(len(runs)) - design @ inverse
     left = runs.T @ residual.diagonal()  # (K,) degrees of freedom
-    squares = runs.T @ (residual @ replicates.score)**2
-    of_images = runs.T @ (residual @ replicates.images @ residual).diagonal()
     image_parts = _image_parts(replicates, runs)
-    if left.sum() < 1e-6:  # nobody has two seeds that tell
-        own = of_replicate = np.zeros(runs.shape[1])
+    if left.sum() < _FEW:  # nobody has two seeds that tell
         total = np.maximum(image_parts["replicate"].diagonal(), _NEXT_TO_NOTHING)
-        return total, 0.0, Noise(own, 0.0, **image_parts, known=False)
-    typical, of_replicate = _typical(squares, left), _ratio(of_images, left)
-    total = (BORROWED * typical + squares) / (BORROWED + left)
-    own = np.maximum(total - of_replicate, 0.0)
+        return total, 0.0, Noise(np.zeros_like(left), 0.0, **image_parts, known=False)
+    # What is left of a replicate has a little of every run's variance; which share is known.
+    unmixed = np.linalg.pinv(runs.T @ residual**2 @ runs)
+    found = np.maximum(unmixed @ (runs.T @ (residual @ replicates.score)**2), 0.0)
+    of_images = unmixed @ (runs.T @ (residual @ replicates.images @ residual).diagonal())
+    of_images[left < _FEW] = np.average(of_images, weights=left)  # of runs with one seed
+    total = (BORROWED * _typical(found, left) + left * found) / (BORROWED + left)
+    own = np.maximum(total - of_images, 0.0)
     common_total, common = _common(replicates, inverse[runs.shape[1]:], runs @ total,
                                    runs @ own)
     return (np.maximum(total, _NEXT_TO_NOTHING), common_total,
             Noise(own, common, **image_parts, known=True))
 
 
-def _typical(squares: np.ndarray, degrees: np.ndarray) -> float:
-    """A typical variance: the median of the runs' own, so that one unstable run does not drown the
-    others, over the median that chance would give, were the true one 1; their mean where most are
-    0."""
-    some = degrees > 1e-6
+def _typical(variances: np.ndarray, degrees: np.ndarray) -> float:
+    """A typical one of the runs' variances: their mean; of five runs or more the median, so that
+    one unstable run does not drown the others, over the median that chance would give, were the
+    true one 1."""
+    some = degrees > _FEW
+    mean = float(np.average(variances, weights=degrees))
+    if some.sum() < _ENOUGH_FOR_A_MEDIAN:
+        return mean
     shapes = degrees[some] / 2  # of gamma distributions
-    variances = squares[some] / degrees[some]
-    median = np.median(variances / (special.gammaincinv(shapes, 0.5) / shapes))
-    return float(median or squares.sum() / degrees.sum())
-
-
-def _ratio(sums: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Sums over degrees of freedom; of a run that has none, what all have together."""
-    overall = sums.sum() / degrees.sum()
-    return np.divide(sums, degrees, out=np.full_like(sums, overall), where=degrees > 1e-6)
+    return float(np.median(variances[some] / (special.gammaincinv(shapes, 0.5) / shapes))) or mean
 
 
 def _common(replicates: Replicates, inverse: np.ndarray, total: np.ndarray,
@@ -292,8 +291,13 @@ def _positive(covariance: np.ndarray) -> np.ndarray:
 def _normal(covariance: np.ndarray) -> np.ndarray:
     """(DRAWS, K) normal values with that covariance and means of exactly 0; the same for every
     call."""
-    draws = np.random.default_rng(DRAWS).standard_normal((DRAWS // 2, len(covariance)))
-    draws = np.concatenate([draws, -draws])
     room = _NEXT_TO_NOTHING * (1.0 + covariance.trace())  # for what has no variance
     # The one factor that is the same on every machine: the signs of eigenvectors are not.
-    return draws @ np.linalg.cholesky(covariance + room * np.eye(len(covariance))).T
+    factor = np.linalg.cholesky(covariance + room * np.eye(len(covariance)))
+    return _standard_normal(len(covariance)) @ factor.T
+
+
+@cache
+def _standard_normal(columns: int) -> np.ndarray:
+    draws = np.random.default_rng(DRAWS).standard_normal((DRAWS // 2, columns))
+    return np.concatenate([draws, -draws])
