@@ -8,9 +8,8 @@ from _source import ROOT
 from unfreeze import places, recipe
 from unfreeze.fingerprint import of_recipes
 from unfreeze.stage import run_stage
-from unfreeze.training import devices, outputs, run
-from unfreeze.training.setting import Inputs
-from unfreeze.training.together import launch, reduce
+from unfreeze.training import outputs, result
+from unfreeze.training.inputs import Inputs
 
 
 def main() -> None:
@@ -18,11 +17,22 @@ def main() -> None:
     file = places.RECIPES / f"{name}.yaml"
     pinned = recipe.read(file)
     of_recipes.check(file, pinned, Path(__file__), ROOT / "src")
+    known = result.kept(name, pinned)
+    if known:
+        outputs.write(places.RUNS / name, pinned, known, Inputs())
+    else:
+        train(name, pinned)
+
+
+def train(name: str, pinned: recipe.Recipe) -> None:
+    # Here, since they import torch: seconds, which a run that is in the scratch folder need not.
+    from unfreeze.training import devices, run
+    from unfreeze.training.together import launch, reduce
+
     launch.begin(on_cpu=devices.wanted().type == "cpu")
-    inputs, device = Inputs(), devices.pick()
-    result = run.train(name, pinned, device, inputs)
+    trained = run.train(name, pinned, devices.pick(), Inputs())
     if reduce.rank() == 0:
-        outputs.write(places.RUNS / name, pinned, result, inputs)
+        outputs.write(places.RUNS / name, pinned, trained, Inputs())
     launch.finish()
 
 

@@ -14,7 +14,7 @@ from unfreeze import recipe as recipes
 from unfreeze.recipe import Chosen, PinnedWeights
 from unfreeze.training import cost, counting, replicate
 from unfreeze.training.assemble import assemble, tables
-from unfreeze.training.counting import Counted, Phase
+from unfreeze.training.counting import Counted, Part, Phase
 from unfreeze.training.devices import Device
 from unfreeze.training.prefix import feed
 from unfreeze.training.setting import set_up
@@ -60,12 +60,12 @@ def test_counts_are_those_of_the_model_that_trains(case, monkeypatch):
     found = counting.counted(recipe)
     monkeypatch.setattr("unfreeze.training.assemble._load", lambda *_: [])
     model, _ = assemble(recipe, 1, places.WEIGHTS)
-    for number, (rows, phase) in enumerate(zip(tables(recipe), recipe.phases, strict=True)):
+    for number, rows in enumerate(tables(recipe)):
         groups.freeze(model, rows)
         counted = cost.of_phase(model, recipe)
         assert {name: getattr(found.phases[number], name) for name in counted} == counted
-        assert counting.parts(found, recipe)[number] == groups.table(
-            model, rows, phase.knobs["lr"], phase.knobs["weight_decay"])
+        assert found.phases[number].parts == tuple(
+            Part(*line) for line in groups.table(model, rows))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -96,6 +96,19 @@ def test_what_counts_once_is_what_training_computes_once(case, monkeypatch):
     assert any(once) == (case in (
         "frozen layers", "frozen layers, flips", "statistics of a batch", "phases", "head",
         "attention", "attention, lora", "stochastic depth"))
+
+
+def test_what_trains_is_told_with_the_rates_of_its_phase():
+    recipe = pretrained(lr=0.1, weight_decay=0.25, lr_scale={"stage2": 10}, freeze=["stage1"])
+    ((*lines,),) = counting.parts(counting.counted(recipe), recipe)
+    found = {line[0]: dict(zip(counting.PARTS, line, strict=True)) for line in lines}
+    assert {part: (line["tune"], line["lr"], line["weight_decay"]) for part, line in found.items()
+            } == {"stem": ("full", 0.1, 0.25), "stage1": ("frozen", 0.0, 0.0),
+                  "stage2": ("full", 1.0, 0.25), "head": ("full", 0.1, 0.25)}
+    assert found["stage1"]["trained"] == 0 < found["stage1"]["parameters"]
+    text = counting.as_text(lines).splitlines()
+    assert len(text) == 5 and text[0].split() == list(counting.PARTS)
+    assert text[2].split()[:5] == ["stage1", "stage1", "frozen", "0", "0"]
 
 
 def test_a_frozen_prefix_counts_once_for_each_image_and_variant():

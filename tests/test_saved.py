@@ -66,7 +66,9 @@ def root(tmp_path_factory, tiny):
             changed[seed] = saved.changed(model.state_dict(), initial)
             left[run, seed] = {name: t.clone() for name, t in model.state_dict().items()}
         files.write_bytes(folder / places.RUNS / run / "model.safetensors",
-                          saved.serialise(changed))
+                          safetensors.torch.save({
+                              f"{seed}/{name}": tensor for seed, tensors in changed.items()
+                              for name, tensor in tensors.items()}))
     return folder, left
 
 

@@ -21,9 +21,10 @@ from unfreeze.data.reading.images import Images
 from unfreeze.errors import UserError
 from unfreeze.models import weights
 from unfreeze.recipe import PinnedDataset, PinnedSubset
-from unfreeze.training import movement, saved
+from unfreeze.training import saved
 from unfreeze.training.assemble import assemble
 from unfreeze.training.devices import Device
+from unfreeze.training.finished import MOVEMENT
 from unfreeze.tuning.methods.tinytl import LiteResidual
 from unfreeze.tuning.rules import Row
 
@@ -187,7 +188,7 @@ def project(tmp_path, monkeypatch):
             seeds=dict.fromkeys(seeds, pinned)))
     moved = [(seed, "head", 10, 0.5, 0.25) for seed in (3, 2, 1)]
     for run, rows in (("one", moved), ("other", [])):  # the other is from scratch
-        files.write_csv(tmp_path / places.RUNS / run / "movement.csv", movement.HEADER, rows)
+        files.write_csv(tmp_path / places.RUNS / run / "movement.csv", ("seed", *MOVEMENT), rows)
     monkeypatch.setattr(compare, "load", lambda run, recipe, seed, root: tiny(
         1 if seed == 1 else len(run)))
     return tmp_path
@@ -244,7 +245,8 @@ def test_weights_count_with_what_lora_adds(tmp_path, monkeypatch):
     model, _ = assemble(recipe, 1, file.parent)
     torch.nn.init.ones_(model.stage1[0].lora.up.weight)
     files.write_bytes(tmp_path / places.RUNS / "run/model.safetensors",
-                      saved.serialise({1: saved.changed(model.state_dict(), {})}))
+                      safetensors.torch.save({f"1/{name}": tensor for name, tensor in
+                                              saved.changed(model.state_dict(), {}).items()}))
     found = compare.parameters(compare.load("run", recipe, 1, tmp_path))
     assert {part: list(tensors) for part, tensors in found.items()} == {
         "stem": ["stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"],

@@ -44,7 +44,7 @@ def missing(runs: dict[str, Recipe]) -> list[tuple[str, Task]]:
 def _finished(task: Task) -> bool:
     """In whatever arithmetic: where it is another one than is asked for, train@RUN trains it."""
     folder = environment.scratch() / "replicates"
-    return any(folder.glob(f"{task.identity}-*.done.pt"))
+    return any(folder.glob(f"{task.identity}-*.done"))
 
 
 def _stored_bytes(recipe: Recipe) -> int:

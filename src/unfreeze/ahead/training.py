@@ -7,7 +7,7 @@ from unfreeze.fingerprint import of_recipes
 from unfreeze.recipe import Recipe
 from unfreeze.training import devices, replicate
 from unfreeze.training.finished import Finished
-from unfreeze.training.setting import Inputs
+from unfreeze.training.inputs import Inputs
 
 _SOURCE = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ def train(recipe: Recipe, seed: int, label: str) -> Finished:
 
 def outcome_of(recipe: Recipe, finished: Finished) -> Outcome:
     """What a choice needs of a trial."""
-    return Outcome(finished.validation_logits.numpy(), finished.validation_labels.numpy(),
+    return Outcome(finished.validation_logits, finished.validation_labels,
                    _kept_epoch(recipe, finished), finished.cost.seconds)
 
 

@@ -14,7 +14,7 @@ from unfreeze.data.reading.splits import open_pinned
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
 from unfreeze.recipe import Recipe
-from unfreeze.training import assemble, saved, setting
+from unfreeze.training import assemble, inputs, saved
 from unfreeze.training.devices import Device, set_threads
 from unfreeze.tuning import groups
 from unfreeze.tuning.methods import tinytl
@@ -128,9 +128,9 @@ def pooled(output: torch.Tensor) -> torch.Tensor:
 
 def _images(chooser: Recipe, prepared: Recipe, seed: int, device: Device, root: Path) -> Images:
     """The first IMAGES test images of the subset of `chooser`, as `prepared` preprocesses them."""
-    indices = setting.indices(chooser, seed, root / places.SUBSETS)["test"][:IMAGES]
+    chosen = inputs.indices(chooser, seed, root / places.SUBSETS)["test"][:IMAGES]
     same = prepared.dataset.digest == chooser.dataset.digest
     stored = open_pinned((prepared if same else chooser).dataset, root / places.DATA,
                          root / places.DECODED)
-    return Images(*stored["test"], indices, prepared.preprocessing, device.torch,
+    return Images(*stored["test"], chosen, prepared.preprocessing, device.torch,
                   environment.resized_limit(device.memory))

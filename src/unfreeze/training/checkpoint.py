@@ -7,14 +7,12 @@ folder may be deleted at any time; it is bounded, oldest out first.
 import hashlib
 import io
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from unfreeze import environment, files
-from unfreeze.training.devices import Device
-from unfreeze.training.together import reduce
 
 _DIGEST = 32  # bytes at the end of a file: the SHA-256 of all before; torch.load
 # does not mind what comes after a file of its own
@@ -23,41 +21,51 @@ _WRITING = 600  # seconds within which a file that is being written changes
 
 
 class Scratch:
-    """The two files of one replicate: `*.epoch.pt` while it trains, `*.done.pt` when finished. Of
-    several processes all read them, and the first writes."""
+    """The two files of one replicate: `*.epoch.pt` while it trains, `*.done` when finished.
 
-    def __init__(self, digest: str, device: Device) -> None:
+    Args:
+        digest: of the replicate.
+        arithmetic: in which it is trained, as of `Device.arithmetic`.
+        writes: whether anything is saved: of several processes the first writes, and all read.
+    """
+
+    def __init__(self, digest: str, arithmetic: str, writes: bool = True) -> None:
         folder = environment.scratch() / "replicates"
-        kind = f"{device.torch.type}-{device.precision}"
-        if reduce.count() > 1:
-            kind += f"-{reduce.count()}"
-        if environment.compiled() != "off":
-            kind += f"-compiled-{environment.compiled()}"
-        self._epoch = folder / f"{digest}-{kind}.epoch.pt"
-        self._done = folder / f"{digest}-{kind}.done.pt"
+        self._epoch = folder / f"{digest}-{arithmetic}.epoch.pt"
+        self._done = folder / f"{digest}-{arithmetic}.done"
+        self._writes = writes
 
     def load_epoch(self) -> dict | None:
-        return _load(self._epoch)
+        """What was saved, on the CPU; None: nothing, or nothing that is whole."""
+        import torch  # here, since what is finished is read without
 
-    def load_done(self) -> dict | None:
-        return _load(self._done)
+        return _load(self._epoch,
+                     lambda path: torch.load(path, map_location="cpu", weights_only=True))
+
+    def load_done(self) -> bytes | None:
+        """What was saved; None: nothing, or nothing that is whole."""
+        return _load(self._done, lambda path: path.read_bytes()[:-_DIGEST])
 
     def save_epoch(self, content: dict) -> None:
-        if reduce.rank() == 0:
-            _save(self._epoch, content)
+        if self._writes:
+            import torch
 
-    def save_done(self, content: dict) -> None:
-        if reduce.rank() == 0:
-            _save(self._done, content)
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            _save(self._epoch, buffer)
+
+    def save_done(self, content: bytes) -> None:
+        if self._writes:
+            _save(self._done, io.BytesIO(content))
             self._epoch.unlink(missing_ok=True)
 
 
-def _load(path: Path) -> dict | None:
-    """The content, on the CPU; None when there is no such file, or it is not as it was written,
-    and then goes."""
+def _load(path: Path, read: Callable[[Path], Any]) -> Any:
+    """What is read of a file; None when there is no such file, or it is not as it was written, and
+    then goes."""
     try:
         _check(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read(path)
     except FileNotFoundError:
         return None
     except files.UNREADABLE:
@@ -76,10 +84,10 @@ def _check(path: Path) -> None:
             raise ValueError(f"{path}: damaged")
 
 
-def _save(path: Path, content: dict) -> None:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
+def _save(path: Path, buffer: io.BytesIO) -> None:
+    digest = hashlib.sha256(buffer.getbuffer()).digest()
+    buffer.seek(0, io.SEEK_END)
+    buffer.write(digest)
     make_room(path.parent, environment.scratch_limit() - buffer.getbuffer().nbytes)
     files.write_bytes(path, buffer.getbuffer())
 

@@ -209,9 +209,7 @@ def of_recipe(recipe: Recipe) -> counting.Counted:
 def _of_table(model: nn.Module, recipe: Recipe, rows: Sequence[Row]) -> counting.Phase:
     """Of a phase, in which the model's parts are frozen as in its table."""
     flops, variants = _prefix(model, recipe)
-    parts = tuple(counting.Part(part, modules, tune, scale, parameters, trained)
-                  for part, modules, tune, scale, _, parameters, trained
-                  in groups.table(model, rows, 1.0, 0.0))
+    parts = tuple(counting.Part(*line) for line in groups.table(model, rows))
     return counting.Phase(parts, **of_phase(model, recipe), flops_prefix=flops, variants=variants)
 
 

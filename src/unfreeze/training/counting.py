@@ -7,7 +7,7 @@ are needed, and no torch where it has been counted before.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from unfreeze import environment, files
 from unfreeze.errors import UserError
 from unfreeze.plain import from_plain, to_plain
 from unfreeze.recipe import Knobs, Recipe
+from unfreeze.words import number
 
+# Of a line of the table of parts of a phase.
+PARTS = ("part", "modules", "tune", "lr", "weight_decay", "parameters", "trained")
 # Knobs that change no count; all others, known here or not, are taken to change one.
 _UNCOUNTED = frozenset((
     "threads", "train_on", "class_weights", "l2_sp", "accumulate", "optimizer", "momentum",
@@ -37,7 +40,7 @@ class Part:
 
     Attributes:
         part: its name. modules: its blocks, in short.
-        tune: how they are tuned.
+        tune: how they are tuned, or "frozen".
         lr_scale: multiplier of the phase's learning rate; 0 where nothing trains.
         parameters: of them. trained: of these, how many train.
     """
@@ -152,11 +155,22 @@ def operations(counted: Counted, recipe: Recipe, history: Sequence[Mapping[str, 
 
 
 def parts(counted: Counted, recipe: Recipe) -> list[list[tuple]]:
-    """What trains in each phase of a recipe: tuples with the fields of `groups.HEADER`."""
+    """What trains in each phase of a recipe: tuples with the fields of PARTS."""
     return [[(part.part, part.modules, part.tune, phase.knobs["lr"] * part.lr_scale,
               phase.knobs["weight_decay"] if part.lr_scale else 0.0, part.parameters, part.trained)
              for part in of_phase.parts]
             for of_phase, phase in zip(counted.phases, recipe.phases, strict=True)]
+
+
+def as_text(lines: Iterable[tuple]) -> str:
+    """What trains in a phase, with aligned columns."""
+    cells = [PARTS, *((part, modules, tune, number(lr), number(decay), f"{count:,}", f"{trained:,}")
+                      for part, modules, tune, lr, decay, count, trained in lines)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(PARTS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
 
 
 def threads_for(step_operations: int) -> int:

@@ -13,6 +13,7 @@ import torch
 
 from unfreeze import environment
 from unfreeze.errors import UserError
+from unfreeze.training import arithmetic
 from unfreeze.training.together import launch, reduce
 
 
@@ -34,6 +35,12 @@ class Device:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.torch.type, dtype=torch.bfloat16,
                               enabled=self.precision == "bf16")
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides the last bits of a replicate besides its recipe, as the scratch folder names
+        it; see arithmetic.py."""
+        return arithmetic.name(self.torch.type, self.precision, reduce.count())
 
     @property
     def memory(self) -> int:

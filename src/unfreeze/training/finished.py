@@ -1,11 +1,25 @@
-"""What one replicate came to, and how the scratch folder keeps it."""
+"""What one replicate came to, and how the scratch folder keeps it. No torch."""
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
+from unfreeze.recipe import Recipe
+
+# Of a row of a history. lr is that of the last step.
+HISTORY = ("epoch", "phase", "lr", "train_loss", "train_accuracy", "validation_loss",
+           "validation_accuracy", "seconds")
+# Of a row of how far its parts have moved.
+MOVEMENT = ("part", "parameters", "distance", "relative_distance")
+FINISHED_BEFORE = "finished before, taken from the scratch folder"
+_ARRAYS = ("logits", "validation_logits", "validation_labels")
+_IN_MODEL = "model/"  # before the names of the model's tensors
 
 @dataclass(frozen=True)
 class Cost:
@@ -27,43 +41,65 @@ class Cost:
 
 @dataclass(frozen=True)
 class Finished:
-    """A replicate with no epoch left, all tensors on the CPU.
+    """A replicate with no epoch left.
 
     Attributes:
-        model: {name: tensor} of those that differ from the pretrained ones; {} where nothing is
-            tested.
+        model: {name: array} of those tensors that differ from the pretrained ones; {} where nothing
+            is tested.
         logits: (N, classes) float32, of the test images; N is 0 where nothing is tested.
         validation_logits: (V, classes) float32, of the validation images, V perhaps 0.
         validation_labels: (V,) int64.
         best_epoch: the epoch whose weights it has, from 1; None: the last.
-        history: a row an epoch with the fields of `replicate.HISTORY`.
-        movement: of `movement.rows`; [] where nothing is tested.
+        history: a row an epoch with the fields of HISTORY.
+        movement: rows with the fields of MOVEMENT; [] where nothing is tested.
         cost: what it took.
         diverged: None; or how training went wrong (the loss or a logit is not finite): it stopped
             after that epoch, and all logits are NaN. So they are where nothing was trained, since
             a search could choose nothing.
     """
 
-    model: Mapping[str, torch.Tensor]
-    logits: torch.Tensor
-    validation_logits: torch.Tensor
-    validation_labels: torch.Tensor
+    model: Mapping[str, np.ndarray]
+    logits: np.ndarray
+    validation_logits: np.ndarray
+    validation_labels: np.ndarray
     best_epoch: int | None
     history: Sequence[Mapping[str, Any]]
     movement: Sequence[tuple]
     cost: Cost
     diverged: str | None
 
-    def content(self) -> dict[str, Any]:
-        """What torch.save keeps and loads again without running code."""
-        return {field.name: getattr(self, field.name) for field in fields(self)} | {
-            "cost": asdict(self.cost)}
+    def to_bytes(self) -> bytes:
+        """As the scratch folder keeps it: a file of safetensors, whose "rest" is JSON."""
+        rest = {"best_epoch": self.best_epoch, "history": self.history, "movement": self.movement,
+                "cost": asdict(self.cost), "diverged": self.diverged}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return save(arrays | {f"{_IN_MODEL}{name}": array for name, array in self.model.items()}
+                    | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)})
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "Finished":
-        """From what `content` gave.
+    def from_bytes(cls, content: bytes) -> "Finished | None":
+        """From what `to_bytes` gave; None: it is that of another version."""
+        try:
+            arrays = load(content)
+            rest = json.loads(arrays.pop("rest").tobytes())
+            own = {name: arrays.pop(name) for name in _ARRAYS}
+            rest |= {"cost": Cost(**rest["cost"]), "movement": [*map(tuple, rest["movement"])]}
+            return cls(model={name.removeprefix(_IN_MODEL): array
+                              for name, array in arrays.items()}, **own, **rest)
+        except (SafetensorError, KeyError, TypeError, ValueError):
+            return None
 
-        Raises:
-            TypeError, KeyError: it is that of another version.
+    def warn(self, label: str, recipe: Recipe) -> None:
+        """A line on standard error where training diverged.
+
+        Args:
+            label: of the replicate. recipe: of its run.
         """
-        return cls(**{**content, "cost": Cost(**content["cost"])})
+        if not self.diverged:
+            return
+        why = self.diverged
+        if self.history:
+            lr = recipe.phases[self.history[-1]["phase"] - 1].knobs["lr"]
+            why = (f"training diverged ({why}); lr: {lr} is too high for this run, choose a lower "
+                   "one in params.yaml")
+        print(f"warning: {label}: {why}; the run is marked failed", file=sys.stderr, flush=True)

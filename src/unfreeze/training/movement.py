@@ -9,14 +9,13 @@ import torch
 from unfreeze.tuning import groups
 from unfreeze.tuning.rules import Row
 
-HEADER = ("seed", "part", "parameters", "distance", "relative_distance")
 DECIMALS = 6
 
 
 def rows(model: torch.nn.Module, initial: Mapping[str, torch.Tensor],
          tables: Sequence[list[Row]]) -> list[tuple]:
-    """A row for each part with pretrained parameters, stem to head: the fields of HEADER but the
-    seed.
+    """A row for each part with pretrained parameters, stem to head: the fields of
+    `finished.MOVEMENT`.
 
     Args:
         model: trained. It is left as it is.

@@ -1,6 +1,6 @@
-"""What a trained run leaves behind: _made/runs/RUN/.
+"""What a trained run leaves behind: _made/runs/RUN/. No torch.
 
-    model.safetensors   what training changed (saved.py)
+    model.safetensors   what training changed, SEED/TENSOR of each seed (saved.py)
     predictions.npz     seeds (S,), classes (C,), labels (N,), logits (S, N, C), validation_logits
                         (S, V, C), validation_labels (S, V), temperature: () that a search
                         found for the logits, NaN where it found none; failed: () why nothing
@@ -16,13 +16,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from unfreeze import files
 from unfreeze.recipe import Recipe
-from unfreeze.training import counting, movement, replicate, saved
-from unfreeze.training.run import Result
-from unfreeze.training.setting import Inputs
-from unfreeze.tuning import groups
+from unfreeze.training import counting
+from unfreeze.training.finished import HISTORY, MOVEMENT
+from unfreeze.training.inputs import Inputs, test_labels
+from unfreeze.training.result import Result
 
 
 def write(folder: Path, recipe: Recipe, result: Result, inputs: Inputs) -> None:
@@ -32,15 +33,16 @@ def write(folder: Path, recipe: Recipe, result: Result, inputs: Inputs) -> None:
         folder: of the run. inputs: what it was trained from.
     """
     replicates = result.replicates
-    files.write_bytes(folder / "model.safetensors", saved.serialise(
-        {seed: trained.model for seed, trained in replicates.items()}))
+    files.write_bytes(folder / "model.safetensors", save({
+        f"{seed}/{name}": array for seed, trained in replicates.items()
+        for name, array in trained.model.items()}))
     files.write_bytes(folder / "predictions.npz", _predictions(recipe, result, inputs))
-    files.write_csv(folder / "history.csv", ("seed", *replicate.HISTORY), (
+    files.write_csv(folder / "history.csv", ("seed", *HISTORY), (
         (seed, *row.values()) for seed, trained in replicates.items()
         for row in trained.history))
-    files.write_csv(folder / "movement.csv", movement.HEADER, (
+    files.write_csv(folder / "movement.csv", ("seed", *MOVEMENT), (
         (seed, *row) for seed, trained in replicates.items() for row in trained.movement))
-    files.write_csv(folder / "parts.csv", ("phase", *groups.HEADER), (
+    files.write_csv(folder / "parts.csv", ("phase", *counting.PARTS), (
         (number, *row) for number, rows in enumerate(counting.parts(result.counted, recipe), 1)
         for row in rows))
     files.write_json(folder / "cost.json", _counted(recipe, result) | _measured(recipe, result))
@@ -49,11 +51,10 @@ def write(folder: Path, recipe: Recipe, result: Result, inputs: Inputs) -> None:
 def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
     content = io.BytesIO()
     np.savez(content, seeds=np.array(list(result.replicates)), classes=np.array(recipe.classes),
-             labels=replicate.test_labels(recipe, inputs), temperature=np.array(
+             labels=test_labels(recipe, inputs), temperature=np.array(
                  recipe.chosen.temperature if recipe.chosen else None, np.float64),
              failed=np.array(recipe.failed),
-             **{key: np.stack([getattr(trained, key).numpy()
-                               for trained in result.replicates.values()])
+             **{key: np.stack([getattr(trained, key) for trained in result.replicates.values()])
                 for key in ("logits", "validation_logits", "validation_labels")})
     return content.getvalue()
 
@@ -75,8 +76,8 @@ def _measured(recipe: Recipe, result: Result) -> dict:
     seconds, images = sum(cost.seconds for cost in costs), sum(cost.images for cost in costs)
     stored = list(replicates[0].model.values())
     return {
-        "parameters_stored": sum(tensor.numel() for tensor in stored),
-        "stored_bytes": sum(tensor.nbytes for tensor in stored),
+        "parameters_stored": sum(array.size for array in stored),
+        "stored_bytes": sum(array.nbytes for array in stored),
         "seconds": {seed: trained.cost.seconds for seed, trained in result.replicates.items()},
         "seconds_per_replicate": seconds / len(replicates),
         "images_per_second": images / seconds if seconds else 0.0,

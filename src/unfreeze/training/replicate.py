@@ -1,6 +1,5 @@
 """One replicate of a run: a model trained from a recipe with one seed."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
@@ -9,22 +8,18 @@ import torch
 from tqdm import tqdm
 
 from unfreeze import recipe as recipes
-from unfreeze.data.reading import arrays
 from unfreeze.data.reading.images import count_batches
 from unfreeze.recipe import Recipe
 from unfreeze.training import counting, evaluation, movement, saved
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device, set_threads
-from unfreeze.training.finished import Cost, Finished
+from unfreeze.training.finished import FINISHED_BEFORE, HISTORY, Cost, Finished
+from unfreeze.training.inputs import Inputs
 from unfreeze.training.phase import PhaseTraining
 from unfreeze.training.place import Place
-from unfreeze.training.setting import Inputs, Setting, indices, load_images, set_up
+from unfreeze.training.setting import Setting, load_images, set_up
 from unfreeze.training.together import reduce
 from unfreeze.words import fixed, quantity
-
-# lr is that of the last step.
-HISTORY = ("epoch", "phase", "lr", "train_loss", "train_accuracy", "validation_loss",
-           "validation_accuracy", "seconds")
 
 
 def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str) -> Finished:
@@ -42,28 +37,21 @@ def train(recipe: Recipe, seed: int, device: Device, inputs: Inputs, label: str)
             does not allow as many threads as it names.
     """
     set_threads(recipe.knobs["threads"])
-    scratch = Scratch(recipes.replicate_digest(recipe, seed), device)
-    result = _load(scratch)
+    scratch = Scratch(recipes.replicate_digest(recipe, seed), device.arithmetic,
+                      writes=reduce.rank() == 0)
+    known = scratch.load_done()
+    result = known and Finished.from_bytes(known)
     all_have_it = reduce.same(result is not None)
     if result is not None and all_have_it:
-        print(f"{label}: finished before, taken from the scratch folder", flush=True)
+        print(f"{label}: {FINISHED_BEFORE}", flush=True)
     else:
         splits = load_images(recipe, seed, device, inputs)
         setting = set_up(recipe, seed, device, inputs.weights, splits, label)
         result = finish(train_epochs(setting, scratch))
-        scratch.save_done(result.content())
+        scratch.save_done(result.to_bytes())
         _say_accuracy(label, result)
-    _warn(label, recipe, result)
+    result.warn(label, recipe)
     return result
-
-
-def _load(scratch: Scratch) -> Finished | None:
-    """What an earlier try finished; None: nothing, or nothing of this version."""
-    content = scratch.load_done()
-    try:
-        return content and Finished.of(content)
-    except (TypeError, KeyError):
-        return None
 
 
 class Replicate:
@@ -193,10 +181,11 @@ def finish(replicate: Replicate) -> Finished:
         logits = {split: torch.full((len(images), len(recipe.classes)), torch.nan)
                   for split, images in splits.items() if split != "train"}
     return Finished(
-        model=saved.changed(model.state_dict(), setting.initial) if recipe.tested else {},
-        logits=logits.get("test", torch.empty(0, len(recipe.classes))),
-        validation_logits=logits["validation"],
-        validation_labels=splits["validation"].labels.cpu(),
+        model={name: tensor.numpy() for name, tensor in
+               saved.changed(model.state_dict(), setting.initial).items()} if recipe.tested else {},
+        logits=logits.get("test", torch.empty(0, len(recipe.classes))).numpy(),
+        validation_logits=logits["validation"].numpy(),
+        validation_labels=splits["validation"].labels.cpu().numpy(),
         best_epoch=replicate.best_epoch,
         history=history,
         movement=movement.rows(model, setting.initial, setting.tables) if recipe.tested else [],
@@ -219,25 +208,6 @@ def _say_accuracy(label: str, result: Finished) -> None:
         return
     labels, logits = result.validation_labels, result.validation_logits
     accuracy = (
-        f"validation accuracy {quantity(100 * evaluation.accuracy(logits, labels), '%')}, "
+        f"validation accuracy {quantity(100 * (logits.argmax(1) == labels).mean(), '%')}, "
         if len(labels) else "")
     print(f"{label}: {accuracy}{quantity(result.cost.seconds, 's')} of training", flush=True)
-
-
-def _warn(label: str, recipe: Recipe, result: Finished) -> None:
-    """A line on standard error where training diverged."""
-    if result.diverged and not result.history:
-        print(f"warning: {label}: {result.diverged}; the run is marked failed", file=sys.stderr,
-              flush=True)
-    elif result.diverged:
-        lr = recipe.phases[result.history[-1]["phase"] - 1].knobs["lr"]
-        print(f"warning: {label}: training diverged ({result.diverged}); lr: {lr} is too high "
-              "for this run, choose a lower one in params.yaml; the run is marked failed",
-              file=sys.stderr, flush=True)
-
-
-def test_labels(recipe: Recipe, inputs: Inputs) -> np.ndarray:
-    """(N,) int64, the true classes of the test images; the same for every seed."""
-    labels = arrays.load_labels(inputs.data / recipe.dataset.name)
-    seed = next(iter(recipe.seeds))
-    return np.asarray(labels["test"][indices(recipe, seed, inputs.subsets)["test"]])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from unfreeze import places
 from unfreeze import recipe as recipes
@@ -29,12 +29,6 @@ def _same_bits(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     """Unlike torch.equal, this tells 0 from -0 and takes a NaN for itself."""
     return (tensor.shape == other.shape and tensor.dtype == other.dtype
             and tensor.numpy().tobytes() == other.contiguous().numpy().tobytes())
-
-
-def serialise(by_seed: dict[int, dict[str, torch.Tensor]]) -> bytes:
-    """model.safetensors of a run."""
-    return save({f"{seed}/{name}": tensor
-                 for seed, tensors in by_seed.items() for name, tensor in tensors.items()})
 
 
 def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.Module:

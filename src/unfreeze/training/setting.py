@@ -7,26 +7,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unfreeze import environment, files, places
+from unfreeze import environment
 from unfreeze.data.reading.images import Images
 from unfreeze.data.reading.splits import open_pinned
-from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
 from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.devices import Device, set_threads
+from unfreeze.training.inputs import Inputs, indices
 from unfreeze.training.memory import MicroBatches
 from unfreeze.training.regularise import Average
 from unfreeze.tuning.rules import Row
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The folders that a recipe's digests refer to."""
-
-    data: Path = places.DATA
-    weights: Path = places.WEIGHTS
-    subsets: Path = places.SUBSETS
-    decoded: Path = places.DECODED
 
 
 @dataclass(frozen=True)
@@ -102,25 +92,3 @@ def load_images(recipe: Recipe, seed: int, device: Device, inputs: Inputs) -> di
     return {split: Images(*stored["test" if split == "test" else "train"], chosen[split],
                           recipe.preprocessing, device.torch, limit)
             for split in splits}
-
-
-def indices(recipe: Recipe, seed: int, subsets: Path) -> dict[str, list[int]]:
-    """{split: indices of its images} of a replicate. With `train_on: all` the images that the
-    subset holds out are trained on too, and none is left to validate on.
-
-    Args:
-        seed: one of the recipe's.
-        subsets: the folder of index files.
-
-    Raises:
-        UserError: the file is missing or not the one that the recipe names.
-    """
-    subset = recipe.seeds[seed]
-    file = subsets / subset.file
-    if not file.is_file() or files.file_digest(file) != subset.digest:
-        raise UserError(f"{file}: missing, or not the subset that the recipe names (digest "
-                        f"{subset.digest[:12]}...); run `dvc repro`")
-    found = files.read_json(file)
-    if recipe.knobs["train_on"] == "all":
-        found |= {"train": found["train"] + found["validation"], "validation": []}
-    return found

@@ -9,7 +9,6 @@ from unfreeze.recipe import Knobs
 from unfreeze.tuning import methods
 from unfreeze.tuning.methods import norm
 from unfreeze.tuning.rules import Row
-from unfreeze.words import number
 
 
 def assign(model, rows: Sequence[Row]) -> dict[str, Row]:
@@ -128,15 +127,12 @@ def parameter_groups(model, rows: Sequence[Row], lr: float, weight_decay: float,
     ]
 
 
-HEADER = ("part", "modules", "tune", "lr", "weight_decay", "parameters", "trained")
-
-
-def table(model, rows: Sequence[Row], lr: float, weight_decay: float) -> list[tuple]:
+def table(model, rows: Sequence[Row]) -> list[tuple]:
     """What a person wants to see: a line for each part, more where its blocks differ.
 
     Returns:
-        Tuples in the order of HEADER; `tune` is "frozen", and lr and weight decay 0, where nothing
-        trains; `parameters` counts all, `trained` those that train.
+        (part, its blocks in short, how they are tuned or "frozen", multiplier of the learning rate,
+        number of parameters, how many of these train).
     """
     assigned = assign(model, rows)
     counts = {row.module: [0, 0] for row in rows}
@@ -148,7 +144,7 @@ def table(model, rows: Sequence[Row], lr: float, weight_decay: float) -> list[tu
     for row in rows:
         lines.setdefault((row.part, row.tune, row.lr_scale), []).append(row.module)
     return [
-        (part, span(modules), tune or "frozen", lr * scale, weight_decay if tune else 0.0,
+        (part, span(modules), tune or "frozen", scale,
          *(sum(counts[module][which] for module in modules) for which in (0, 1)))
         for (part, tune, scale), modules in lines.items()
     ]
@@ -157,15 +153,3 @@ def table(model, rows: Sequence[Row], lr: float, weight_decay: float) -> list[tu
 def span(modules: list[str]) -> str:
     """`features.14 ... features.18` for a long list of modules."""
     return " ".join(modules) if len(modules) < 3 else f"{modules[0]} ... {modules[-1]}"
-
-
-def as_text(lines: Iterable[tuple]) -> str:
-    """The table with aligned columns."""
-    cells = [HEADER, *((part, modules, tune, f"{number(lr)}", f"{number(decay)}",
-                        f"{count:,}", f"{trained:,}")
-                       for part, modules, tune, lr, decay, count, trained in lines)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )

@@ -1,0 +1,49 @@
+"""The kind of arithmetic that trains here: results of another kind differ in their last bits, so
+the scratch folder keeps them apart."""
+
+import os
+import re
+from pathlib import Path
+
+from unfreeze import environment
+
+# Of a GPU that CUDA or ROCm could use.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+# As Linux lists what a processor can do; those by which torch tells that it computes in bfloat16.
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def name(device: str, precision: str, processes: int) -> str:
+    """Its name.
+
+    Args:
+        device: "cpu" or "cuda". precision: as of `Device`. processes: that train a run together.
+    """
+    words = [device, precision]
+    if processes > 1:
+        words.append(str(processes))
+    if environment.compiled() != "off":
+        words.append(f"compiled-{environment.compiled()}")
+    return "-".join(words)
+
+
+def without_torch() -> str | None:
+    """Its name, where that shows without torch, which takes seconds to import; None: it does not.
+    Where it should be wrong nothing is found by it, and then torch is asked."""
+    device, precision = environment.device_name(), environment.precision()
+    together = environment.processes() > 1 or os.environ.get("WORLD_SIZE", "1") != "1"
+    might_be_gpu = device != "cpu" and (device != "auto" or any(map(os.path.exists, _GPU_FILES)))
+    if together or might_be_gpu or precision == "tf32":
+        return None
+    if precision == "auto":
+        precision = "bf16" if _has_bf16() else "fp32"
+    return name("cpu", precision, 1)
+
+
+def _has_bf16() -> bool:
+    try:
+        processors = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return False
+    return any(_BF16 & set(line.split())
+               for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", processors, re.MULTILINE))

@@ -1,0 +1,60 @@
+"""What training a run came to: all of its replicates. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unfreeze.recipe import Recipe, replicate_digest
+from unfreeze.training import arithmetic, counting
+from unfreeze.training.checkpoint import Scratch
+from unfreeze.training.counting import Counted
+from unfreeze.training.finished import FINISHED_BEFORE, Finished
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training a run came to.
+
+    Attributes:
+        replicates: {seed: what it came to}.
+        counted: of the recipe.
+    """
+
+    replicates: Mapping[int, Finished]
+    counted: Counted
+
+
+def kept(run: str, recipe: Recipe) -> Result | None:
+    """What is in the scratch folder, if that is the whole run, said as training says it; None
+    where it is not, or that cannot be told without torch."""
+    kind = arithmetic.without_torch()
+    if kind is None:
+        return None
+    replicates = {}
+    for seed in recipe.seeds:
+        content = Scratch(replicate_digest(recipe, seed), kind).load_done()
+        finished = content and Finished.from_bytes(content)
+        if not finished:
+            return None
+        replicates[seed] = finished
+    counted, first = counting.counted(recipe), next(iter(replicates.values()))
+    say(run, recipe, counted, f"{first.cost.device} in {first.cost.precision}")
+    for seed, finished in replicates.items():
+        print(f"{label(run, seed)}: {FINISHED_BEFORE}", flush=True)
+        finished.warn(label(run, seed), recipe)
+    return Result(replicates, counted)
+
+
+def label(run: str, seed: int) -> str:
+    """Of a replicate, for what is printed."""
+    return f"{run} seed {seed}"
+
+
+def say(run: str, recipe: Recipe, counted: Counted, where: str) -> None:
+    """Print what trains in each phase.
+
+    Args:
+        where: it trains, and how.
+    """
+    for number, rows in enumerate(counting.parts(counted, recipe), 1):
+        title = f", phase {number} of {len(recipe.phases)}" if len(recipe.phases) > 1 else ""
+        print(f"{run} on {where}{title}\n{counting.as_text(rows)}", flush=True)
