@@ -97,6 +97,8 @@ def build(name, stem, classes, image_size):
 PARAMS = {
     "dataset: .*": "dataset: tiny",
     "fraction: .*": "fraction: 0.5",
+    "validation: .*": "validation: 0.1",
+    "train_on: .*": "train_on: auto",
     "test_fraction: .*": "test_fraction: 1",
     "image_size: .*": f"image_size: {SIDE}",
     "seeds: .*": "seeds: [1]",
@@ -104,6 +106,7 @@ PARAMS = {
     "epochs: .*": "epochs: 3",
     "batch_size: .*": "batch_size: 16",
     "lr: .*": "lr: 0.01",
+    "search: .*": "search: {}",
     "runs:(\n|.)*": "runs:\n"
                     "  base: {}\n"
                     "  own_freeze: {freeze: last_only, reported: 50}\n"
