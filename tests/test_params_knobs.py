@@ -58,9 +58,10 @@ def test_nothing_but_runs_must_be_there():
 
 @pytest.mark.parametrize("missing", [*KNOBS, "compare", "claims", "budget"])
 def test_params_of_before_a_knob_was_there_go_on_working(missing):
-    given = {key: value for key, value in LISTED.items() if key != missing}
+    listed = LISTED | {"runs": {"base": {}}, "compare": {}, "claims": []}
+    given = {key: value for key, value in listed.items() if key != missing}
     if missing in KNOBS:
-        assert resolve(given) == resolve(LISTED | {missing: KNOBS[missing].default})
+        assert resolve(given) == resolve(listed | {missing: KNOBS[missing].default})
     else:
         assert not getattr(resolve(given), missing)
 
