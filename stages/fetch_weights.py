@@ -16,7 +16,7 @@ def main() -> None:
         if isinstance(source, plan.Checkpoint):
             own.take_over(source, file)
         else:
-            official.fetch(models.facts_of(source.model).weights[source.key], file, ROOT / file)
+            official.fetch(models.official_weights(source.model, source.key), file, ROOT / file)
 
 
 if __name__ == "__main__":

@@ -303,7 +303,7 @@ def test_what_is_not_as_it_was_written_is_one_line(tmp_path, read, damage):
 def test_arrays_that_are_not_there_are_named(tmp_path):
     np.savez(tmp_path / "x.npz", seeds=np.arange(3))
     assert files.read_arrays(tmp_path / "x.npz", ["seeds"])["seeds"].tolist() == [0, 1, 2]
-    with pytest.raises(UserError, match=r"x\.npz: holds no logits"):
+    with pytest.raises(UserError, match=r"x\.npz: lacks logits"):
         files.read_arrays(tmp_path / "x.npz", ["seeds", "logits"])
 
 

@@ -9,7 +9,7 @@ import pickle
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,29 +115,46 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: {error}") from None
 
 
+class Content(dict):
+    """What a file of ours holds by name. Who asks it for a name that is not there tells the user
+    which file lacks it, since no table here knows what everybody reads."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, name: str) -> None:
+        raise UserError(f"{self._path}: lacks {name}; run `dvc repro`, which writes it anew")
+
+    def __or__(self, other: Mapping[str, Any]) -> "Content":
+        return Content({**self, **other}, self._path)
+
+
 def read_json(path: Path) -> Any:
-    """What a JSON file of ours holds.
+    """What a JSON file of ours holds; a mapping as `Content`.
 
     Raises:
         UserError: it is missing or damaged.
     """
     with _readable(path):
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+    return Content(content, path) if isinstance(content, dict) else content
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file of ours, {column: text} each.
+    """The rows of a CSV file of ours, {column: text} each, as `Content`.
 
     Raises:
         UserError: it is missing or damaged.
     """
     with _readable(path):
         content = path.read_text(encoding="utf-8")
-        return list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
+        return [Content(row, path) for row in csv.DictReader(
+            io.StringIO(content, newline=""), strict=True)]
 
 
 def read_arrays(path: Path, names: Iterable[str] = (), rest: bool = True) -> dict[str, Any]:
-    """{name: array} of a .npz file of ours.
+    """{name: array} of a .npz file of ours, as `Content`.
 
     Args:
         names: of arrays that must be there. rest: whether the others are read too.
@@ -148,11 +165,9 @@ def read_arrays(path: Path, names: Iterable[str] = (), rest: bool = True) -> dic
     import numpy as np  # a tenth of a second, which those who read no arrays save
 
     with _readable(path), np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file if rest or name in names}
+        arrays = Content({name: file[name] for name in file if rest or name in names}, path)
     for name in names:
-        if name not in arrays:
-            raise UserError(f"{path}: holds no {name}, as what another version of unfreeze wrote; "
-                            "run `dvc repro`, which writes it anew")
+        arrays[name]
     return arrays
 
 

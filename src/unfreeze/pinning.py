@@ -209,7 +209,8 @@ def _weights(run: Run, plan: Plan, digests: Mapping[str, str]) -> PinnedWeights:
     source = plan.weights[run.weights]
     official = models.facts_of(run.training_knobs["model"]).weights
     # A checkpoint of the user's own may hold what any of the official ones does.
-    alike = [official[source.key]] if isinstance(source, OfficialWeights) else official.values()
+    alike = ([models.official_weights(source.model, source.key)]
+             if isinstance(source, OfficialWeights) else official.values())
     return PinnedWeights(
         name=run.weights,
         digest=digests[run.weights],

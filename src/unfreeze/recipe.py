@@ -186,20 +186,13 @@ def read(path: Path) -> Recipe:
     except TypeError:
         raise UserError(f"{path}: is no recipe of this version of unfreeze; run `dvc repro`, which "
                         "writes it anew") from None
-    phases = tuple(Phase(_KnobsOfAFile(phase.knobs, path)) for phase in recipe.phases)
-    return replace(recipe, knobs=_KnobsOfAFile(recipe.knobs, path), phases=phases)
+    return of_file(recipe, path)
 
 
-class _KnobsOfAFile(dict):
-    """Knobs that say where they are from when one is asked for that is not there: no table here
-    knows all that a model, a head or a way of tuning reads."""
-
-    def __init__(self, knobs: Knobs, path: Path) -> None:
-        super().__init__(knobs)
-        self._path = path
-
-    def __missing__(self, knob: str) -> None:
-        raise UserError(f"{self._path}: lacks {knob}; run `dvc repro`, which writes it anew")
+def of_file(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe, telling which file it is from when a knob is asked for that is not there."""
+    phases = tuple(Phase(files.Content(phase.knobs, path)) for phase in recipe.phases)
+    return replace(recipe, knobs=files.Content(recipe.knobs, path), phases=phases)
 
 
 def _content(recipe: Recipe) -> dict:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unfreeze import files, places
+from unfreeze import recipe as recipes
 from unfreeze.errors import UserError
 from unfreeze.plain import from_plain, to_plain
 from unfreeze.recipe import Knobs, PinnedSubset, Recipe
@@ -88,4 +89,5 @@ def read(file: Path) -> Pinned:
     if pinned is None or not pinned.candidates:
         raise UserError(f"{file}: is no pinned run of this version of unfreeze; run `dvc repro`, "
                         "which writes it anew")
-    return pinned
+    return replace(pinned, candidates=tuple(
+        replace(each, recipe=recipes.of_file(each.recipe, file)) for each in pinned.candidates))

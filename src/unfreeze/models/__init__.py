@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from unfreeze.errors import UserError, nearest
-from unfreeze.models.facts import Model
+from unfreeze.models.facts import Model, Weights
 
 ZOO = "torchvision_zoo"  # the family of the models that have no file of their own
 
@@ -48,6 +48,19 @@ def facts_of(name: str) -> Model:
     if name in by_model():
         return by_model()[name].MODELS[name]
     return _builder(name).facts(name)
+
+
+def official_weights(model: str, key: str) -> Weights:
+    """Official weights by their key in torchvision.
+
+    Raises:
+        UserError: no such model, or none of its weights is called so.
+    """
+    known = facts_of(model).weights
+    if key not in known:
+        raise UserError(f"{model} has no weights {key!r}{nearest(key, known)}; there are "
+                        f"{', '.join(known) or 'none'}")
+    return known[key]
 
 
 def build(name: str, stem: str, classes: int, image_size: int):

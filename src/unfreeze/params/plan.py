@@ -3,8 +3,8 @@
 Every stage reads it through `read`, and none asks params.yaml itself.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -238,18 +238,54 @@ def read(folder: Path = Path(".")) -> Plan:
     Raises:
         UserError: a file is missing, or is of another version.
     """
-    return Plan(**{name: _part(folder, name) for name in _TYPES})
+    plan = Plan(**{name: _part(folder, name) for name in _TYPES})
+    for part, name in _named(plan):
+        if name not in getattr(plan, part):
+            raise UserError(f"{_file(folder, part)}: lacks {name}, which another file of the plan "
+                            "names; run `dvc repro`, which writes them anew")
+    runs, searches = _file(folder, "runs"), _file(folder, "searches")
+    return replace(
+        plan, runs={name: _of_file(run, runs) for name, run in plan.runs.items()},
+        searches={name: replace(search, candidates=tuple(
+            replace(each, run=_of_file(each.run, searches)) for each in search.candidates))
+            for name, search in plan.searches.items()})
+
+
+def _named(plan: Plan) -> Iterator[tuple[str, str]]:
+    """(part of the plan, a name that other parts take to be there)."""
+    yield from (("runs", run) for pair in plan.compare.values() for run in pair)
+    yield from (("runs", run) for run in plan.searches)
+    yield from (("datasets", each.dataset)
+                for each in (*plan.decoded.values(), *plan.subsets.values()))
+    searched = [each.run for search in plan.searches.values() for each in search.candidates]
+    for run in (*plan.runs.values(), *searched):
+        yield from (("subsets", file) for file in run.subsets.values())
+        yield from ((part, name) for part, name in (
+            ("weights", run.weights), ("decoded", run.decoded)) if name)
+    for search in plan.searches.values():
+        yield from (("subsets", file) for folds in search.subsets.values() for file in folds)
+
+
+def _of_file(run: Run, path: Path) -> Run:
+    """The run, telling which file it is from when a knob is asked for that is not there."""
+    return replace(run, knobs=files.Content(run.knobs, path),
+                   training_knobs=files.Content(run.training_knobs, path),
+                   phases=tuple(Phase(files.Content(phase.knobs, path)) for phase in run.phases))
 
 
 def _part(folder: Path, name: str) -> Any:
-    path = folder / (places.COMPARED / "pairs.yaml" if name == "compare" else
-                     places.PLAN / f"{name}.yaml")
+    path = _file(folder, name)
     content = files.read_yaml(path)
     try:
         return from_plain(_TYPES[name], content)
     except TypeError:
         raise UserError(f"{path}: is no plan of this version of unfreeze; run `dvc repro`, which "
                         "writes it anew") from None
+
+
+def _file(folder: Path, part: str) -> Path:
+    return folder / (places.COMPARED / "pairs.yaml" if part == "compare" else
+                     places.PLAN / f"{part}.yaml")
 
 
 def base(runs: Iterable[str]) -> str:

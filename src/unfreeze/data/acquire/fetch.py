@@ -153,10 +153,10 @@ def _ready(folder: Path, classes: int) -> dict | None:
     """The card of photos that are complete, else None."""
     try:
         card, labels = arrays.read_card(folder), arrays.load_labels(folder)
+        whole = len(card["classes"]) == classes and all(
+            len(labels[split]) == card[split] for split in labels) and card["name"]
     except UserError:
         return None
-    whole = len(card["classes"]) == classes and all(
-        len(labels[split]) == card[split] for split in labels)
     if whole:
         print(f"{card['name']}: already there")
     return card if whole else None

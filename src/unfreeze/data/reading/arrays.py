@@ -10,7 +10,6 @@ small size, the images.
 
 import hashlib
 import io
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -88,10 +87,10 @@ def read_card(folder: Path) -> dict:
         UserError: there is none.
     """
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = files.read_json(folder / "card.json")
         if isinstance(card, dict) and "digest" in card:
             return card
-    except (OSError, ValueError):
+    except UserError:
         pass
     raise UserError(f"{folder}/card.json: missing or unreadable; run `dvc repro`, which "
                         "fetches the dataset")
