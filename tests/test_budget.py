@@ -115,6 +115,13 @@ def test_a_score_of_which_less_is_better(monkeypatch):
     assert by_error["poor"].difference.low > 0  # more errors
 
 
+def test_a_share_is_no_more_than_all():
+    runs = {"a": finished({"accuracy": np.array([[100.0] * 99 + [0.0], [100.0] * 100])}),
+            "b": finished({"accuracy": np.array([[100.0] * 60 + [0.0] * 40] * 2)})}
+    found = candidates(runs)["a"].posterior
+    assert found.low < found.mean < 100 == found.high
+
+
 def test_one_seed_is_about_these_models():
     found = recommend({name: run(share, number, seeds=(1,), images=1000)
                        for number, (name, share) in enumerate((("a", 0.8), ("b", 0.79)))})

@@ -8,6 +8,7 @@ pulled towards the others, and its loss is counted in full.
 docs/statistics.md has how much this rule loses in simulated studies.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from unfreeze.judging.posterior import Posterior
 from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.statistics import Effect
 from unfreeze.params.plan import base
+from unfreeze.scoring.scores import SCORES
 
 _REACH = 1.959964  # standard deviations either side of a normal mean that hold 95 %
 _MAY_BE_BEST = 0.01  # probability from which more seeds of a run are worth having
@@ -154,7 +156,7 @@ def recommend(runs: Mapping[str, TrainedRun], budget: Mapping[str, float], inter
         return Recommendation(tuple(candidates), score, margin)
     found = evidence.gather([runs[each.run] for each in competing], score)
     known = posterior.posterior(found.replicates)
-    judged = _judged(competing, found, known, margin)
+    judged = _judged(competing, found, known, margin, SCORES[score].bounds)
     judged.sort(key=lambda each: (-found.sign * each.posterior.mean, each.run))
     return Recommendation(
         (*judged, *(each for each in candidates if each.note)), score, margin, found.chosen_by,
@@ -190,14 +192,18 @@ def over(cost: dict, budget: Mapping[str, float]) -> str:
     return ", ".join(beyond)
 
 
-def _judged(competing: list[Candidate], found: Evidence, known: Posterior,
-            margin: float) -> list[Candidate]:
-    """The candidates with what is known of each."""
+def _judged(competing: list[Candidate], found: Evidence, known: Posterior, margin: float,
+            bounds: tuple[float, float]) -> list[Candidate]:
+    """The candidates with what is known of each.
+
+    Args:
+        bounds: the lowest and the highest that the score can be.
+    """
     within = [place for place, each in enumerate(competing) if not each.over]
     corrected = found.chosen_by == evidence.TEST and len(competing) > 1
     judged = []
     for place, each in enumerate(competing):
-        true = _estimate(found.sign * known.mean[place], known.deviation[place])
+        true = _estimate(found.sign * known.mean[place], known.deviation[place], bounds)
         judged.append(replace(each, posterior=true, expected=true if corrected else each.score))
     if not within:
         return judged
@@ -223,9 +229,12 @@ def _judged(competing: list[Candidate], found: Evidence, known: Posterior,
     return judged
 
 
-def _estimate(mean: float, deviation: float) -> Estimate:
-    mean, reach = float(mean), float(_REACH * deviation)
-    return Estimate(mean, mean - reach, mean + reach)
+def _estimate(mean: float, deviation: float,
+              bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+    """A normal value, cut where it cannot lie."""
+    low, high = bounds
+    return Estimate(*(float(min(max(value, low), high)) for value in (
+        mean, mean - _REACH * deviation, mean + _REACH * deviation)))
 
 
 def _further(judged: list[Candidate], found: Evidence, known: Posterior) -> tuple[Further, ...]:

@@ -126,11 +126,15 @@ def posterior(replicates: Replicates) -> Posterior:
     noise, score, covariance = _means(replicates)
     if len(score) == 1:
         return Posterior(score, covariance, None, noise, counts)
-    spread, weight = _spreads(score, covariance)
-    means, covariances = zip(*(_given(value, score, covariance) for value in spread), strict=True)
-    mean = np.average(means, axis=0, weights=weight)
-    off = np.array(means) - mean
-    covariance = (np.average(covariances, axis=0, weights=weight)
+    spread = _spreads(covariance)
+    if spread is None:  # the scores are exact
+        spread = np.full(1, score.std(ddof=1))
+    given = _given(spread, score, covariance)
+    weight = np.exp(given.likelihood - given.likelihood.max())
+    weight /= weight.sum()
+    mean = weight @ given.mean
+    off = given.mean - mean
+    covariance = (np.einsum("s,skl->kl", weight, given.covariance)
                   + np.einsum("s,sk,sl->kl", weight, off, off))
     return Posterior(mean, covariance, float(weight @ spread), noise, counts)
 
@@ -146,8 +150,8 @@ def loss_with(known: Posterior, counts: np.ndarray, within: np.ndarray) -> float
     """
     if known.spread is None:
         return 0.0
-    now, then = (_given(known.spread, known.mean, known.noise.of_means(each))[1]
-                 for each in (known.counts, counts))
+    now, then = (_given(np.array([known.spread]), known.mean, known.noise.of_means(each)
+                        ).covariance[0] for each in (known.counts, counts))
     # What will be learnt moves the means, by as much as the uncertainty falls.
     moved = (known.mean + _normal(_positive(now - then)))[:, within]
     truth = (known.mean + _normal(now))[:, within]
@@ -246,40 +250,47 @@ def _image_parts(replicates: Replicates, runs: np.ndarray) -> dict[str, np.ndarr
     return parts
 
 
-def _spreads(score: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviations between the true scores, and the probability of each."""
-    centre = np.eye(len(score)) - 1 / len(score)
-    typical = float(np.median((centre @ covariance @ centre).diagonal())
-                    * len(score) / (len(score) - 1))
+def _spreads(covariance: np.ndarray) -> np.ndarray | None:
+    """Standard deviations between the true scores that are equally probable before any score is
+    seen: the share by which they pull a score towards the mean is uniform. None without noise."""
+    runs = len(covariance)
+    centre = np.eye(runs) - 1 / runs
+    typical = float(np.median((centre @ covariance @ centre).diagonal()) * runs / (runs - 1))
     if typical < _NEXT_TO_NOTHING:
-        return np.array([score.std(ddof=1)]), np.ones(1)
-    pulled = (np.arange(_STEPS) + 0.5) / _STEPS  # towards the mean, by this share; uniform
-    spread = np.sqrt(typical * (1 - pulled) / pulled)
-    logs = []
-    for value in spread:  # likelihood with mu integrated out
-        total = covariance + value**2 * np.eye(len(score))
-        precision = np.linalg.inv(total)
-        of_mu = precision.sum()
-        mu = (precision @ score).sum() / of_mu
-        off = score - mu
-        logs.append(-(np.linalg.slogdet(total)[1] + np.log(of_mu) + off @ precision @ off) / 2)
-    weight = np.exp(np.array(logs) - max(logs))
-    return spread, weight / weight.sum()
+        return None
+    pulled = (np.arange(_STEPS) + 0.5) / _STEPS
+    return np.sqrt(typical * (1 - pulled) / pulled)
 
 
-def _given(spread: float, score: np.ndarray,
-           covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the true scores for one spread between them."""
-    if not spread:
-        spread = _NEXT_TO_NOTHING
-    total = covariance + spread**2 * np.eye(len(score))
-    precision = np.linalg.inv(total)
-    of_mu = precision.sum()
-    mu = (precision @ score).sum() / of_mu
-    kept = covariance @ precision  # what is left of a deviation is 1 - kept
-    mean = score - kept @ (score - mu)
-    from_mu = kept.sum(axis=1)
-    return mean, _positive(covariance - kept @ covariance + np.outer(from_mu, from_mu) / of_mu)
+@dataclass(frozen=True)
+class _Given:
+    """What follows for each of S standard deviations between true scores.
+
+    Attributes:
+        likelihood: (S,), its logarithm, less a constant. mean: (S, K). covariance: (S, K, K).
+    """
+
+    likelihood: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def _given(spread: np.ndarray, score: np.ndarray, covariance: np.ndarray) -> _Given:
+    """The true scores (K,) for each of some spreads (S,), whose common mean is integrated out."""
+    noise, axes = np.linalg.eigh(covariance)  # along whose axes everything is independent
+    noise = np.maximum(noise, 0.0)
+    ones, turned = axes.T @ np.ones(len(score)), axes.T @ score
+    true = np.maximum(spread**2, _NEXT_TO_NOTHING)[:, None]
+    total = noise + true  # S, K
+    of_mu = (ones**2 / total).sum(axis=1, keepdims=True)
+    off = turned - ones * (ones * turned / total).sum(axis=1, keepdims=True) / of_mu
+    likelihood = -(np.log(total).sum(axis=1) + np.log(of_mu[:, 0])
+                   + (off**2 / total).sum(axis=1)) / 2
+    kept = noise / total  # of a deviation from the common mean, what is put down to noise
+    from_mu = (kept * ones) @ axes.T / np.sqrt(of_mu)
+    return _Given(likelihood, score - (kept * off) @ axes.T,
+                  np.einsum("ki,si,li->skl", axes, kept * true, axes, optimize=True)
+                  + from_mu[:, :, None] * from_mu[:, None, :])
 
 
 def _positive(covariance: np.ndarray) -> np.ndarray:
