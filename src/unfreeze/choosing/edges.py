@@ -10,7 +10,7 @@ from unfreeze.params.check import check
 from unfreeze.params.knob import is_integer, is_number
 from unfreeze.params.knobs import KNOBS
 
-_LEAST_STEP = 2.0  # by which what is to be added differs at least from what was tried
+_STEP = 2.0, 10.0  # by which what is to be added differs from what was tried, at least and at most
 _MANTISSAS = (1, 2, 3, 5, 10)
 
 
@@ -45,7 +45,8 @@ def beyond(value: float, tried: Sequence[float]) -> float | None:
     if value <= 0 or not positive:
         return None
     steps = max(1, len(positive) - 1)
-    step = max(_LEAST_STEP, (positive[-1] / positive[0]) ** (1 / steps))
+    least, most = _STEP
+    step = min(max(least, (positive[-1] / positive[0]) ** (1 / steps)), most)
     whole = all(is_integer(each) for each in tried)
     further = _round(value * step if value == tried[-1] else value / step)
     if whole:
