@@ -16,13 +16,14 @@ def main() -> None:
     for name, wanted in sorted(planned.decoded.items(),
                                key=lambda item: "train" not in item[1].splits):
         decoded.setdefault(wanted.dataset, name)
-    cards = [arrays.read_card(places.DATA / name) for name in planned.datasets]
+    cards = [arrays.read_card(places.DATA / name) | {"name": planned.title(name)}
+             for name in planned.datasets]
     examples = []
     for name, card in zip(planned.datasets, cards, strict=True):
         images = splits.images_of(name, decoded.get(name, ""))
         split = "train" if "train" in images else "test"
         chosen = datasets.choose(card["classes"], arrays.load_labels(places.DATA / name)[split])
-        examples.append(datasets.Examples(name, len(card["classes"]), [
+        examples.append(datasets.Examples(planned.title(name), len(card["classes"]), [
             (title, images[split][rows]) for title, rows in chosen]))
     with files.whole_folder(places.DATA_PICTURES) as folder:
         files.write_bytes(folder / "gallery.png", datasets.gallery(examples))

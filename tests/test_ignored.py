@@ -42,7 +42,7 @@ def test_git_ignores_what_dvc_keeps_and_nothing_else(folder):
     of_git = [f"{folder}{path}" for path, tracked in outputs().items() if tracked]
     assert of_git
     assert ignored(*of_git, *(f"{folder}{path}" for path in (
-        "metrics/runs/one.json", "plots/charts/accuracy.svg", "recipes/one.yaml", "params.yaml",
+        "metrics/runs/one.json", "plots/charts/ranking.svg", "recipes/one.yaml", "params.yaml",
         "dvc.yaml", "dvc.lock", ".dvc/config", ".dvc/plots/README", "README.md"))) == []
 
 

@@ -105,14 +105,15 @@ def test_from_folder_to_report(first):
     assert counted["counts"] == {"train": [8] * 3, "test": [2] * 3}
     assert counted["sizes"] == {"smallest": [31, 20], "median": [26, 24], "largest": [26, 25]}
     assert counted["duplicates"] == {"images": 0, "examples": []} and counted["source"] == "photos"
-    name = f"own-photos-{counted['digest'][:12]}"
     report = (project.folder / "report.md").read_text()
-    assert f"**{name}**: 3 classes, 24 training images and 6 test images" in report
+    assert report.startswith("# Which fine-tuning strategy is best? photos\n")
+    assert "**photos**: 3 classes, 24 training images and 6 test images" in report
     assert "plots/data/gallery.png" in report and "plots/data/classes.svg" in report
     with Image.open(project.folder / places.DATA_PICTURES / "gallery.png") as gallery:
         assert gallery.width > gallery.height > 100
     trained = recipe(project)
     assert trained.classes == tuple(CLASSES)
+    name = f"own-photos-{counted['digest'][:12]}"
     made = decoded.read_card(project.folder / places.DECODED / f"{name}-square-bilinear-8")
     assert (trained.preprocessing.mean, trained.preprocessing.std) == (made.mean, made.std)
     assert (trained.preprocessing.image_size, trained.preprocessing.resize) == (8, "square")

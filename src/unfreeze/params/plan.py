@@ -3,10 +3,12 @@
 Every stage reads it through `read`, and none asks params.yaml itself.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from unfreeze import files, places
 from unfreeze.errors import UserError
@@ -79,6 +81,13 @@ class ImageSource:
     @property
     def own(self) -> bool:
         return bool(self.path or self.url)
+
+    @property
+    def title(self) -> str:
+        """Of one's own images: the name of the folder or archive, without what says how it is
+        packed."""
+        name = PurePosixPath(unquote(urlsplit(self.url).path) if self.url else self.path).name
+        return re.sub(r"(\.tar)?\.\w+$", "", name)
 
 
 @dataclass(frozen=True)
@@ -218,6 +227,13 @@ class Plan:
     score: str = "accuracy"
     margin: float = 1.0
     worth: float = 2.0
+
+    def title(self, dataset: str) -> str:
+        """What the user calls a dataset: of images of one's own the name of the folder or archive
+        (that of ours holds a digest), unless two have the same."""
+        titles = {name: source.title for name, source in self.datasets.items() if source.own}
+        title = titles.get(dataset)
+        return title if title and list(titles.values()).count(title) == 1 else dataset
 
 
 _TYPES: dict[str, Any] = {each.name: each.type for each in fields(Plan)}

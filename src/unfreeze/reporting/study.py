@@ -1,8 +1,7 @@
 """What a report is written from: the plan, and the tables that the stage summarize leaves."""
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from unfreeze import files, places
 from unfreeze.data.reading import arrays
@@ -67,16 +66,7 @@ class Study:
     @property
     def dataset_names(self) -> list[str]:
         """What the user calls the datasets."""
-        return sorted({self.dataset_name(run.knobs["dataset"]) for run in self.plan.runs.values()})
-
-    def dataset_name(self, dataset: str) -> str:
-        """What the user calls a dataset: of images of one's own, the folder's or the archive's name
-        rather than that of our folder, which holds a digest."""
-        source = self.plan.datasets.get(dataset)
-        if source is None or not source.own:
-            return dataset
-        name = PurePosixPath(source.path or source.url).name
-        return re.sub(r"(\.tar)?\.\w+$", "", name) or dataset
+        return sorted({self.plan.title(run.knobs["dataset"]) for run in self.plan.runs.values()})
 
     @property
     def score(self) -> Quantity:

@@ -11,7 +11,7 @@ def section(study: Study) -> Section:
     items = []
     for name, card in study.cards.items():
         items.append((
-            Strong(study.dataset_name(name)),
+            Strong(study.plan.title(name)),
             f": {count(len(card['classes']), 'class', 'classes')}, "
             f"{count(card['train'], 'training image')} and {count(card['test'], 'test image')}"
             f"{_sizes(card['sizes'])}. Split: {card['split']}. From: {card['source']}. "
