@@ -8,6 +8,8 @@ from safetensors.numpy import save_file
 
 from helpers import ROOT, params
 from unfreeze import files, pinning, places
+from unfreeze.choosing.pinned import read, write
+from unfreeze.choosing.pinned import trial as of_candidate
 from unfreeze.data.reading import decoded
 from unfreeze.errors import UserError
 from unfreeze.fingerprint import of_recipes
@@ -129,3 +131,120 @@ def test_what_is_not_there_is_one_line(plan, missing):
         file.unlink()
     with pytest.raises(UserError, match="dvc repro"):
         pinned(plan)
+
+
+# --- Searches, and what is settled by counted work
+
+
+SEARCHED = {
+    "base": {}, "grid": {"search": {"lr": [0.01, 0.001], "image_size": [48, 32]}},
+    "cheap": {"freeze": "last_only", "epochs": {"like": "base"}},
+    "within": {"epochs": {"operations": 1e12}}, "large": {"image_size": 224, "batch_size": 512},
+    "by_hand": {"threads": 3}}
+
+
+@pytest.fixture
+def searched(plan):
+    """The plan of those runs, and what they need."""
+    made = resolve(params(SEARCHED, model="cnn", init="scratch", image_size=32, threads="auto",
+                          train_on="auto", search_seeds=[3, 4], search_folds=5))
+    for number, name in enumerate(made.subsets):
+        files.write_json(places.SUBSETS / name,
+                         {"train": [*range(900)], "validation": [*range(100)], "test": [number]})
+    return made
+
+
+def test_a_search_is_pinned_candidate_by_candidate(searched):
+    made = all_pinned(searched)
+    run, grid = searched.runs["grid"], made["grid"]
+    assert [each.values for each in grid.candidates] == [
+        {"lr": lr, "image_size": size} for lr in (0.01, 0.001) for size in (48, 32)]
+    assert (grid.choose_by, grid.halving, grid.operations) == ("cross_entropy", 0, None)
+    for each in grid.candidates:
+        assert {seed: subset.file for seed, subset in each.recipe.seeds.items()} == run.subsets
+        assert each.recipe.preprocessing.image_size == each.values["image_size"]
+        assert each.recipe.phases[0].knobs["lr"] == each.values["lr"]
+        assert each.recipe.knobs["train_on"] == "all" and each.recipe.tested
+    large, small = (grid.candidates[place].operations for place in (0, 1))
+    assert large > small and [each.operations for each in grid.candidates] == [large, small] * 2
+    # 1,000 images instead of 900: those held out are trained on at last.
+    assert small == made["base"].candidates[0].operations * 10 // 9
+    assert {seed: [subset.file for subset in subsets]
+            for seed, subsets in grid.trial_seeds.items()} == {
+        seed: list(names) for seed, names in searched.searches["grid"].subsets.items()}
+    for subsets in grid.trial_seeds.values():
+        assert len(subsets) == 5
+        assert all(subset.digest == files.file_digest(places.SUBSETS / subset.file)
+                   for subset in subsets)
+
+
+def test_a_trial_is_not_tested_and_keeps_its_fold_to_itself(searched):
+    grid = all_pinned(searched)["grid"]
+    trial = of_candidate(grid.candidates[0].recipe, 3, grid.trial_seeds[3][1])
+    assert trial.seeds == {3: grid.trial_seeds[3][1]} and not trial.tested
+    assert trial.knobs["train_on"] == "train"
+    assert replace(trial, knobs=grid.candidates[0].recipe.knobs, tested=True,
+                   seeds=grid.candidates[0].recipe.seeds) == grid.candidates[0].recipe
+
+
+def test_a_run_without_a_search_is_pinned_as_if_there_were_none(searched):
+    alone = replace(searched, runs={"base": searched.runs["base"]}, searches={})
+    beside = all_pinned(searched)["base"]
+    assert not beside.searched and all_pinned(alone) == {"base": beside}
+
+
+def test_what_is_pinned_can_be_read_again(searched, tmp_path):
+    for name, run in all_pinned(searched).items():
+        write(tmp_path / f"{name}.yaml", run)
+        assert read(tmp_path / f"{name}.yaml") == run
+    (tmp_path / "grid.yaml").write_text("candidates: []\n")
+    with pytest.raises(UserError, match="grid.yaml: is no pinned run of this version"):
+        read(tmp_path / "grid.yaml")
+
+
+def test_epochs_by_work_are_the_most_that_it_allows(searched):
+    made = all_pinned(searched)
+
+    def pinned_epochs(name):
+        candidate = made[name].candidates[0]
+        return candidate.recipe.phases[0].knobs["epochs"], candidate.operations
+
+    (epochs, base), (more, within), (many, cheap) = map(
+        pinned_epochs, ("base", "within", "cheap"))
+    assert epochs == 3 and more == int(1e12 // (base / 3)) and within == base / 3 * more
+    assert many > 100 and cheap <= base < cheap * (many + 1) / many
+
+
+def test_one_epoch_is_trained_even_where_work_allows_none(searched, capsys):
+    few = replace(searched, runs={"within": with_epochs(searched, {"operations": 10})}, searches={})
+    (candidate,) = all_pinned(few)["within"].candidates
+    assert candidate.recipe.phases[0].knobs["epochs"] == 1
+    assert "operations, more than that; one is trained" in capsys.readouterr().err
+
+
+def with_epochs(plan, epochs, **knobs):
+    run = plan.runs["base"]
+    return replace(run, phases=tuple(replace(phase, knobs={**phase.knobs, "epochs": epochs,
+                                                           **knobs}) for phase in run.phases))
+
+
+def test_a_warmup_that_outlasts_the_epochs_is_one_line(searched):
+    few = replace(searched, searches={}, runs={"within": with_epochs(
+        searched, {"operations": 10}, warmup_epochs=2)})
+    with pytest.raises(UserError, match=r"params.yaml: warmup_epochs \(of runs.within\): 2 leaves "
+                                        "none of epochs: 1"):
+        all_pinned(few)
+
+
+def test_work_like_that_of_a_search_among_different_ones_is_one_line(searched):
+    like = replace(searched, runs={**searched.runs, "cheap": with_epochs(
+        searched, {"like": "grid"})})
+    with pytest.raises(UserError, match="params.yaml: epochs .of runs.cheap.: {like: grid}: what "
+                                        "grid takes is not known"):
+        all_pinned(like)
+
+
+def test_threads_go_by_the_work_of_a_step(searched):
+    made = all_pinned(searched)
+    assert {name: made[name].candidates[0].recipe.knobs["threads"] for name in (
+        "base", "large", "by_hand")} == {"base": 1, "large": 2, "by_hand": 3}

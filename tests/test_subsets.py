@@ -227,3 +227,49 @@ def test_per_class_of_a_share_that_floats_miss():
 
 PINNED = {"train": [5, 6, 12, 4, 13, 14, 8, 2, 3], "validation": [15, 7, 1],
           "test": [3, 4, 5, 7, 8, 12, 13, 14]}
+
+
+# --- Folds
+
+
+def folds_of(labels, folds, fraction=1.0, per_class=0, seed=0):
+    return [subsets.draw(labels, labels, 0.0, 1.0, seed, fraction, per_class, fold, folds)
+            for fold in range(folds)]
+
+
+@QUICK
+@given(SIZES, st.integers(2, 6), SEEDS)
+def test_folds_part_the_images_evenly(sizes, folds, seed):
+    labels = labels_of(sizes)
+    drawn = folds_of(labels, folds, seed=seed)
+    held_out = [each["validation"] for each in drawn]
+    assert sorted(sum(held_out, [])) == list(range(len(labels)))
+    for each in drawn:
+        assert sorted(each["train"] + each["validation"]) == list(range(len(labels)))
+        assert each["test"] == []
+    counts = np.array([np.bincount(labels[each], minlength=len(sizes)) for each in held_out])
+    assert np.all(np.ptp(counts, axis=0) <= 1) and np.ptp(counts.sum(1)) <= 1
+
+
+def test_folds_are_of_the_images_that_a_run_has():
+    labels = labels_of([50] * 4)
+    for given_as in ({"fraction": 0.2}, {"per_class": 10}):
+        whole = subsets.draw(labels, labels, 0.25, 1.0, 3, **given_as)
+        for each in folds_of(labels, 5, seed=3, **given_as):
+            assert {*each["train"], *each["validation"]} == {*whole["train"], *whole["validation"]}
+            assert len(each["validation"]) == 8
+
+
+def test_folds_have_names_of_their_own():
+    names = {subsets.file_name("d", 0.1, 0.2, 1, 0.5, 0, fold, 3) for fold in range(3)}
+    assert len(names | {subsets.file_name("d", 0.1, 0.2, 1, 0.5)}) == 4
+    assert subsets.file_name("d", 0.1, 0.2, 1, 0.5, 0, 2, 3) == "d-train0.5-fold3of3-seed1.json"
+
+
+def test_too_few_images_for_folds_are_told():
+    with pytest.raises(UserError, match="5 folds need 8 images or more, two of each class, and 4"):
+        folds_of(labels_of([10] * 4), 5, per_class=1)
+    with pytest.raises(UserError, match="20 folds need 20 images"):
+        folds_of(labels_of([10, 5]), 20, per_class=5)
+    with pytest.raises(UserError, match="leaves 1 of the 2 classes without a training image"):
+        folds_of(labels_of([10, 1]), 2)
