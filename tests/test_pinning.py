@@ -50,15 +50,15 @@ def all_pinned(plan):
 
 
 def pinned(plan):
-    """{run: its recipe}, of runs that are not searched."""
-    return {name: run.candidates[0].recipe for name, run in all_pinned(plan).items()
-            if not run.searched}
+    """{run: its recipe}, before any work is counted."""
+    inputs = pinning.Inputs(plan, ROOT / "stages/train.py", ROOT / "src")
+    return {name: inputs.recipe(run) for name, run in plan.runs.items()}
 
 
 def test_recipe_holds_what_the_run_settles_and_digests_of_what_it_reads(plan):
     run, made = plan.runs["base"], pinned(plan)["base"]
     assert (made.knobs, made.augmentations, made.phases) == (
-        {**run.training_knobs, "threads": 1}, run.augmentations, run.phases)
+        run.training_knobs, run.augmentations, run.phases)
     assert (made.dataset.name, made.dataset.digest, made.classes) == ("cifar10", "d1",
                                                                       ("ant", "bee"))
     assert (made.dataset.decoded, made.dataset.decoded_digests) == ("", {})

@@ -29,6 +29,48 @@ from unfreeze.recipe import (
 from unfreeze.training import counting
 
 
+class Inputs:
+    """What lies in the working folder for a plan.
+
+    Args:
+        train, source: as of `runs`.
+
+    Raises:
+        UserError: something is not there.
+    """
+
+    def __init__(self, plan: Plan, train: Path, source: Path) -> None:
+        self._plan = plan
+        self._cards = {name: arrays.read_card(places.DATA / name) for name in plan.datasets}
+        self._photos = {name: decoded.read_card(places.DECODED / name) for name in plan.decoded}
+        self._digests = {name: weights.tensors_digest(weights.read_arrays(
+            weights.path(places.WEIGHTS, name))) for name in plan.weights}
+        self._subsets = {file: _digest(places.SUBSETS / file) for file in plan.subsets}
+        self._code = fingerprints(train, source)
+
+    def subset(self, file: str) -> PinnedSubset:
+        return PinnedSubset(file, self._subsets[file])
+
+    def recipe(self, run: Run) -> Recipe:
+        """Of a run, or of a candidate; threads and epochs as the plan has them."""
+        return Recipe(
+            knobs=run.training_knobs,
+            augmentations=run.augmentations,
+            phases=run.phases,
+            preprocessing=_preprocessing(run, self._photos),
+            dataset=_dataset(run, self._cards[run.knobs["dataset"]], self._photos),
+            weights=_weights(run, self._plan, self._digests) if run.weights else None,
+            seeds={seed: self.subset(file) for seed, file in run.subsets.items()},
+            software=software_used(run.training_knobs, run.augmentations),
+            code=self._code.of(chosen_code(run.training_knobs, run.augmentations, run.phases)))
+
+    def images(self, recipe: Recipe) -> int:
+        """That a replicate trains on, as many with every seed."""
+        indices = files.read_json(places.SUBSETS / next(iter(recipe.seeds.values())).file)
+        return len(indices["train"]) + (
+            len(indices["validation"]) if recipe.knobs["train_on"] == "all" else 0)
+
+
 def runs(plan: Plan, train: Path, source: Path) -> dict[str, Pinned]:
     """Each run of a plan, whose data, weights and subsets lie in the working folder, with its
     candidates.
@@ -40,7 +82,7 @@ def runs(plan: Plan, train: Path, source: Path) -> dict[str, Pinned]:
         UserError: something is not there that earlier stages make, or work that `epochs` allows
             cannot be shared out.
     """
-    pinned = _Inputs(plan, train, source)
+    pinned = Inputs(plan, train, source)
     made: dict[str, Pinned] = {}
     # A run may be like another one, which is like none.
     for name in sorted(plan.runs, key=lambda name: _is_like_another(plan, name)):
@@ -49,7 +91,7 @@ def runs(plan: Plan, train: Path, source: Path) -> dict[str, Pinned]:
     return {name: made[name] for name in plan.runs}
 
 
-def _run(plan: Plan, name: str, inputs: "_Inputs", made: Mapping[str, Pinned]) -> Pinned:
+def _run(plan: Plan, name: str, inputs: Inputs, made: Mapping[str, Pinned]) -> Pinned:
     search = plan.searches.get(name)
     if search is None:
         return Pinned((_candidate({}, plan.runs[name], inputs, made),), {},
@@ -62,7 +104,7 @@ def _run(plan: Plan, name: str, inputs: "_Inputs", made: Mapping[str, Pinned]) -
         choose_by=search.choose_by, halving=search.halving, operations=search.operations)
 
 
-def _candidate(values: Mapping[str, Any], run: Run, inputs: "_Inputs",
+def _candidate(values: Mapping[str, Any], run: Run, inputs: Inputs,
                made: Mapping[str, Pinned]) -> Candidate:
     """A run, or a candidate of its search, with the work of a replicate counted and all settled
     that goes by it: threads, and epochs by work."""
@@ -135,48 +177,6 @@ def _is_like_another(plan: Plan, name: str) -> bool:
     search = plan.searches.get(name)
     every = [each.run for each in search.candidates] if search else [plan.runs[name]]
     return any(like(phase.knobs["epochs"]) for run in every for phase in run.phases)
-
-
-class _Inputs:
-    """What lies in the working folder for a plan.
-
-    Args:
-        train, source: as of `runs`.
-
-    Raises:
-        UserError: something is not there.
-    """
-
-    def __init__(self, plan: Plan, train: Path, source: Path) -> None:
-        self._plan = plan
-        self._cards = {name: arrays.read_card(places.DATA / name) for name in plan.datasets}
-        self._photos = {name: decoded.read_card(places.DECODED / name) for name in plan.decoded}
-        self._digests = {name: weights.tensors_digest(weights.read_arrays(
-            weights.path(places.WEIGHTS, name))) for name in plan.weights}
-        self._subsets = {file: _digest(places.SUBSETS / file) for file in plan.subsets}
-        self._code = fingerprints(train, source)
-
-    def subset(self, file: str) -> PinnedSubset:
-        return PinnedSubset(file, self._subsets[file])
-
-    def recipe(self, run: Run) -> Recipe:
-        """Of a run, or of a candidate; threads and epochs as the plan has them."""
-        return Recipe(
-            knobs=run.training_knobs,
-            augmentations=run.augmentations,
-            phases=run.phases,
-            preprocessing=_preprocessing(run, self._photos),
-            dataset=_dataset(run, self._cards[run.knobs["dataset"]], self._photos),
-            weights=_weights(run, self._plan, self._digests) if run.weights else None,
-            seeds={seed: self.subset(file) for seed, file in run.subsets.items()},
-            software=software_used(run.training_knobs, run.augmentations),
-            code=self._code.of(chosen_code(run.training_knobs, run.augmentations, run.phases)))
-
-    def images(self, recipe: Recipe) -> int:
-        """That a replicate trains on, as many with every seed."""
-        indices = files.read_json(places.SUBSETS / next(iter(recipe.seeds.values())).file)
-        return len(indices["train"]) + (
-            len(indices["validation"]) if recipe.knobs["train_on"] == "all" else 0)
 
 
 def _digest(file: Path) -> str:
