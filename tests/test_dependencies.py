@@ -32,7 +32,6 @@ NOT_READ = {
     "choose": {"params/check.py", "words.py", *(f"ahead/{name}.py" for name in (
         "__init__", "slots", "task", "training", "workers"))},
     "fetch-data": {"words.py"},
-    "pin": {"words.py"},
     "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py", "words.py"},
     # What cards count, whoever makes them.
     "plot": {f"data/photos/{name}.py" for name in (
