@@ -136,8 +136,9 @@ def test_more_seeds_are_said_to_lose_less_and_are_priced():
                              seconds_per_replicate=3.0) for place in range(4)}
     runs["far"] = run(0.3, 9, images=2000)
     found = recommend(runs)
-    losses = [found.best.loss, *(each.loss for each in found.further)]
+    losses = [found.further[0].loss_now, *(each.loss for each in found.further)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < 0.7 * losses[0]
+    assert losses[0] == pytest.approx(found.best.loss, rel=0.25)
     first = found.further[0]
     assert (first.knob, first.number) == ("seeds", 4) and "far" not in first.runs
     assert first.operations == pytest.approx(2e9 * len(first.runs))
@@ -228,6 +229,20 @@ def test_one_run_without_a_search_and_test_images_choose():
     found = recommend({"a": searched(1, 0.9), "plain": run(0.9, 4)})
     assert found.chosen_by == evidence.TEST and found.recommended.run == "plain"
     assert found.why == "plain was not searched, so test images choose"
+
+
+def test_one_seed_of_a_search_is_planned_with_what_seeds_do_to_the_tested_models():
+    runs = {name: searched(number, 0.7, seed_spread=0.1) for number, name in enumerate("ab")}
+    runs = {name: replace(run, trials={(0, 0): run.trials[0, 0]}) for name, run in runs.items()}
+    found = recommend(runs)
+    assert found.here and found.chosen_by == evidence.VALIDATION
+    losses = [found.further[0].loss_now, *(each.loss for each in found.further)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+    once = {name: replace(run, seeds=(1,), scores={"accuracy": run.scores["accuracy"][:1]})
+            for name, run in runs.items()}
+    assert recommend(once).further == ()  # nobody knows
+    assert [each.loss for each in recommend(once).candidates] == [
+        each.loss for each in found.candidates]
 
 
 def test_more_of_a_search_is_priced_by_its_trials():

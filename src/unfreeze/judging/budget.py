@@ -9,7 +9,7 @@ docs/statistics.md has how much this rule loses in simulated studies.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,13 +89,14 @@ class Further:
     Attributes:
         knob: "seeds" or "search_seeds". number: how many of them each run would have.
         runs: that they are worth having of: those that may still be the best.
-        loss: then expected of the run that looks best.
+        loss_now, loss: expected of the run that looks best, now and then.
         operations: counted, seconds: measured, of training what is not trained yet.
     """
 
     knob: str
     number: int
     runs: tuple[str, ...]
+    loss_now: float
     loss: float
     operations: float
     seconds: float
@@ -154,14 +155,15 @@ def recommend(runs: Mapping[str, TrainedRun], budget: Mapping[str, float], inter
     competing = [each for each in candidates if not each.note]
     if not competing:
         return Recommendation(tuple(candidates), score, margin)
-    found = evidence.gather([runs[each.run] for each in competing], score)
+    compared = [runs[each.run] for each in competing]
+    found = evidence.gather(compared, score)
     known = posterior.posterior(found.replicates)
     judged = _judged(competing, found, known, margin, SCORES[score].bounds)
     judged.sort(key=lambda each: (-found.sign * each.posterior.mean, each.run))
     return Recommendation(
         (*judged, *(each for each in candidates if each.note)), score, margin, found.chosen_by,
         found.why, int(found.seeds.min()), found.images, found.knob, known.spread,
-        not known.noise.known, _further(judged, found, known))
+        not known.noise.known, _further(judged, found, _with_seeds(known, compared, score)))
 
 
 def _candidates(runs: Mapping[str, TrainedRun], budget: Mapping[str, float], intervals: Intervals,
@@ -237,6 +239,16 @@ def _estimate(mean: float, deviation: float,
         mean, mean - _REACH * deviation, mean + _REACH * deviation)))
 
 
+def _with_seeds(known: Posterior, runs: Sequence[TrainedRun], score: str) -> Posterior:
+    """What is known, to plan with: where one seed chooses, and so says nothing of others, seeds are
+    taken to matter as much as they do to the tested models. That chooses nothing."""
+    if known.noise.known:
+        return known
+    tested = posterior.posterior(evidence.on_test(runs, score).replicates).noise
+    return replace(known, noise=replace(known.noise, own=tested.own, common=tested.common,
+                                        known=tested.known))
+
+
 def _further(judged: list[Candidate], found: Evidence, known: Posterior) -> tuple[Further, ...]:
     """What two, four and eight times the seeds would bring, of the runs that may be best."""
     worth = [each for each in judged if each.chance is not None and each.chance >= _MAY_BE_BEST]
@@ -246,10 +258,13 @@ def _further(judged: list[Candidate], found: Evidence, known: Posterior) -> tupl
     within = np.isin(found.runs, [each.run for each in judged if each.chance is not None])
     now = int(max(found.seeds[chosen]))
     of_a_seed = known.counts / found.seeds
+
+    def loss(number: int) -> float:
+        seeds = np.where(chosen, np.maximum(found.seeds, number), found.seeds)
+        return posterior.loss_with(known, seeds * of_a_seed, within)
+
     return tuple(
-        Further(found.knob, number, tuple(each.run for each in worth),
-                posterior.loss_with(known, np.where(
-                    chosen, np.maximum(found.seeds, number), found.seeds) * of_a_seed, within),
+        Further(found.knob, number, tuple(each.run for each in worth), loss(0), loss(number),
                 *_price(worth, found, number))
         for number in (times * now for times in _TIMES) if number <= _MOST)
 

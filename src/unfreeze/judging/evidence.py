@@ -59,26 +59,25 @@ def gather(runs: Sequence[TrainedRun], score: str) -> Evidence:
     Args:
         score: a name of SCORES.
     """
-    sign = 1 if SCORES[score].better == "higher" else -1
     unsearched = [run.name for run in runs if not run.searched.searched]
     if unsearched:
         names = ", ".join(unsearched[:3]) + (" and others were" if len(unsearched) > 3 else
                                              " was" if len(unsearched) == 1 else " were")
-        return _evidence(runs, _on_test(runs, score), sign, TEST,
-                         f"{names} not searched, so test images choose", "seeds")
+        return on_test(runs, score, f"{names} not searched, so test images choose")
     for name, knob in (("finals", "seeds"), ("trials", "search_seeds")):
         if all(getattr(run, name) for run in runs):
             models = "the tested models" if name == "finals" else "the chosen trials"
-            return _evidence(runs, _on_validation(runs, name, score), sign, VALIDATION,
+            return _evidence(runs, _on_validation(runs, name, score), score, VALIDATION,
                              f"every run was searched, so validation images of {models} choose, "
                              "and test images do not", knob)
-    return _evidence(runs, _on_test(runs, score), sign, TEST,
-                     "not every run has validation images, so test images choose", "seeds")
+    return on_test(runs, score, "not every run has validation images, so test images choose")
 
 
-def _on_test(runs: Sequence[TrainedRun], score: str) -> list[_Scored]:
-    return [_Scored(place, (seed, 0), "test", values) for place, run in enumerate(runs)
-            for seed, values in zip(run.seeds, run.scores[score], strict=True)]
+def on_test(runs: Sequence[TrainedRun], score: str, why: str = "") -> Evidence:
+    """What the tested models of those runs say of test images."""
+    scored = [_Scored(place, (seed, 0), "test", values) for place, run in enumerate(runs)
+              for seed, values in zip(run.seeds, run.scores[score], strict=True)]
+    return _evidence(runs, scored, score, TEST, why, "seeds")
 
 
 def _on_validation(runs: Sequence[TrainedRun], which: str, score: str) -> list[_Scored]:
@@ -87,8 +86,9 @@ def _on_validation(runs: Sequence[TrainedRun], which: str, score: str) -> list[_
             for place, run in enumerate(runs) for replicate, values in getattr(run, which).items()]
 
 
-def _evidence(runs: Sequence[TrainedRun], scored: Sequence[_Scored], sign: int, chosen_by: str,
+def _evidence(runs: Sequence[TrainedRun], scored: Sequence[_Scored], score: str, chosen_by: str,
               why: str, knob: str) -> Evidence:
+    sign = 1 if SCORES[score].better == "higher" else -1
     number = _numbered(each.replicate for each in scored)
     replicates = Replicates(
         run=np.array([each.run for each in scored]),

@@ -9,6 +9,6 @@ HEADER = ("knob", "number", "runs", "loss_now", "loss", "operations", "seconds")
 
 def rows(outcome: Outcome) -> list[tuple]:
     found = outcome.measured
-    return [(each.knob, each.number, " ".join(each.runs), number(found.best.loss),
+    return [(each.knob, each.number, " ".join(each.runs), number(each.loss_now),
              number(each.loss), number(each.operations), number(each.seconds))
             for each in found.further]

@@ -9,5 +9,5 @@ HEADER = ("knob", "number", "runs", "loss_now", "loss", "operations")
 
 def rows(outcome: Outcome) -> list[tuple]:
     found = outcome.recommendation
-    return [(each.knob, each.number, " ".join(each.runs), number(found.best.loss),
+    return [(each.knob, each.number, " ".join(each.runs), number(each.loss_now),
              number(each.loss), number(each.operations)) for each in found.further]
