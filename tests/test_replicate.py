@@ -599,6 +599,15 @@ def test_training_that_stops_earlier_follows_the_schedule_of_the_whole(folders):
     assert same(beyond.model, whole.model)
 
 
+def test_trial_that_diverges_is_not_said_to_be_a_failed_run(folders, capsys):
+    inputs, digest = folders
+    recipe = replace(tiny_recipe(digest, **HOT), tested=False)
+    replicate.train(recipe, 1, CPU, inputs, "trial")
+    assert re.fullmatch(r"warning: trial: training diverged \(the loss of epoch \d is (nan|inf)\); "
+                        r"lr: 1e\+30 is too high for it, and this trial will not be chosen\n",
+                        capsys.readouterr().err)
+
+
 def test_run_for_which_nothing_could_be_chosen_trains_nothing_and_failed(folders, capsys):
     inputs, digest = folders
     recipe = replace(tiny_recipe(digest), chosen=Chosen(None, None, "every trial diverged"))

@@ -90,16 +90,19 @@ class Finished:
             return None
 
     def warn(self, label: str, recipe: Recipe) -> None:
-        """A line on standard error where training diverged.
+        """A line on standard error where training diverged, or there was none.
 
         Args:
             label: of the replicate. recipe: of its run.
         """
         if not self.diverged:
             return
-        why = self.diverged
-        if self.history:
+        failed = "the run is marked failed"
+        if not self.history:
+            what = f"{self.diverged}; {failed}"
+        else:
             lr = recipe.phases[self.history[-1]["phase"] - 1].knobs["lr"]
-            why = (f"training diverged ({why}); lr: {lr} is too high for this run, choose a lower "
-                   "one in params.yaml")
-        print(f"warning: {label}: {why}; the run is marked failed", file=sys.stderr, flush=True)
+            what = f"training diverged ({self.diverged}); lr: {lr} is too high " + (
+                f"for this run, choose a lower one in params.yaml; {failed}" if recipe.tested else
+                "for it, and this trial will not be chosen")
+        print(f"warning: {label}: {what}", file=sys.stderr, flush=True)

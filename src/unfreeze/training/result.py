@@ -8,6 +8,7 @@ from unfreeze.training import arithmetic, counting
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.counting import Counted
 from unfreeze.training.finished import FINISHED_BEFORE, Finished
+from unfreeze.words import count
 
 
 @dataclass(frozen=True)
@@ -57,4 +58,5 @@ def say(run: str, recipe: Recipe, counted: Counted, where: str) -> None:
     """
     for number, rows in enumerate(counting.parts(counted, recipe), 1):
         title = f", phase {number} of {len(recipe.phases)}" if len(recipe.phases) > 1 else ""
-        print(f"{run} on {where}{title}\n{counting.as_text(rows)}", flush=True)
+        print(f"{run} on {where}, {count(recipe.knobs['threads'], 'thread')}{title}\n"
+              f"{counting.as_text(rows)}", flush=True)
