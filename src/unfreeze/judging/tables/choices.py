@@ -35,4 +35,4 @@ def _row(run: str, searched: Searched) -> tuple:
             number(chosen.accuracy) if chosen else None,
             len({trial.seed for trial in searched.trials}),
             len({trial.fold for trial in searched.trials}), len(searched.trials),
-            searched.operations, " ".join(searched.edges))
+            searched.operations, "; ".join(searched.edges))
