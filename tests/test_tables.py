@@ -244,7 +244,7 @@ def test_a_cost_is_one_new_row(monkeypatch):
                                              lambda cost: 2 * cost["parameters_trainable"],
                                              drawn=True))
     assert claims.parse("2 * a.euros < b", ["a", "b"]).quantity == "euros"
-    assert ("euros", "cost", "price of a replicate", "euros", "lower") in rows("quantities")
+    assert ("euros", "cost", "price of a replicate", "euros", "lower", "no") in rows("quantities")
     priced = replace(run("a", 70.0, {"dataset": "d", "test_fraction": 1}), cost=COST)
     (drawn,) = [row for row in rows("pareto", priced, intervals=INTERVALS)
                 if row[1] == "euros"]

@@ -1,14 +1,12 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from unfreeze import files, places
-from unfreeze.judging import advice, estimates, quality, runs, statistics, tables, verdicts
+from unfreeze.judging import advice, estimates, quality, statistics, tables, verdicts
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.verdicts import CONTRADICTED, HOLDS, NOT_COMPARABLE, NOT_COMPUTED, OPEN
@@ -321,29 +319,6 @@ def test_reported_numbers_beside_ours():
         ("good", "no"), ("broken", "failed"), ("fair", "yes"), ("vit", "not run")]
     assert rows[3]["ours"] is rows[3]["difference"] is None and rows[3]["reported"] == 98.4
     assert rows[0]["difference"] == pytest.approx(mean - low + 0.1, abs=1e-3)
-
-
-def test_runs_are_read_from_their_folders(tmp_path: Path):
-    planned = {name: SimpleNamespace(knobs={"dataset": "d", "test_fraction": 1}, changes={})
-               for name in ("fine", "broken")}
-    for name in planned:
-        folder = tmp_path / places.RUNS / name
-        arrays = {"seeds": np.array([1, 2]), "labels": np.zeros(4), "classes": np.array(["a"])}
-        if name == "fine":
-            arrays |= {"accuracy": GOOD.scores["accuracy"], "predicted": np.zeros((2, 4))}
-        (folder / "scores").mkdir(parents=True)
-        np.savez(folder / "scores/per_image.npz", **arrays)
-        files.write_json(folder / "cost.json", COST)
-        files.write_json(folder / "scores/metrics.json",
-                         {} if name == "fine" else {"failed": "diverged", "test_images": 4})
-        for table in ("history", "movement", "scores/calibration"):
-            files.write_csv(folder / f"{table}.csv", ("of",), [(table,)])
-    read = runs.read(planned, tmp_path)
-    assert list(read) == ["fine", "broken"] and read["broken"].failed == "diverged"
-    assert read["fine"].seeds == (1, 2) and list(read["fine"].scores) == ["accuracy"]
-    assert read["fine"].test_set == read["broken"].test_set == ("d", 1.0)
-    assert read["fine"].calibration == [{"of": "scores/calibration"}]
-    assert list(estimates.intervals(read)) == ["fine"]
 
 
 CLAIMS_OF_NOTHING = [
