@@ -90,7 +90,7 @@ def _make(out: str | dict, read: set[str]) -> list[str]:
     """Shell commands that make one declared output.
 
     An output without a suffix is a folder; it gets the files that other stages depend on, which
-    dvc.lock names in full (dvc.yaml has `recipes/${key}.yaml`).
+    dvc.lock names in full (dvc.yaml has `_made/pinned/${key}.yaml`).
     """
     (path,) = [out] if isinstance(out, str) else out
     if PurePosixPath(path).suffix:

@@ -136,6 +136,8 @@ class Project:
             "UNFREEZE_DEVICE": "cpu",
             # On tensors this small threads only wait for each other, seconds on a busy machine.
             "OMP_NUM_THREADS": "1",
+            # Processes for what is this small take longer to start than it takes.
+            "UNFREEZE_SLOTS": "1",
             "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
             "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
         }

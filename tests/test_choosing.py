@@ -16,6 +16,9 @@ from unfreeze.choosing.scores import Outcome, ranking, scored
 from unfreeze.errors import UserError
 from unfreeze.recipe import Chosen, Phase, PinnedSubset
 from unfreeze.scoring.calibration import TEMPERATURES
+from unfreeze.training import arithmetic
+from unfreeze.training.checkpoint import Scratch
+from unfreeze.training.finished import Cost, Finished
 
 LABELS = np.arange(30) % 3
 
@@ -228,21 +231,51 @@ def test_a_damaged_file_of_a_search_is_one_line(pinned):
             read("base")
 
 
-def test_what_trials_came_to_is_kept_and_what_is_damaged_is_not_believed(pinned, monkeypatch,
-                                                                          tmp_path):
-    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
-    recipe = tiny_recipe()
-    assert outcomes.read(recipe, 1) is None
-    outcomes.write(recipe, 1, outcome(0.9, kept=2, seconds=1.5))
-    kept = outcomes.read(recipe, 1)
-    assert np.array_equal(kept.logits, outcome(0.9).logits)
-    assert (kept.kept_epoch, kept.seconds) == (2, 1.5)
-    monkeypatch.setenv("UNFREEZE_PRECISION", "fp32")  # other arithmetic, other results
-    assert outcomes.read(recipe, 1) is None
-    monkeypatch.delenv("UNFREEZE_PRECISION")
-    (file,) = (tmp_path / "scratch/replicates").glob("*.trial.npz")
-    file.write_bytes(file.read_bytes()[:-30])
-    assert outcomes.read(recipe, 1) is None
+def finished(validation: float, test: float, epochs=((1, 1), (1, 2), (2, 3)),
+             best: int | None = None) -> Finished:
+    """A trained replicate that is right about these shares of the images.
+
+    Args:
+        epochs: (phase, epoch) of each row of its history. best: the epoch that it keeps.
+    """
+    history = [{"phase": phase, "epoch": epoch} for phase, epoch in epochs]
+    return Finished({}, outcome(test).logits, outcome(validation).logits, LABELS, best, history, [],
+                    Cost(1.5, 90, 1, "", ""), None)
+
+
+def test_nothing_chooses_by_test_images(pinned):
+    """Not even if a trial had predicted them: one that is best on them, and worst on validation."""
+    run = pinned(select="best")
+    recipe = run.candidates[0].recipe
+    by_candidate = [outcomes.outcome_of(recipe, finished(validation, test, epochs=((1, 1), (1, 2))))
+                    for validation, test in ((0.8, 0.5), (0.4, 1.0), (0.6, 0.6))]
+    assert chosen(run, *by_candidate).searched.chosen == 0
+
+
+@pytest.mark.parametrize(("epochs", "best", "kept"), [
+    (((1, 1), (1, 2), (1, 3)), None, 3),  # the last
+    (((1, 1), (1, 2), (1, 3)), 2, 2),
+    # Phases of 5 and 3 epochs, of which patience ended the first after two.
+    (((1, 1), (1, 2), (2, 3), (2, 4)), 3, 6),
+])
+def test_the_epoch_that_a_trial_kept_is_counted_as_planned(epochs, best, kept):
+    recipe = tiny_recipe(phases=[{"epochs": 5}, {"epochs": 3}])
+    assert outcomes.outcome_of(recipe, finished(0.5, 0.5, epochs, best)).kept_epoch == kept
+
+
+def test_what_trials_came_to_is_taken_from_the_scratch_folder_of_the_same_arithmetic(
+        monkeypatch, tmp_path):
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("UNFREEZE_DEVICE", "cpu")
+    monkeypatch.setenv("UNFREEZE_PRECISION", "fp32")
+    recipe = tiny_recipe(epochs=2)
+    assert outcomes.kept(recipe, 1) is None
+    scratch = Scratch(recipes.replicate_digest(recipe, 1), arithmetic.without_torch())
+    scratch.save_done(finished(0.9, 0.5, ((1, 1), (1, 2))).to_bytes())
+    kept = outcomes.kept(recipe, 1)
+    assert np.array_equal(kept.logits, outcome(0.9).logits) and kept.seconds == 1.5
+    monkeypatch.setenv("UNFREEZE_PRECISION", "bf16")
+    assert outcomes.kept(recipe, 1) is None
 
 
 def test_what_choices_of_runs_that_are_gone_left_is_removed(pinned):

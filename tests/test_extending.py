@@ -18,7 +18,8 @@ from conftest import ROOT, Project, ran
 from unfreeze import files
 
 PAGE = (ROOT / "docs/extending.md").read_text()
-MADE = ("dvc.lock", "metrics/", "plots/", "recipes/", "report.md")  # by the pipeline, for git
+# By the pipeline, for git.
+MADE = ("choices/", "dvc.lock", "metrics/", "plots/", "recipes/", "report.md")
 # Changes code that every run reaches, so it comes after the others.
 LAST = "Any other knob"
 
@@ -241,6 +242,8 @@ def test_any_other_knob_is_planned_checked_and_read(extended):
     project.edit("params.yaml", "decomposed: {", "decomposed: {beta2: 0.5, ")
     for stage in ("plan", "subset", "pin"):
         project.run("python", f"stages/{stage}.py")
+    for run in before:
+        project.run("python", "stages/choose.py", run)
     now = recipes(project)
     betas = {run: yaml.safe_load(recipe)["knobs"]["beta2"] for run, recipe in now.items()}
     assert betas == {run: 0.5 if run == "decomposed" else 0.999 for run in before}

@@ -16,7 +16,7 @@ from PIL import Image
 
 from conftest import make_project, ran
 from unfreeze import files, places
-from unfreeze import recipe as recipes
+from unfreeze.choosing import pinned
 from unfreeze.data.reading import decoded
 from unfreeze.recipe import Recipe
 
@@ -86,7 +86,7 @@ def card(project) -> dict:
 
 
 def recipe(project) -> Recipe:
-    return recipes.read(project.folder / places.RECIPES / "base.yaml")
+    return pinned.read(project.folder / places.PINNED / "base.yaml").candidates[0].recipe
 
 
 def the_error(project, *command: str) -> str:

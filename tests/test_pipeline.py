@@ -15,10 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from conftest import ROOT, Project, make_project, ran
 from unfreeze import files
+from unfreeze.choosing import pinned as choosing
+from unfreeze.choosing import trials
+from unfreeze.recipe import replicate_digest
+from unfreeze.training.finished import Finished
 
 RUNS = {"base", "own_freeze", "own_lr", "other_model"}
 
@@ -39,18 +44,21 @@ def unplanned(finished):
     project.run("git", "checkout", "-q", "--", "params.yaml")
 
 
-def recipes(project) -> dict[str, str]:
-    return {path.stem: path.read_text() for path in (project.folder / "recipes").glob("*.yaml")}
+def pinned(project) -> dict[str, str]:
+    """What determines each run; without a search, its recipe."""
+    return {path.stem: path.read_text() for path in (project.made / "pinned").glob("*.yaml")}
 
 
-def changed_recipes(project, before: dict[str, str]) -> set[str]:
+def changed(project, before: dict[str, str]) -> set[str]:
     for stage in ("plan", "subset", "pin"):  # by themselves: DVC takes longer than they do
         project.run("python", f"stages/{stage}.py")
-    return {run for run, text in recipes(project).items() if text != before[run]}
+    return {run for run, text in pinned(project).items() if text != before[run]}
 
 
 def would_train(project) -> set[str]:
-    """The runs that DVC would train now that their recipes are written."""
+    """The runs that DVC would train once their recipes are written."""
+    for run in pinned(project):
+        project.run("python", "stages/choose.py", run)
     return ran(project.run("dvc", "repro", "--dry"), "train")
 
 
@@ -176,7 +184,7 @@ def test_another_seed_trains_only_the_new_replicate(project):
 
 
 def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(project):
-    before, params = recipes(project), "params.yaml"
+    before, params = pinned(project), "params.yaml"
     for name, old, new, runs in [
         (params, "\nlr: 0.01", "\nlr: 0.011", {"base", "own_freeze", "other_model"}),
         (params, "\nimage_size: 8", "\nimage_size: 10", RUNS),
@@ -188,19 +196,19 @@ def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(proj
     ]:
         text = (project.folder / name).read_text()
         project.edit(name, old, new)
-        assert changed_recipes(project, before) == runs, new
+        assert changed(project, before) == runs, new
         (project.folder / name).write_text(text)
 
 
 def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_nothing(project):
-    before = recipes(project)
+    before = pinned(project)
     project.edit("src/unfreeze/scoring/evaluation.py", "DECIMALS = 4", "DECIMALS = 3")
     project.edit("src/unfreeze/words.py", 'or "the defaults"', 'or "nothing"')
     project.edit("params.yaml", "\ngamma: 0.9", "\ngamma: 0.8")  # no run's schedule reads it
     output = project.run("dvc", "repro", "evaluate")
     assert ran(output, "train") == set()
     assert ran(output, "evaluate") == RUNS
-    assert recipes(project) == before
+    assert pinned(project) == before
 
     for path in [*project.folder.glob("src/**/*.py"), *project.folder.glob("stages/*.py")]:
         text = path.read_text()
@@ -209,9 +217,10 @@ def test_what_training_does_not_read_trains_nothing_and_a_removed_run_leaves_not
     project.edit("params.yaml", "claims:\n", "not_run:\n  absent: {model: tiny_b, reported: 70, "
                  "why: no weights at hand}\nclaims:\n  - base > a*\n")
     assert ran(project.run("dvc", "repro", "summarize"), "train") == set()
-    assert recipes(project) == {run: before[run] for run in RUNS - {"other_model"}}
+    assert pinned(project) == {run: before[run] for run in RUNS - {"other_model"}}
     assert not any("other_model" in path.name for path in project.folder.glob("metrics/**/*"))
     assert not (project.made / "runs" / "other_model").exists()
+    assert not list(project.folder.rglob("other_model.*"))
     for path in project.folder.glob("plots/tables/*.csv"):
         assert "other_model" not in path.read_text(), path
     assert "absent was not run" in (project.folder / "plots/tables/claims.csv").read_text()
@@ -228,6 +237,64 @@ def test_a_changed_sentence_runs_plot_alone_a_verdict_rule_what_it_decides(proje
                  'OPEN = "holds", "contradicted"', 'OPEN = "contradicted", "holds"')
     assert stages(project.run("dvc", "repro", "summarize")) == ["summarize"]
     assert stages(project.run("dvc", "repro", "--dry")) == ["plot"]
+
+
+SEARCH = "own_freeze: {freeze: last_only, reported: 50, search_folds: 1, search: {lr: [0.1, 0.01"
+
+
+def tried(output: str) -> list[str]:
+    """The rates of the trials of own_freeze that were trained now."""
+    return re.findall(r"own_freeze \(lr: (.*?)\) seed 0: validation accuracy", output)
+
+
+def test_one_more_candidate_is_trained_alone_and_the_same_choice_trains_no_run(project):
+    project.run("git", "checkout", "-q", "-b", "searched")
+    project.edit("params.yaml", "own_freeze: {freeze: last_only, reported: 50", f"{SEARCH}]}}")
+    output = project.run("dvc", "repro", "train@own_freeze")
+    assert tried(output) == ["0.1", "0.01"] and ran(output, "train") == {"own_freeze"}
+    project.commit("a search")
+    choice = yaml.safe_load((project.folder / "choices/own_freeze.yaml").read_text())
+    assert choice["chosen"] == {"lr": 0.1} and choice["of"] == 2
+
+    project.edit("params.yaml", "[0.1, 0.01]", "[0.1, 0.01, 0.0001]")
+    project.run("dvc", "repro", "pin")
+    # Trials never read the test images.
+    for file in (project.made / "data/tiny").glob("test_images*"):
+        file.rename(project.folder / file.name)
+    output = project.run("python", "stages/choose.py", "own_freeze")
+    assert tried(output) == ["0.0001"]
+    for file in project.folder.glob("test_images*"):
+        file.rename(project.made / "data/tiny" / file.name)
+
+    output = project.run("dvc", "repro", "train@own_freeze")
+    assert ran(output, "choose") == {"own_freeze"} and ran(output, "train") == set()
+    assert tried(output) == []
+    differs = project.run("git", "diff", "--name-only").split()
+    assert {name for name in differs if name.startswith(("recipes", "choices"))} == {
+        "choices/own_freeze.yaml"}
+    lines = project.run("git", "diff", "--", "choices").splitlines()
+    assert any(re.match(r"\+- \{values: \{lr: 0.0001\}, cross_entropy: 1.*\}", line)
+               for line in lines)
+    no_file_of_a_trial_holds_test_predictions(project)
+
+    # Gone by hand, they come back, and nothing is trained.
+    for name in ("recipes", "choices"):
+        (project.folder / name / "own_freeze.yaml").unlink()
+    output = project.run("dvc", "repro", "train@own_freeze")
+    assert tried(output) == [] and ran(output, "train") == set()
+    assert project.run("git", "diff", "--name-only").split() == differs
+
+
+def no_file_of_a_trial_holds_test_predictions(project):
+    """What is kept of a trial is of validation images, and no model."""
+    run = choosing.read(project.made / "pinned/own_freeze.yaml")
+    for trial in trials.of_rung(run, range(3), 1):
+        digest = replicate_digest(trial.recipe, trial.seed)
+        kept = (project.folder.parent / "scratch/replicates").glob(f"{digest}-*")
+        (file,) = kept
+        finished = Finished.from_bytes(file.read_bytes()[:-32])  # without its own digest
+        assert finished.validation_logits.shape == (6, 3)
+        assert finished.logits.shape == (0, 3) and not finished.model
 
 
 @pytest.mark.slow
@@ -308,10 +375,10 @@ def test_bad_params_stop_the_plan(unplanned, old, new, words):
 
 def test_bad_params_stop_before_anything_is_lost(project):
     old, new, words = BAD_PARAMS[0]
-    before = recipes(project)
+    before = pinned(project)
     project.edit("params.yaml", old, new)
     assert "Running stage 'train" not in stops(project, ("dvc", "repro"), words)
-    assert recipes(project) == before
+    assert pinned(project) == before
 
 
 def test_a_bad_download_never_becomes_an_output(mirror, tmp_path):
@@ -380,7 +447,8 @@ def test_a_study_is_a_project_of_its_own_with_the_data_and_the_cache_of_the_root
 
 def test_no_command_touches_the_user_s_files(project, tmp_path):
     """Those of the project's folders that are not plainly outputs, and of former outputs."""
-    outputs = {".git", ".dvc", "_made", "metrics", "plots", "recipes", "dvc_plots", "__pycache__"}
+    outputs = {".git", ".dvc", "_made", "choices", "metrics", "plots", "recipes", "dvc_plots",
+               "__pycache__"}
     folders = {project.folder / name for name in (
         "data/flowers/red", "weights", "arrays", "runs/base", "plan", "subsets", "compared",
         "images", "studies/fractions/data", "docs")}

@@ -6,7 +6,7 @@ from unfreeze.ahead import needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
 from unfreeze.recipe import Recipe
-from unfreeze.training import counting
+from unfreeze.training import checkpoint, counting, result
 
 
 def train() -> None:
@@ -35,16 +35,11 @@ def missing(runs: dict[str, Recipe]) -> list[tuple[str, Task]]:
     for run, recipe in runs.items():
         if recipe.trains and not recipe.failed:
             for seed in recipe.seeds:
-                task = Task(recipe, seed, f"{run} seed {seed}")
-                if not _finished(task):
+                task = Task(recipe, seed, result.label(run, seed))
+                # Where that was in another arithmetic than is asked for, train@RUN trains it.
+                if not checkpoint.is_finished(task.identity):
                     tasks.setdefault(task.identity, (run, task))
     return list(tasks.values())
-
-
-def _finished(task: Task) -> bool:
-    """In whatever arithmetic: where it is another one than is asked for, train@RUN trains it."""
-    folder = environment.scratch() / "replicates"
-    return any(folder.glob(f"{task.identity}-*.done"))
 
 
 def _stored_bytes(recipe: Recipe) -> int:

@@ -58,4 +58,5 @@ def _gpus(device: str) -> list[str]:
     chosen = devices.wanted()
     if chosen.type != "cuda":
         return []
-    return [device] if chosen.index is not None else devices.gpus()
+    count = devices.torch.cuda.device_count()
+    return [device] if chosen.index is not None else [f"cuda:{number}" for number in range(count)]

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from unfreeze.ahead.slots import Slots, available
 from unfreeze.ahead.task import Task
-from unfreeze.choosing import outcomes
 from unfreeze.errors import UserError
 
 _IMPORTED_ONCE = ["unfreeze.ahead.training"]
@@ -145,7 +144,7 @@ class _Pool:
         """Take what a worker says; False: it was killed, and another is to try. Perhaps memory ran
         out, so from then on one fewer works."""
         try:
-            said, outcome = worker.connection.recv()
+            tqdm.write(worker.connection.recv())
         except (EOFError, OSError):
             worker.process.join()
             worker.connection.close()
@@ -154,10 +153,7 @@ class _Pool:
             self._killed[task.identity] += 1
             if self._killed[task.identity] < _TRIES:
                 return False
-            said, outcome = f"{task.label}: left for later: its process was killed, twice", None
-        if outcome:
-            outcomes.write(task.recipe, task.seed, outcome)
-        tqdm.write(said)
+            tqdm.write(f"{task.label}: left for later: its process was killed, twice")
         return True
 
 
@@ -175,20 +171,19 @@ def work(connection: Connection, device: str) -> None:
     from unfreeze.ahead import training  # here, so that importing this module imports no torch
 
     while True:
-        task, said, outcome = connection.recv(), io.StringIO(), None
+        task, said = connection.recv(), io.StringIO()
         try:
             with redirect_stdout(said), redirect_stderr(io.StringIO()):
-                finished = training.train(task.recipe, task.seed, task.label)
+                training.train(task.recipe, task.seed, task.label)
             if not task.recipe.tested:
-                outcome, said = training.outcome_of(task.recipe, finished), _in_short(task, said)
+                said = _in_short(task, said)
         except UserError as error:
             said.write(f"{task.label}: left for later: {error}\n")
         except Exception as error:  # whatever it is, the stage that needs the replicate meets it
             first = (str(error).splitlines() or [""])[0]
             said.write(f"{task.label}: left for later: {type(error).__name__}: {first}\n")
-        finished = None
         gc.collect()
-        connection.send((said.getvalue().strip() or f"{task.label}: done", outcome))
+        connection.send(said.getvalue().strip() or f"{task.label}: done")
 
 
 def _in_short(task: Task, said: io.StringIO) -> io.StringIO:

@@ -18,7 +18,6 @@ from unfreeze.choosing import edges, searched
 from unfreeze.choosing.pinned import Pinned
 from unfreeze.choosing.scores import Outcome, Scored, ranking, scored
 from unfreeze.choosing.trials import Outcomes, Trial
-from unfreeze.choosing.work import indices
 from unfreeze.recipe import Chosen, Recipe
 from unfreeze.scoring import calibration
 from unfreeze.scoring.scores import SCORES
@@ -147,7 +146,7 @@ def _validation(trials: Sequence[Trial], outcomes: Sequence[Outcome],
     return searched.Validation(
         seed=np.repeat([trial.seed for trial in trials], sizes).astype(np.int64),
         fold=np.repeat([trial.fold for trial in trials], sizes).astype(np.int64),
-        image=np.concatenate([indices(trial.subset)["validation"] for trial in trials]
+        image=np.concatenate([trial.validation for trial in trials]
                              ).astype(np.int64),
         label=np.concatenate([outcome.labels for outcome in outcomes]),
         logits=np.concatenate([outcome.logits for outcome in outcomes]),

@@ -37,12 +37,12 @@ def find(run: str, pinned: Pinned) -> Outcomes:
 def missing(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[Task]:
     """The trials of a rung that are not in the scratch folder."""
     return [Task(trial.recipe, trial.seed, label(run, pinned, trial))
-            for trial in rung if outcomes.read(trial.recipe, trial.seed) is None]
+            for trial in rung if outcomes.kept(trial.recipe, trial.seed) is None]
 
 
 def known(rung: Sequence[Trial]) -> list[Outcome] | None:
     """What the trials of a rung came to, if that is in the scratch folder of all of them."""
-    found = [outcomes.read(trial.recipe, trial.seed) for trial in rung]
+    found = [outcomes.kept(trial.recipe, trial.seed) for trial in rung]
     return None if None in found else found
 
 
@@ -57,7 +57,7 @@ def label(run: str, pinned: Pinned, trial: Trial) -> str:
 
 def _found(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[Outcome]:
     workers.train(missing(run, pinned, rung), f"trials of {run}")
-    return [outcomes.read(trial.recipe, trial.seed) or _trained(run, pinned, trial)
+    return [outcomes.kept(trial.recipe, trial.seed) or _trained(run, pinned, trial)
             for trial in rung]
 
 
@@ -69,10 +69,8 @@ def _all_trained(run: str, pinned: Pinned, rung: Sequence[Trial]) -> list[Outcom
 def _trained(run: str, pinned: Pinned, trial: Trial) -> Outcome:
     from unfreeze.ahead import training  # here, since it imports torch
 
-    outcome = training.outcome_of(trial.recipe, training.train(
+    return outcomes.outcome_of(trial.recipe, training.train(
         trial.recipe, trial.seed, label(run, pinned, trial)))
-    outcomes.write(trial.recipe, trial.seed, outcome)
-    return outcome
 
 
 def _join() -> None:

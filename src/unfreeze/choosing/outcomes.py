@@ -1,63 +1,41 @@
-"""What trials came to, kept in the scratch folder beside the replicates that they are, so that a
-choice among finished trials needs no torch.
+"""What trials came to, as training keeps it in the scratch folder."""
 
-    replicates/DIGEST-MACHINE.trial.npz    an `Outcome`
-"""
-
-import hashlib
-import io
-import os
-import platform
-import zipfile
-from dataclasses import fields
-from pathlib import Path
-
-import numpy as np
-
-from unfreeze import environment, files
 from unfreeze.choosing.scores import Outcome
 from unfreeze.recipe import Recipe, replicate_digest
+from unfreeze.training import arithmetic, checkpoint
+from unfreeze.training.finished import Finished
 
 
-def read(recipe: Recipe, seed: int) -> Outcome | None:
-    """What a trial came to here; None where that is not known without asking training."""
-    try:
-        with np.load(_path(recipe, seed), allow_pickle=False) as content:
-            arrays = {each.name: content[each.name] for each in fields(Outcome)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return Outcome(arrays["logits"], arrays["labels"], int(arrays["kept_epoch"]),
-                   float(arrays["seconds"]))
-
-
-def write(recipe: Recipe, seed: int, outcome: Outcome) -> None:
-    content = io.BytesIO()
-    np.savez(content, **{each.name: getattr(outcome, each.name) for each in fields(Outcome)})
-    files.write_bytes(_path(recipe, seed), content.getvalue())
-
-
-def _path(recipe: Recipe, seed: int) -> Path:
+def kept(recipe: Recipe, seed: int) -> Outcome | None:
+    """What a trial came to; None: it is not in the scratch folder."""
     digest = replicate_digest(recipe, seed)
-    return environment.scratch() / "replicates" / f"{digest}-{_machine()}.trial.npz"
+    if not checkpoint.is_finished(digest):
+        return None
+    content = checkpoint.Scratch(digest, _arithmetic()).load_done()
+    finished = content and Finished.from_bytes(content)
+    return outcome_of(recipe, finished) if finished else None
 
 
-def _machine() -> str:
-    """What decides in which arithmetic a replicate is trained here, as far as it can be seen
-    without torch. Where it is another one, training is asked, which keeps what it finished by what
-    it found the arithmetic to be."""
-    settings = [f"{name}={os.environ.get(name, '')}" for name in (
-        "UNFREEZE_DEVICE", "UNFREEZE_PRECISION", "UNFREEZE_PROCESSES", "UNFREEZE_COMPILE",
-        "WORLD_SIZE", "CUDA_VISIBLE_DEVICES")]
-    hardware = [platform.machine(), platform.processor(), _processor(),
-                *sorted(path.name for path in Path("/proc/driver/nvidia/gpus").glob("*"))]
-    return hashlib.sha256("\n".join(settings + hardware).encode()).hexdigest()[:12]
+def outcome_of(recipe: Recipe, finished: Finished) -> Outcome:
+    """What a choice needs of a trial."""
+    return Outcome(finished.validation_logits, finished.validation_labels,
+                   _kept_epoch(recipe, finished), finished.cost.seconds)
 
 
-def _processor() -> str:
-    """The first processor's model and abilities, where the system lists them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
-    except OSError:
-        return ""
-    return "\n".join(line for line in text.splitlines()
-                     if line.startswith(("model name", "flags", "Features", "CPU")))
+def _arithmetic() -> str:
+    kind = arithmetic.without_torch()
+    if kind is None:
+        from unfreeze.training import devices  # here, since it imports torch
+
+        kind = devices.pick().arithmetic
+    return kind
+
+
+def _kept_epoch(recipe: Recipe, finished: Finished) -> int:
+    """The epoch whose weights a replicate has, counted over all phases as planned: a phase that
+    `patience` ended early counts whole."""
+    history = finished.history
+    row = history[(finished.best_epoch or len(history)) - 1]
+    before = sum(phase.knobs["epochs"] for phase in recipe.phases[:row["phase"] - 1])
+    first = next(each["epoch"] for each in history if each["phase"] == row["phase"])
+    return before + row["epoch"] - first + 1

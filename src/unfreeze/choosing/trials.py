@@ -6,11 +6,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from unfreeze import places
 from unfreeze.choosing import halving, work
 from unfreeze.choosing.pinned import Pinned, trial
 from unfreeze.choosing.scores import Outcome, ranking
 from unfreeze.errors import UserError
 from unfreeze.recipe import PinnedSubset, Recipe
+from unfreeze.training.inputs import indices
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Trial:
     @property
     def subset(self) -> PinnedSubset:
         return self.recipe.seeds[self.seed]
+
+    @property
+    def validation(self) -> list[int]:
+        """Indices of its validation images, in the training split."""
+        return indices(self.recipe, self.seed, places.SUBSETS)["validation"]
 
     @property
     def epochs(self) -> int:

@@ -60,6 +60,11 @@ class Scratch:
             self._epoch.unlink(missing_ok=True)
 
 
+def is_finished(digest: str) -> bool:
+    """Whether a replicate has been trained to its end here, in one arithmetic or another."""
+    return any((environment.scratch() / "replicates").glob(f"{digest}-*.done"))
+
+
 def _load(path: Path, read: Callable[[Path], Any]) -> Any:
     """What is read of a file; None when there is no such file, or it is not as it was written, and
     then goes."""

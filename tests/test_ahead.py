@@ -1,0 +1,186 @@
+"""Replicates trained ahead, side by side: by real processes, in a copy of a project whose training
+is played.
+
+That they are the same bytes as those trained one after another, test_pipeline.py tests.
+"""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Project
+from unfreeze.ahead.slots import Slots, available
+from unfreeze.errors import UserError
+
+PLAYED = '''
+import os, signal, time
+from pathlib import Path
+from unfreeze.errors import UserError
+
+
+def train(recipe, seed, label):
+    with open("trained.txt", "a") as file:
+        file.write(f"{label} on {os.environ['UNFREEZE_DEVICE']} by {os.getpid()}\\n")
+    tries = Path("trained.txt").read_text().count(f"{label} on ")
+    PART
+    print(f"{label}: trained")
+'''
+
+
+@pytest.fixture
+def played(finished, tmp_path):
+    """Makes a project in which training is a part of a script, and nothing is in the scratch folder
+    but what was counted; no project of DVC, which would say that there is nothing to train."""
+    original, _ = finished
+
+    def make(part: str, slots: str = "2") -> Project:
+        folder = tmp_path / "project"
+        for name in ("src", "stages", "recipes", "_made/subsets"):
+            shutil.copytree(original.folder / name, folder / name)
+        scratch = tmp_path / "scratch"
+        shutil.copytree(original.folder.parent / "scratch/counted", scratch / "counted")
+        training = folder / "src/unfreeze/ahead/training.py"
+        training.write_text(PLAYED.replace("PART", part))
+        project = Project(folder, tmp_path, scratch)
+        project.environment["UNFREEZE_SLOTS"] = slots
+        return project
+
+    return make
+
+
+def trained(project: Project) -> list[str]:
+    """What was trained, in the order of its beginnings."""
+    text = (project.folder / "trained.txt").read_text()
+    return [line.partition(" on ")[0] for line in text.splitlines()]
+
+
+REPLICATES = {"base seed 1", "own_freeze seed 1", "own_lr seed 1", "own_lr seed 2",
+              "other_model seed 1"}
+
+
+def test_each_is_trained_once_the_longest_first_by_processes_that_stay(played):
+    project = played("time.sleep(0.3)")
+    output = project.run("python", "stages/ahead.py", "replicates")
+    order = trained(project)
+    assert sorted(order) == sorted(REPLICATES)
+    assert {*order[:2]} == {"own_lr seed 1", "own_lr seed 2"}  # of 40 epochs
+    assert order[-1] == "own_freeze seed 1"
+    text = (project.folder / "trained.txt").read_text()
+    assert len({line.rpartition(" ")[2] for line in text.splitlines()}) == 2
+    assert {f"{name}: trained" for name in REPLICATES} <= {*output.splitlines()}
+    assert "Warning" not in output
+    assert (project.folder / "_made/ahead/replicates").is_file()
+
+
+def test_one_that_fails_or_is_killed_is_left_to_its_run_and_the_others_go_on(played):
+    project = played("""
+    if label == "base seed 1":
+        raise UserError("params.yaml: no such thing")
+    if label == "other_model seed 1":
+        raise ZeroDivisionError("a fault\\nof many lines")
+    if label == "own_lr seed 1" or label == "own_lr seed 2" and tries == 1:
+        os.kill(os.getpid(), signal.SIGKILL)""")
+    output = project.run("python", "stages/ahead.py", "replicates").splitlines()
+    assert "base seed 1: left for later: params.yaml: no such thing" in output
+    assert "other_model seed 1: left for later: ZeroDivisionError: a fault" in output
+    assert "own_lr seed 1: left for later: its process was killed, twice" in output
+    assert "own_lr seed 2: trained" in output and "own_freeze seed 1: trained" in output
+    order = trained(project)
+    assert order.count("own_lr seed 1") == order.count("own_lr seed 2") == 2
+
+
+def test_an_interruption_ends_all_processes(played):
+    project = played("time.sleep(600)")
+    process = project.popen("python", "stages/ahead.py", "replicates", start_new_session=True)
+    told = project.folder / "trained.txt"
+    deadline = time.monotonic() + 120
+    while not told.exists() or len(told.read_text().splitlines()) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "error: interrupted" in output and "Traceback" not in output
+    for line in told.read_text().splitlines():
+        assert gone(int(line.rpartition(" ")[2]))
+    assert not (project.folder / "_made/ahead/replicates").exists()
+
+
+def gone(process: int) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{process}/status")
+        if not status.exists() or "State:\tZ" in status.read_text():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize(("slots", "processes"), [("1", "1"), ("4", "2")])
+def test_with_one_slot_or_one_run_on_all_devices_nothing_is_done_ahead(played, slots, processes):
+    project = played("", slots)
+    project.environment["UNFREEZE_PROCESSES"] = processes
+    assert project.run("python", "stages/ahead.py", "replicates") == ""
+    assert not (project.folder / "trained.txt").exists()
+
+
+def test_nothing_is_trained_ahead_that_dvc_has(finished, tmp_path):
+    """Though the scratch folder is empty."""
+    project, _ = finished
+    project.environment |= {"UNFREEZE_SLOTS": "2", "UNFREEZE_SCRATCH": str(tmp_path / "scratch")}
+    try:
+        shutil.copytree(project.folder.parent / "scratch/counted", tmp_path / "scratch/counted")
+        assert project.run("python", "stages/ahead.py", "replicates") == ""
+        # Nor what it restores from its cache.
+        shutil.rmtree(project.made / "runs")
+        assert project.run("python", "stages/ahead.py", "replicates") == ""
+        assert not (tmp_path / "scratch/replicates").exists()
+    finally:
+        project.environment |= {"UNFREEZE_SLOTS": "1",
+                                "UNFREEZE_SCRATCH": str(project.folder.parent / "scratch")}
+        project.restore()
+
+
+# How many
+
+
+def test_processors_are_shared_by_the_threads_of_each():
+    slots = Slots(("cpu",) * 4, 4)
+    assert slots.fits([], 1) and slots.fits([1, 1], 2) and slots.fits([2], 2)
+    assert not slots.fits([1, 1, 1], 2) and not slots.fits([2, 2], 1)
+    assert slots.fits([], 8) and not slots.fits([8], 1)  # what wants more than there are has all
+    as_many_as_said = Slots(("cpu",) * 2, None)
+    assert as_many_as_said.fits([8], 8) and not as_many_as_said.fits([1, 1], 1)
+
+
+def test_slots_are_as_many_as_the_environment_says_or_the_cores(monkeypatch):
+    for name in ("UNFREEZE_SLOTS", "UNFREEZE_PROCESSES", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UNFREEZE_DEVICE", "cpu")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    assert available() == Slots(("cpu",) * 3, 3)
+    monkeypatch.setenv("UNFREEZE_SLOTS", "auto")
+    assert available() == Slots(("cpu",) * 3, 3)
+    monkeypatch.setenv("UNFREEZE_SLOTS", "5")
+    assert available() == Slots(("cpu",) * 5, None)
+    for wrong in ("0", "many", "-1", "1.5"):
+        monkeypatch.setenv("UNFREEZE_SLOTS", wrong)
+        with pytest.raises(UserError, match="UNFREEZE_SLOTS=.*allowed is auto or a whole number"):
+            available()
+
+
+def test_each_gpu_is_a_slot(monkeypatch):
+    from unfreeze.training import devices
+
+    monkeypatch.delenv("UNFREEZE_SLOTS", raising=False)
+    monkeypatch.setenv("UNFREEZE_DEVICE", "cuda")
+    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 2)
+    assert available() == Slots(("cuda:0", "cuda:1"), None)
+    monkeypatch.setenv("UNFREEZE_SLOTS", "3")
+    assert available() == Slots(("cuda:0", "cuda:1", "cuda:0"), None)
+    monkeypatch.setenv("UNFREEZE_DEVICE", "cuda:1")
+    monkeypatch.delenv("UNFREEZE_SLOTS")
+    assert available() == Slots(("cuda:1",), None)
