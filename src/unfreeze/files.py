@@ -54,9 +54,13 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_yaml(path: Path, content: object) -> None:
+    write_text(path, yaml_text(content))
+
+
+def yaml_text(content: object) -> str:
     """YAML that diffs well: a line for each value of a mapping, and for each row of a list."""
-    write_text(path, yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True,
-                               width=1000, default_flow_style=False))
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000,
+                     default_flow_style=False)
 
 
 _VALUES_OF_A_LINE = 6

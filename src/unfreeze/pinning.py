@@ -62,7 +62,14 @@ class Inputs:
             weights=_weights(run, self._plan, self._digests) if run.weights else None,
             seeds={seed: self.subset(file) for seed, file in run.subsets.items()},
             software=software_used(run.training_knobs, run.augmentations),
-            code=self._code.of(chosen_code(run.training_knobs, run.augmentations, run.phases)))
+            code=self._fingerprint(run))
+
+    def _fingerprint(self, run: Run) -> str:
+        try:
+            return self._code.of(chosen_code(run.training_knobs, run.augmentations, run.phases))
+        except ValueError as error:
+            raise UserError(f"{places.PLAN}: {error}; run `dvc repro`, which writes the plan anew"
+                            ) from None
 
     def images(self, recipe: Recipe) -> int:
         """That a replicate trains on, as many with every seed."""

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from unfreeze import files, places
 from unfreeze.errors import UserError
+from unfreeze.params.race import Race
 from unfreeze.plain import from_plain, to_plain
 from unfreeze.recipe import Knobs, Phase
 
@@ -211,6 +212,7 @@ class Plan:
         score: the metric by which runs are compared where nothing else is said.
         margin: how far below the best the recommended run may be expected to be, in the score's
             unit. worth: the difference that is worth finding, in the same.
+        race: what `unfreeze race` has looked at; without looks where it has not run.
     """
 
     runs: Mapping[str, Run]
@@ -227,6 +229,7 @@ class Plan:
     score: str = "accuracy"
     margin: float = 1.0
     worth: float = 2.0
+    race: Race = Race()
 
     def title(self, dataset: str) -> str:
         """What the user calls a dataset: of images of one's own the name of the folder or archive

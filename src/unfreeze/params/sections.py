@@ -26,11 +26,12 @@ _WHAT = {
     "budget": "a mapping of costs to the most that is allowed, such as {seconds: 60, stored_bytes: "
               "1.0e+6}, or {}",
 }
-NAMES = ("runs", "compare", "claims", "score", "margin", "worth", "budget", "not_run")
+NAMES = ("runs", "compare", "claims", "score", "margin", "worth", "budget", "not_run",
+         "race")
 _NUMBER_OF_YAML_1_2 = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
 _COMPARED_BY = {"score": choice(*SCORES), "margin": NOT_NEGATIVE, "worth": POSITIVE}
-TEXTS = ("compare", "claims")  # in which what looks like a number is text
+TEXTS = ("compare", "claims", "race")  # in which what looks like a number is text
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from unfreeze.data import subsets
 from unfreeze.data.reading import decoded
 from unfreeze.data.reading.augmentations import is_on
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.params import combinations, equal_work, memory, search, sections
+from unfreeze.params import combinations, equal_work, memory, race, search, sections
 from unfreeze.params.check import check, check_size, numbers
 from unfreeze.params.facts import Datasets, RunFacts, look_up, weights_source
 from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run, in_search
@@ -61,8 +61,13 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     if not isinstance(params, dict):
         raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
     with in_file(file):
-        return _plan({key: value if key in sections.TEXTS else numbers(value)
-                      for key, value in params.items()})
+        return _plan(as_read(params))
+
+
+def as_read(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of params.yaml with what YAML takes for texts, such as 1e-3, as numbers."""
+    return {key: value if key in sections.TEXTS else numbers(value)
+            for key, value in params.items()}
 
 
 def _plan(params: dict) -> Plan:
@@ -76,10 +81,13 @@ def _plan(params: dict) -> Plan:
     entries = sections.read_runs(params)
     absent = sections.read_not_run(params, entries)
 
+    raced = race.read(params, entries)
+
     datasets, sources = Datasets(), {}
     runs, searches, reported = {}, {}, {}
     for name, entry in entries.items():
-        settled, found = _settle_run(name, common, entry.knobs, datasets)
+        shared, own = _raced(name, common, entry.knobs, raced)
+        settled, found = _settle_run(name, shared, own, datasets)
         runs[name] = settled[0].run
         if found:
             searches[name] = found
@@ -110,6 +118,7 @@ def _plan(params: dict) -> Plan:
         not_run={name: NotRun(entry.why, entry.knobs) for name, entry in absent.items()},
         compare=sections.read_pairs(params, runs, absent),
         searches=searches,
+        race=raced,
         **sections.read_score(params, runs),
     )
 
@@ -120,6 +129,14 @@ class _Settled:
 
     run: Run
     source: Checkpoint | OfficialWeights | None
+
+
+def _raced(name: str, common: Knobs, changes: Any, raced: race.Race) -> tuple[Knobs, Any]:
+    """The knobs of all runs and what a run sets itself, where a race says which seeds it has."""
+    if not raced.looks or not isinstance(changes, dict):
+        return common, changes
+    return ({**common, "seeds": raced.seeds(name)},
+            {key: value for key, value in changes.items() if key != "seeds"})
 
 
 def _check_written(section: str, name: str, changes: Any) -> None:
