@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from unfreeze.errors import UserError
 PLAYED = '''
 import os, signal, time
 from pathlib import Path
+from types import SimpleNamespace
 from unfreeze.errors import UserError
 
 
@@ -147,13 +149,19 @@ def test_nothing_is_trained_ahead_that_dvc_has(finished, tmp_path):
 # How many
 
 
-def test_processors_are_shared_by_the_threads_of_each():
-    slots = Slots(("cpu",) * 4, 4)
-    assert slots.fits([], 1) and slots.fits([1, 1], 2) and slots.fits([2], 2)
-    assert not slots.fits([1, 1, 1], 2) and not slots.fits([2, 2], 1)
-    assert slots.fits([], 8) and not slots.fits([8], 1)  # what wants more than there are has all
-    as_many_as_said = Slots(("cpu",) * 2, None)
-    assert as_many_as_said.fits([8], 8) and not as_many_as_said.fits([1, 1], 1)
+@pytest.mark.parametrize(("running", "wanted", "fits"), [
+    ((), 1, True), ((1, 1), 2, True), ((2,), 2, True), ((1, 1, 1), 2, False), ((2, 2), 1, False),
+    ((), 8, True), ((8,), 1, False),  # what wants more than there is has all
+])
+def test_cores_and_memory_are_shared(running, wanted, fits):
+    def tasks(name, other):
+        return [SimpleNamespace(**{name: amount, other: 0}) for amount in (*running, wanted)]
+
+    *others, task = tasks("threads", "memory")
+    assert Slots(("cpu",) * 4, 4, 4).fits(task, others) is fits
+    *others, task = tasks("memory", "threads")
+    assert Slots(("cpu",) * 4, 4, 4).fits(task, others) is fits
+    assert Slots(("cpu",) * 3).fits(task, others) is (len(running) < 3)
 
 
 def test_slots_are_as_many_as_the_environment_says_or_the_cores(monkeypatch):
@@ -161,11 +169,13 @@ def test_slots_are_as_many_as_the_environment_says_or_the_cores(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UNFREEZE_DEVICE", "cpu")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
-    assert available() == Slots(("cpu",) * 3, 3)
-    monkeypatch.setenv("UNFREEZE_SLOTS", "auto")
-    assert available() == Slots(("cpu",) * 3, 3)
+    for auto in (None, "auto", ""):
+        if auto is not None:
+            monkeypatch.setenv("UNFREEZE_SLOTS", auto)
+        found = available()
+        assert (found.devices, found.cores) == (("cpu",) * 3, 3) and found.memory > 1e8
     monkeypatch.setenv("UNFREEZE_SLOTS", "5")
-    assert available() == Slots(("cpu",) * 5, None)
+    assert available() == Slots(("cpu",) * 5)
     for wrong in ("0", "many", "-1", "1.5"):
         monkeypatch.setenv("UNFREEZE_SLOTS", wrong)
         with pytest.raises(UserError, match="UNFREEZE_SLOTS=.*allowed is auto or a whole number"):
@@ -178,9 +188,9 @@ def test_each_gpu_is_a_slot(monkeypatch):
     monkeypatch.delenv("UNFREEZE_SLOTS", raising=False)
     monkeypatch.setenv("UNFREEZE_DEVICE", "cuda")
     monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 2)
-    assert available() == Slots(("cuda:0", "cuda:1"), None)
+    assert available() == Slots(("cuda:0", "cuda:1"))
     monkeypatch.setenv("UNFREEZE_SLOTS", "3")
-    assert available() == Slots(("cuda:0", "cuda:1", "cuda:0"), None)
+    assert available() == Slots(("cuda:0", "cuda:1", "cuda:0"))
     monkeypatch.setenv("UNFREEZE_DEVICE", "cuda:1")
     monkeypatch.delenv("UNFREEZE_SLOTS")
-    assert available() == Slots(("cuda:1",), None)
+    assert available() == Slots(("cuda:1",))

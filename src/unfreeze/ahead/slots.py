@@ -1,13 +1,14 @@
 """How many replicates are trained at the same time, and on which devices."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from unfreeze import environment
-
-# Of a GPU that CUDA or ROCm could use: without one, torch need not be asked.
-_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+from unfreeze.ahead.task import Task
+from unfreeze.training import arithmetic
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,22 @@ class Slots:
     Attributes:
         devices: where each slot trains, as UNFREEZE_DEVICE names it; one that is named twice has
             two replicates at a time.
-        cores: that the replicates on processors share, each with as many as it has threads; None:
-            they are not counted.
+        cores, memory: that replicates on processors share, each with as many cores as it has
+            threads, and bytes; None: there is no need to count.
     """
 
     devices: tuple[str, ...]
-    cores: int | None
+    cores: int | None = None
+    memory: int | None = None
 
-    def fits(self, running: Sequence[int], threads: int) -> bool:
-        """Whether a replicate of so many threads may start beside those of `running`. One that
-        wants more than there are has all."""
-        if len(running) >= len(self.devices):
-            return False
-        return self.cores is None or not running or sum(running) + threads <= self.cores
+    def fits(self, task: Task, running: Sequence[Task]) -> bool:
+        """Whether a replicate may start beside others. One that wants more than there is may if it
+        is alone."""
+        together = [*running, task]
+        return not running or (
+            len(together) <= len(self.devices)
+            and (self.cores is None or sum(each.threads for each in together) <= self.cores)
+            and (self.memory is None or sum(each.memory for each in together) <= self.memory))
 
 
 def available() -> Slots:
@@ -40,18 +44,31 @@ def available() -> Slots:
     """
     wanted, device = environment.slots(), environment.device_name()
     if environment.processes() > 1 or os.environ.get("WORLD_SIZE", "1") != "1":
-        return Slots((device,), None)  # a single run takes all that there is
+        return Slots((device,))  # a single run takes all that there is
     gpus = _gpus(device)
     if gpus:
         count = wanted or len(gpus)
-        return Slots(tuple(gpus[slot % len(gpus)] for slot in range(count)), None)
+        return Slots(tuple(gpus[slot % len(gpus)] for slot in range(count)))
+    if wanted:
+        return Slots(("cpu",) * wanted)
     cores = len(os.sched_getaffinity(0))
-    return Slots(("cpu",) * (wanted or cores), None if wanted else cores)
+    return Slots(("cpu",) * cores, cores, _free_memory())
+
+
+def _free_memory() -> int | None:
+    """Bytes that processes may take before others have to give some up; None where the system does
+    not say."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _gpus(device: str) -> list[str]:
     """The GPUs that replicates are to be trained on; [] for none."""
-    if device == "cpu" or (device == "auto" and not any(map(os.path.exists, _GPU_FILES))):
+    if device == "cpu" or arithmetic.without_torch():
         return []
     from unfreeze.training import devices  # here, since it imports torch
 

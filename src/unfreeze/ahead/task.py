@@ -7,6 +7,8 @@ from unfreeze.choosing.work import operations
 from unfreeze.recipe import Recipe, replicate_digest
 from unfreeze.training import counting
 
+_OF_TORCH = 500_000_000  # bytes
+
 
 @dataclass(frozen=True)
 class Task:
@@ -32,6 +34,14 @@ class Task:
     def operations(self) -> int:
         """Counted, of training it."""
         return operations(self.recipe, self.seed)
+
+    @cached_property
+    def memory(self) -> int:
+        """Bytes that its process takes on a CPU, about: torch, the model with gradients and
+        optimizer, and twice what a step keeps (benchmarks/throughput.py)."""
+        phases = counting.counted(self.recipe).phases
+        return (_OF_TORCH + 16 * max(phase.parameters_total for phase in phases)
+                + 2 * max(phase.activation_bytes for phase in phases))
 
     @cached_property
     def prefix(self) -> str:

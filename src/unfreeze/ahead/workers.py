@@ -101,8 +101,7 @@ class _Pool:
         running = [worker.task for worker in self._busy()]
         computing = {task.prefix for task in running} - self._kept - {""}
         task = next((each for each in waiting if each.prefix not in computing), waiting[0])
-        threads = [each.threads for each in running]
-        fits = len(running) < self._most and self._slots.fits(threads, task.threads)
+        fits = len(running) < self._most and self._slots.fits(task, running)
         return task if fits else None
 
     def _start(self, task: Task) -> None:
