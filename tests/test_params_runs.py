@@ -174,7 +174,8 @@ def test_knobs_without_an_effect_change_no_recipe():
         "decayed": {"weight_decay": 0.1}, "soon": {"phases": [{}, {"weight_decay": 0.1}]},
         "exponential": {"schedule": "exponential"}},
         momentum=0.5, frozen_batchnorm="train", decay_biases_and_norms=False, gamma=0.5,
-        lora_rank=4, lora_alpha=4, tinytl_groups=1, head_width=8, lora_layers=["layer4.*"])).runs
+        lora_rank=4, lora_alpha=4, tinytl_groups=1, head_width=8, lora_layers=["layer4.*"],
+        threads="auto", train_on="auto")).runs
     read = {name: {key for key, value in [*run.training_knobs.items(),
                                           *run.phases[0].knobs.items()]
                    if value == run.knobs[key] != KNOBS[key].default} for name, run in runs.items()}

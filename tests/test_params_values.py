@@ -235,14 +235,17 @@ def test_crop_no_larger_than_the_image():
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
     good, text = 1e-5, "1e-5"
     if key in ("epochs", "batch_size", "image_size", "crop_padding", "resize", "head_width",
-               "lora_rank", "tinytl_groups", "accumulate", "patience", "per_class"):
+               "lora_rank", "tinytl_groups", "accumulate", "patience", "per_class", "threads",
+               "search_folds"):
         good, text = 64, "64"
     elif key == "warmup_epochs":
         good, text = 2, "2"
     elif key in ("fraction", "test_fraction"):
         good, text = 0.05, "5e-2"
+    searched = {"search": {"lr": [0.1, 0.2]}} if KNOBS[key].with_search else {}
     advice = re.search(r"write (\S+)$", message(params(**{key: text}), "is text"))[1]
-    assert resolve(params(**{key: yaml.safe_load(advice)})).runs["base"].knobs[key] == good
+    plan = resolve(params(**searched, **{key: yaml.safe_load(advice)}))
+    assert plan.runs["base"].knobs[key] == good
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
