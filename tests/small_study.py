@@ -4,6 +4,7 @@ two seeds, one with one, one that failed; the first two were searched over learn
 import csv
 
 from unfreeze.params.plan import Plan, PlannedPreprocessing, Run, Search
+from unfreeze.params.race import Race
 from unfreeze.reporting.study import Images, Study
 
 SEARCH = Search((), {0: ("0.json",)}, "cross_entropy", 0, None)
@@ -48,7 +49,7 @@ def study(**changes) -> Study:
             claims,
             "1,base > one_seed,as `published`,base > one_seed,accuracy,points,19,15,23,14,24,"
             "0.0001,0.0002,0.025,holds for these models,holds for these models,1,50,"
-            "base lr 0.01 of 3 tried; one_seed not searched,,one seed",
+            "base: lr 0.01 of 3 tried; one_seed: not searched,,one seed",
             "2,lora > base > one_seed,,lora > base,accuracy,points,1,-2,4,-3,5,0.4,0.8,0.05,"
             "not distinguishable,not distinguishable,2,50,,about 9 seeds would decide it,",
             "2,lora > base > one_seed,,base > one_seed,accuracy,points,19,15,23,14,24,0.0001,0.8,"
@@ -184,7 +185,7 @@ def study(**changes) -> Study:
         "datasets": {}, "decoded": {}, "weights": {}, "subsets": {}, "claims": (),
         "budget": {"stored_bytes": 15e6, "seconds": 10}, "not_run": {},
         "compare": {"both": ("base", "lora")}, "searches": {"base": SEARCH, "lora": SEARCH},
-        "score": "accuracy"}
+        "score": "accuracy", "race": Race()}
     whole = {"details": details | {"exploded": {"failed": FAILURE, "test_images": 50}},
              "cards": {}, "folder": ".",
              "images": dict.fromkeys(plan["runs"], Images(90, 10, 50))}

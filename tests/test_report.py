@@ -8,6 +8,7 @@ from tests.small_study import FAILURE, rows, settled, study
 from unfreeze import places, words
 from unfreeze.judging import statistics, tables, verdicts
 from unfreeze.params.plan import ImageSource, NotRun
+from unfreeze.params.race import Look, Race
 from unfreeze.reporting import document, report
 from unfreeze.reporting.document import (
     Code,
@@ -167,6 +168,8 @@ def test_recommendation_of_a_run_that_is_ahead_of_all_others():
     assert "Take **lora**" in said and "Take **base**" not in said
     assert "no other run comes within 1.0 points (the margin) of the best" in said
     assert "If only the score counts" not in said
+    assert ("Its settings lie at the end of what was tried: lr 0.1 is the highest that was tried: "
+            "add 0.3.") in said
 
 
 def test_recommendation_of_a_run_that_is_worse_for_certain_but_within_the_margin():
@@ -233,7 +236,7 @@ def test_claims_with_verdict_effect_intervals_p_settings_and_remarks():
                         "settings", "remarks"]
     assert cells[2] == ["`base > one_seed`", "holds for these models", "+19.0 points",
                         "+15.0 to +23.0", "+14.0 to +24.0", "< 0.001",
-                        "base lr 0.01 of 3 tried; one_seed not searched",
+                        "base: lr 0.01 of 3 tried; one_seed: not searched",
                         "one seed; note: as `published`"]
     # A claim of several comparisons: its verdict, then theirs.
     assert cells[3] == ["`lora > base > one_seed`", "not distinguishable", "", "", "", "0.800", "",
@@ -270,7 +273,8 @@ def test_claims_on_measured_costs_are_judged_in_the_page():
 
 
 def test_a_study_without_a_search_says_so():
-    unsearched = [row | {"settings": "not searched"} for row in study().rows["claims"]]
+    unsearched = [row | {"settings": "base: not searched; lora: not searched"}
+                  for row in study().rows["claims"]]
     whole = study(searches={}, choices=[], search=[], expected_best=[], claims=unsearched)
     assert "The search" not in titles(page(whole)) and "search.svg" not in page(whole)
     assert "settings" not in table(section(whole, "Claims"))[0]
@@ -301,6 +305,18 @@ def test_a_search_that_halved_or_failed():
     assert table(said)[3][1:6] == ["nothing: all diverged", "3", "-", "3 diverged", "-"]
     assert "images held out of training, or by cross-validation" in said
     assert "at the end of what was tried" not in said and "Dodge" not in said
+
+
+def test_a_race_says_what_it_spent_and_decided_at_each_look():
+    assert "The race" not in titles(page(study()))
+    names = tuple(study().plan.runs)
+    race = Race("", "", tuple(range(16)), (
+        Look(2, names, {}, ()), Look(4, ("base", "lora"), {"base > lora": "holds"}, ("a > b",))))
+    said = section(study(race=race), "The race")
+    assert "looked at the results 2 times" in said
+    assert "12 models trained, where as many seeds for every run would have been 16" in said
+    assert table(said)[2:] == [
+        ["2", "all 4", "8", "", ""], ["4", "base, lora", "4", "base > lora: holds", "a > b"]]
 
 
 def test_no_claims_and_no_reported_numbers():

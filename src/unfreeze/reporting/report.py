@@ -25,6 +25,7 @@ from unfreeze.reporting.sections import (
     movement,
     not_run,
     other_scores,
+    race,
     recommendation,
     reported,
     runs,
@@ -35,8 +36,9 @@ from unfreeze.reporting.sections import (
 from unfreeze.reporting.study import Study
 
 # What readers ask first stands at the top; what was measured follows what it adds to.
-RESULTS = (recommendation, measured_recommendation, claims, measured_claims, runs, search, reported,
-           not_run, other_scores, costs, measured_costs, curves, measured_curves, fractions,
+RESULTS = (recommendation, measured_recommendation, claims, measured_claims, race, runs, search,
+           reported, not_run, other_scores, costs, measured_costs, curves, measured_curves,
+           fractions,
            mistakes, calibration, movement, similarity, images)
 CONDITIONS = (what_was_run, how_sure)  # below all pictures
 

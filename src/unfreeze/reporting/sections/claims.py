@@ -82,12 +82,18 @@ def _lines(rows: Rows) -> list[tuple[Cell, ...]]:
     effect = _effect(first) if alone else (EMPTY,) * 3
     of_all = f"all {len(rows)} comparisons: " if alone and len(rows) > 1 else ""
     claim = (Code(first["claim"]), Verdict(first["claim_verdict"]), *effect,
-             cells.p_value(first["p_corrected"]), first.get("settings", ""),
+             cells.p_value(first["p_corrected"]), _settings(first.get("settings", "")),
              _remarks(first["advice"], of_all + first["why"] if alone else "", first["note"]))
     if alone:
         return [claim]
     return [claim, *((f"↳ {text}", Verdict(row["verdict"]), *_effect(row), EMPTY, "",
                       _remarks(row["why"])) for text, row in _comparisons(rows))]
+
+
+def _settings(text: str) -> str:
+    """`base: lr 0.003 of 4 tried; lora: not searched`, in short where none was searched."""
+    each = text.split("; ")
+    return NOT_SEARCHED if all(part.endswith(f": {NOT_SEARCHED}") for part in each) else text
 
 
 def _comparisons(rows: Rows) -> list[tuple[str, Row]]:

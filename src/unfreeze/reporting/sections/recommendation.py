@@ -58,7 +58,7 @@ def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
     if chosen and best:
         blocks.append(_told_apart(study, within, best))
         items += [_taken(study, chosen), _why(study, within, chosen, best)]
-        items += _best(study, chosen, best)
+        items += [*_best(study, chosen, best), *_edge(study, chosen["run"])]
         if not short:
             items += [_evidence(study), *_reach(study)]
         items += _further(study, tables["further"])
@@ -143,6 +143,12 @@ def _best(study: Study, chosen: Row, best: Row) -> list[Parts]:
              f" ({_settings(study, best['run'])}): {score_text(study, best['run'])}, "
              f"{in_words(study, best, 'operations')}; the chance that it is the best is "
              f"{share(round(float(best['chance']), 2))}.")]
+
+
+def _edge(study: Study, run: str) -> list[Parts]:
+    """Where its settings may be better still than those that were tried."""
+    edges = next((row["edges"] for row in study.rows["choices"] if row["run"] == run), "")
+    return [("Its settings lie at the end of what was tried: ", f"{edges}.")] if edges else []
 
 
 def _evidence(study: Study) -> Parts:
