@@ -33,7 +33,13 @@ gpu:
 	$(or $(wildcard .venv/bin/python),$(PYTHON)) benchmarks/gpu.py run \
 	  $(if $(REHEARSE),--rehearse) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(INPUTS),--inputs $(INPUTS))
 
-env: $(STAMP)
+env: $(STAMP) .venv/bin/unfreeze
+
+# Nothing is installed: the command runs what lies in src/ here.
+.venv/bin/unfreeze: $(STAMP) Makefile
+	printf '%s\n' '#!$(CURDIR)/.venv/bin/python' 'import sys' \
+	  'sys.path.insert(0, "$(CURDIR)/src")' 'from unfreeze.command import main' 'main()' > $@
+	chmod +x $@
 
 $(STAMP): requirements.lock
 	$(PYTHON) -m venv .venv

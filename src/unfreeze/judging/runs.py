@@ -109,11 +109,13 @@ def _run(name: str, settled: plan.Run, study: Path) -> TrainedRun:
         name, settled.knobs, settled.changes, cost, metrics, seeds, scores,
         files.read_csv(folder / "history.csv"), files.read_csv(folder / "scores/calibration.csv"),
         files.read_csv(folder / "movement.csv"), found,
-        _finals(folder / "predictions.npz") if validated else {},
+        finals(folder / "predictions.npz") if validated else {},
         _trials(searched.read_validation(name, study)) if validated else {})
 
 
-def _finals(file: Path) -> Validated:
+def finals(file: Path) -> Validated:
+    """What the replicates in predictions.npz scored on their validation images, where they have
+    some."""
     names = "seeds", "validation_logits", "validation_labels"
     arrays = files.read_arrays(file, names, rest=False)
     return {(int(seed), 0): per_image(Predictions(logits, labels))

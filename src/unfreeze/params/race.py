@@ -76,6 +76,11 @@ class Race:
         """Claims that were given up."""
         return [claim for look in self.looks for claim in look.hopeless]
 
+    @property
+    def trainings(self) -> int:
+        """Replicates that all looks have trained."""
+        return sum(len(self.seeds(run)) for run in self.looks[0].runs) if self.looks else 0
+
     def seeds(self, run: str) -> list[int]:
         """Those that a run has by now."""
         return list(self.order[:max(look.seeds for look in self.looks if run in look.runs)])

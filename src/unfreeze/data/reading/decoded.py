@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unfreeze import files
@@ -63,7 +63,8 @@ def read_card(folder: Path) -> Card:
         UserError: there is none, or none of this version.
     """
     try:
-        return from_plain(Card, files.read_json(card_file(folder)))
+        card = from_plain(Card, files.read_json(card_file(folder)))
+        return replace(card, digests=files.Content(card.digests, card_file(folder)))
     except (UserError, TypeError):
         raise missing(folder) from None
 
