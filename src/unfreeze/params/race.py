@@ -17,7 +17,7 @@ https://doi.org/10.1002/sim.9128); what is decided stays so.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,11 +79,21 @@ class Race:
     @property
     def trainings(self) -> int:
         """Replicates that all looks have trained."""
-        return sum(len(self.seeds(run)) for run in self.looks[0].runs) if self.looks else 0
+        return sum(map(self.trained_for, range(len(self.looks))))
+
+    def trained_for(self, number: int) -> int:
+        """Replicates that were trained for a look, counted from 0."""
+        look = self.looks[number]
+        return sum(look.seeds - _seeds(self.looks[:number], run) for run in look.runs)
 
     def seeds(self, run: str) -> list[int]:
         """Those that a run has by now."""
-        return list(self.order[:max(look.seeds for look in self.looks if run in look.runs)])
+        return list(self.order[:_seeds(self.looks, run)])
+
+
+def _seeds(looks: Iterable[Look], run: str) -> int:
+    """How many seeds a run has after some looks."""
+    return max((look.seeds for look in looks if run in look.runs), default=0)
 
 
 def identity(params: Mapping[str, Any]) -> tuple[str, str]:

@@ -10,19 +10,17 @@ COLUMNS = ("seeds", "runs that got them", "trained for it", "decided before", "g
 
 
 def section(study: Study) -> Section:
-    looks = study.plan.race.looks
+    raced = study.plan.race
+    looks = raced.looks
     if not looks:
         return Section("The race")
-    trained, lines, before = 0, [], 0
-    for look in looks:
-        new = (look.seeds - before) * len(look.runs)
-        lines.append(_line(look, new, len(study.plan.runs)))
-        trained, before = trained + new, look.seeds
-    evenly = before * len(study.plan.runs)
+    lines = [_line(look, raced.trained_for(number), len(study.plan.runs))
+             for number, look in enumerate(looks)]
+    evenly = looks[-1].seeds * len(study.plan.runs)
     return Section("The race", [
         line(Code("unfreeze race"), f" looked at the results {count(len(looks), 'time')} and gave "
              "more seeds only to runs that an open claim is about or that may be the best: "
-             f"{count(trained, 'model')} trained, where as many seeds for every run would have "
+             f"{count(raced.trainings, 'model')} trained, where as many seeds for every run would have "
              f"been {evenly:,}. The claims are corrected for all looks that there may be; what an "
              "earlier look decided stays decided."),
         Table("looks of the race", COLUMNS, lines, frozenset({"seeds", "trained for it"}))])
