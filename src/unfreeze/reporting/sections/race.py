@@ -21,8 +21,8 @@ def section(study: Study) -> Section:
         line(Code("unfreeze race"), f" looked at the results {count(len(looks), 'time')} and gave "
              "more seeds only to runs that an open claim is about or that may be the best: "
              f"{count(raced.trainings, 'model')} trained, where as many seeds for every run would "
-             f"have been {evenly:,}. The claims are corrected for all looks that there may be; what "
-             "an earlier look decided stays decided."),
+             f"have been {evenly:,}. The claims are corrected for all looks that there may be; "
+             "what an earlier look decided stays decided."),
         Table("looks of the race", COLUMNS, lines, frozenset({"seeds", "trained for it"}))])
 
 
