@@ -11,10 +11,10 @@ from unfreeze.data.reading import augmentations
 from unfreeze.data.reading import images as reading
 from unfreeze.data.reading.augmentation import Chain
 from unfreeze.data.reading.augmentations import augment, crop_padding, flip, rotation
-from unfreeze.data.reading.images import INTERPOLATIONS, Images
+from unfreeze.data.reading.images import Images
 from unfreeze.data.reading.resizing import resize
 from unfreeze.errors import UserError
-from unfreeze.recipe import Preprocessing
+from unfreeze.recipe import INTERPOLATIONS, Preprocessing
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
 

@@ -17,6 +17,7 @@ from unfreeze.errors import UserError
 from unfreeze.plain import from_plain, to_plain
 
 Knobs = Mapping[str, Any]  # {name of a knob: its settled value}
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Preprocessing:
         image_size: side in pixels of the square that the model sees.
         resize: "square": straight to it; else pixels to which the shorter side is resized before
             the middle square is cut out, at least `image_size`.
-        interpolation: "bilinear" or "bicubic", antialiased, as Pillow resizes.
+        interpolation: one of INTERPOLATIONS, antialiased, as Pillow resizes.
         mean, std: per RGB channel, in 0..1, by which pixels are normalised at last.
     """
 

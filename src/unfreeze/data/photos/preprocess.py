@@ -11,8 +11,6 @@ from PIL import Image
 from unfreeze.data.photos.pixels import MAX_PIXELS, decode
 from unfreeze.recipe import Preprocessing
 
-INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
 
 def preprocess(content: bytes, preprocessing: Preprocessing) -> np.ndarray:
     """A picture as the model sees it, but for normalisation.
@@ -34,7 +32,7 @@ def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.I
     """An RGB image to the square that the model sees: Resize(resize) and CenterCrop(image_size), or
     Resize((image_size, image_size)) where `resize` is "square"."""
     size, resize = preprocessing.image_size, preprocessing.resize
-    method = INTERPOLATIONS[preprocessing.interpolation]
+    method = Image.Resampling[preprocessing.interpolation.upper()]
     if resize == "square":
         return image.resize((size, size), method)
     shorter = min(image.size)

@@ -10,9 +10,8 @@ from unfreeze.data.reading.augmentation import Chain, Generators
 from unfreeze.data.reading.normalise import Normalisation
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.errors import UserError, nearest
-from unfreeze.recipe import Preprocessing
+from unfreeze.recipe import INTERPOLATIONS, Preprocessing
 
-INTERPOLATIONS = ("bilinear", "bicubic")
 Change = Callable[[torch.Tensor], torch.Tensor]  # of a batch (B, S, S, 3) uint8
 
 
