@@ -38,8 +38,7 @@ from unfreeze.reporting.study import Study
 # What readers ask first stands at the top; what was measured follows what it adds to.
 RESULTS = (recommendation, measured_recommendation, claims, measured_claims, race, runs, search,
            reported, not_run, other_scores, costs, measured_costs, curves, measured_curves,
-           fractions,
-           mistakes, calibration, movement, similarity, images)
+           fractions, mistakes, calibration, movement, similarity, images)
 CONDITIONS = (what_was_run, how_sure)  # below all pictures
 
 
