@@ -146,6 +146,12 @@ def test_nothing_is_trained_ahead_that_dvc_has(finished, tmp_path):
         project.restore()
 
 
+def test_what_dvc_is_to_pull_is_left_to_it(played):
+    project = played("")
+    assert project.run("sh", "-c", "python stages/ahead.py replicates; true", "--pull") == ""
+    assert not (project.folder / "trained.txt").exists()
+
+
 # How many
 
 

@@ -134,6 +134,21 @@ def test_from_a_picture_to_its_class_as_the_readme_says(finished, mirror):
     assert np.allclose([float(text) for text in logits.split()], expected, atol=0.02)
 
 
+def test_side_by_side_replicates_are_the_same_bytes(project, tmp_path):
+    # Not by DVC, which has them all.
+    for name in ("src", "stages", "recipes", "_made/data", "_made/subsets", "_made/weights"):
+        shutil.copytree(project.folder / name, tmp_path / "other" / name)
+    other = Project(tmp_path / "other", tmp_path, tmp_path / "scratch")
+    other.environment["UNFREEZE_SLOTS"] = "2"
+    output = other.run("python", "stages/ahead.py", "replicates")
+    assert output.count("s of training") == 5
+    for run in RUNS:
+        assert "finished before" in other.run("python", "stages/train.py", run)
+        for name in ("model.safetensors", "predictions.npz", "movement.csv", "parts.csv"):
+            one, there = (place.made / "runs" / run / name for place in (project, other))
+            assert one.read_bytes() == there.read_bytes(), (run, name)
+
+
 def test_two_processes_leave_what_one_does(project, monkeypatch):
     def trained():
         with np.load(project.made / "runs" / "base" / "predictions.npz") as found:
