@@ -245,8 +245,8 @@ def _with_seeds(known: Posterior, runs: Sequence[TrainedRun], score: str) -> Pos
     if known.noise.known:
         return known
     tested = posterior.posterior(evidence.on_test(runs, score).replicates).noise
-    return replace(known, noise=replace(known.noise, own=tested.own, common=tested.common,
-                                        known=tested.known))
+    return replace(known, noise=replace(known.noise, own=tested.own, doubt=tested.doubt,
+                                        common=tested.common, known=tested.known))
 
 
 def _further(judged: list[Candidate], found: Evidence, known: Posterior) -> tuple[Further, ...]:

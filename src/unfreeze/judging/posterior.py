@@ -25,9 +25,11 @@ import numpy as np
 from scipy import special
 
 BORROWED = 4  # degrees of freedom that the other runs count for beside a run's own variance
+_LEAST_DEGREES = 3  # of a variance, however few seeds a study has
 DRAWS = 20_000
 _STEPS = 100  # of the spread
 _NEXT_TO_NOTHING = 1e-12
+_TAIL = 0.975  # to which the wider distribution is matched
 _FEW = 1e-6  # degrees of freedom, of which rounding leaves some where there are none
 _ENOUGH_FOR_A_MEDIAN = 5  # runs
 
@@ -60,6 +62,8 @@ class Noise:
 
     Attributes:
         own: (K,) variance of a run's seeds, beyond that of its images. common: what they share.
+        doubt: (K,) what to add to `own` where it matters how wide the truth may lie, since it is
+            known from a few seeds: as much as Student's t is wider than the normal distribution.
         replicate, same_run, same_seed, other: (K, K) covariance under sampling of images, of a
             replicate of one run and one of another: itself; of the same run and another seed (both
             diagonal); of another run and the same seed; of another run and another seed.
@@ -68,6 +72,7 @@ class Noise:
     """
 
     own: np.ndarray
+    doubt: np.ndarray
     common: float
     replicate: np.ndarray
     same_run: np.ndarray
@@ -76,7 +81,7 @@ class Noise:
     known: bool
 
     def of_means(self, counts: np.ndarray) -> np.ndarray:
-        """(K, K) covariance of the runs' means over seeds.
+        """(K, K) covariance of the runs' means over seeds, doubt included.
 
         Args:
             counts: (K,) seeds of each, of which any two runs share as many as they can.
@@ -85,7 +90,7 @@ class Noise:
         shared = np.minimum.outer(counts, counts)
         of_pairs = (shared * (self.replicate + self.same_seed + self.common)
                     + (pairs - shared) * (self.same_run + self.other))
-        return of_pairs / pairs + np.diag(self.own / counts)
+        return of_pairs / pairs + np.diag((self.own + self.doubt) / counts)
 
 
 @dataclass(frozen=True)
@@ -123,9 +128,9 @@ class Posterior:
 def posterior(replicates: Replicates) -> Posterior:
     """The true scores, given the replicates'."""
     counts = replicates.counts
-    noise, score, covariance = _means(replicates)
+    noise, score, covariance, wide = _means(replicates)
     if len(score) == 1:
-        return Posterior(score, covariance, None, noise, counts)
+        return Posterior(score, wide, None, noise, counts)
     spread = _spreads(covariance)
     if spread is None:  # the scores are exact
         spread = np.full(1, score.std(ddof=1))
@@ -134,7 +139,7 @@ def posterior(replicates: Replicates) -> Posterior:
     weight /= weight.sum()
     mean = weight @ given.mean
     off = given.mean - mean
-    covariance = (np.einsum("s,skl->kl", weight, given.covariance)
+    covariance = (np.einsum("s,skl->kl", weight, _given(spread, score, wide).covariance)
                   + np.einsum("s,sk,sl->kl", weight, off, off))
     return Posterior(mean, covariance, float(weight @ spread), noise, counts)
 
@@ -158,17 +163,19 @@ def loss_with(known: Posterior, counts: np.ndarray, within: np.ndarray) -> float
     return float(max(0.0, truth.max(axis=1).mean() - moved.max(axis=1).mean()))
 
 
-def _means(replicates: Replicates) -> tuple[Noise, np.ndarray, np.ndarray]:
-    """The noise, and each run's mean over seeds, (K,), with its covariance: generalised least
-    squares, which adjusts a run that lacks a seed for what that seed did to the others. Where all
-    have the same seeds it is the plain mean."""
+def _means(replicates: Replicates) -> tuple[Noise, np.ndarray, np.ndarray, np.ndarray]:
+    """The noise, and each run's mean over seeds, (K,), with its covariance, without doubt and with:
+    generalised least squares, which adjusts a run that lacks a seed for what that seed did to the
+    others. Where all have the same seeds it is the plain mean."""
     runs = np.equal.outer(replicates.run, np.arange(len(replicates.counts))).astype(float)  # M, K
     same_seed = np.equal.outer(replicates.seed, replicates.seed)
     total, common_total, noise = _noise(replicates, runs)
     covariance = (replicates.images + np.diag(runs @ noise.own) + noise.common * same_seed)
     weighting = np.linalg.inv(np.diag(runs @ total) + common_total * same_seed)
     gain = np.linalg.solve(runs.T @ weighting @ runs, runs.T @ weighting)
-    return noise, gain @ replicates.score, _positive(gain @ covariance @ gain.T)
+    known, wide = (_positive(gain @ each @ gain.T) for each in (
+        covariance, covariance + np.diag(runs @ noise.doubt)))
+    return noise, gain @ replicates.score, known, wide
 
 
 def _noise(replicates: Replicates, runs: np.ndarray) -> tuple[np.ndarray, float, Noise]:
@@ -187,7 +194,8 @@ def _noise(replicates: Replicates, runs: np.ndarray) -> tuple[np.ndarray, float,
     image_parts = _image_parts(replicates, runs)
     if left.sum() < _FEW:  # nobody has two seeds that tell
         total = np.maximum(image_parts["replicate"].diagonal(), _NEXT_TO_NOTHING)
-        return total, 0.0, Noise(np.zeros_like(left), 0.0, **image_parts, known=False)
+        nothing = np.zeros_like(left)
+        return total, 0.0, Noise(nothing, nothing, 0.0, **image_parts, known=False)
     # What is left of a replicate has a little of every run's variance; which share is known.
     unmixed = np.linalg.pinv(runs.T @ residual**2 @ runs)
     found = np.maximum(unmixed @ (runs.T @ (residual @ replicates.score)**2), 0.0)
@@ -195,10 +203,12 @@ def _noise(replicates: Replicates, runs: np.ndarray) -> tuple[np.ndarray, float,
     of_images[left < _FEW] = np.average(of_images, weights=left)  # of runs with one seed
     total = (BORROWED * _typical(found, left) + left * found) / (BORROWED + left)
     own = np.maximum(total - of_images, 0.0)
+    degrees = np.clip(BORROWED + left, _LEAST_DEGREES, max(_LEAST_DEGREES, left.sum()))
+    doubt = total * ((special.stdtrit(degrees, _TAIL) / special.ndtri(_TAIL))**2 - 1)
     common_total, common = _common(replicates, inverse[runs.shape[1]:], runs @ total,
                                    runs @ own)
     return (np.maximum(total, _NEXT_TO_NOTHING), common_total,
-            Noise(own, common, **image_parts, known=True))
+            Noise(own, doubt, common, **image_parts, known=True))
 
 
 def _typical(variances: np.ndarray, degrees: np.ndarray) -> float:
