@@ -33,6 +33,8 @@ QUANTITIES = [  # value, unit, text
     (1, "parameters", "1 parameter"),
     (999.5, "parameters", "1,000 parameters"),
     (2_236_682, "parameters", "2,236,682 parameters"),
+    (1, "trials", "1 trial"),
+    (12, "trials", "12 trials"),
     (0, "s", "0 s"),
     (-0.0, "s", "0 s"),
     (0.00001234, "s", "0.0000123 s"),

@@ -34,10 +34,10 @@ def quantity(value: float, unit: str, sign: bool = False, digits: int = 3) -> st
 
     Args:
         unit: of a score or a cost: "%", "points", "nats", "" (a number without), "s", "bytes",
-            "operations", "parameters".
+            "operations", "parameters", "trials".
         sign: whether what is above 0 has a plus.
         digits: of bytes, operations and seconds, without zeros at the end. Percentages have one
-            decimal, other scores three, parameters are written out.
+            decimal, other scores three; parameters and trials are written out.
     """
     if unit in ("bytes", "operations"):
         scaled, prefix = _scaled(value, digits)
@@ -48,7 +48,8 @@ def quantity(value: float, unit: str, sign: bool = False, digits: int = 3) -> st
     else:
         number = fixed(value, _decimals(unit), sign)
     if number.lstrip("+-") == "1":
-        unit = {"parameters": "parameter", "operations": "operation"}.get(unit, unit)
+        unit = {"parameters": "parameter", "operations": "operation",
+                "trials": "trial"}.get(unit, unit)
     return f"{number} {unit}".rstrip()
 
 
@@ -120,7 +121,7 @@ def _setting(value: Any) -> str:
 
 
 def _decimals(unit: str) -> int:
-    return {"%": 1, "points": 1, "parameters": 0}.get(unit, 3)
+    return {"%": 1, "points": 1, "parameters": 0, "trials": 0}.get(unit, 3)
 
 
 def _rounded(value: float, digits: int) -> float:
