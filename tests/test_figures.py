@@ -281,8 +281,9 @@ def test_what_is_measured_is_drawn_where_git_does_not_look(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("value", "unit"), [
     (250_000_000, "bytes"), (999_950, "bytes"), (-700_672, "bytes"), (512, "bytes"),
-    (97_912_345, "operations"), (1.5, "s"), (12.84, "s"), (1234.5, "s"), (2_236_682, "parameters"), (12, "trials"),
-    (26.25, "points"), (-1.35, "%"), (0.0654, "nats"), (-0.0004, "nats"), (0, "points")])
+    (97_912_345, "operations"), (1.5, "s"), (12.84, "s"), (1234.5, "s"), (2_236_682, "parameters"),
+    (12, "trials"), (26.25, "points"), (-1.35, "%"), (0.0654, "nats"), (-0.0004, "nats"),
+    (0, "points")])
 def test_a_chart_writes_numbers_as_the_report_does(value, unit):
     claim = tables()["claims"].iloc[:1].assign(unit=unit, effect=value, low=math.nan,
                                                high=math.nan, p_corrected=math.nan)

@@ -228,6 +228,9 @@ def test_nothing_is_said_of_the_reach_of_a_study_without_tests():
     assert "would probably have been shown" not in text(study(reach=[]))
     never = rows("difference,worth,seeds_low,seeds_high", "4.5,2,,")
     assert "one of 2.0 points (`worth`) is beyond more seeds alone." in text(study(reach=never))
+    for high, seeds in (("9", "9 seeds"), ("12", "9 to 12 seeds"), ("", "at least 9 seeds")):
+        reach = rows("difference,worth,seeds_low,seeds_high", f"4.5,2,9,{high}")
+        assert f"(`worth`) would take {seeds} a run." in text(study(reach=reach))
 
 
 def test_claims_with_verdict_effect_intervals_p_settings_and_remarks():

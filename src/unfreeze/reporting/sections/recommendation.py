@@ -166,7 +166,8 @@ def _reach(study: Study) -> list[Parts]:
         return []
     (row,) = study.rows["reach"]
     low, high = row["seeds_low"], row["seeds_high"]
-    seeds = (f"{low} to {high} seeds" if low != high else count(int(low), "seed")) if low else ""
+    seeds = (count(int(low), "seed") if low == high else f"{low} to {high} seeds" if high else
+             f"at least {count(int(low), 'seed')}") if low else ""
     return [("A difference between two runs would probably have been shown from about "
              f"{difference(study, row['difference'])} on (in 80 of 100 such studies); one of "
              f"{difference(study, row['worth'])} (", Code("worth"),
