@@ -134,15 +134,17 @@ class Content(dict):
         return Content({**self, **other}, self._path)
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file of ours holds; a mapping as `Content`.
+def read_json(path: Path) -> Content:
+    """The mapping in a JSON file of ours.
 
     Raises:
         UserError: it is missing or damaged.
     """
     with _readable(path):
         content = json.loads(path.read_text(encoding="utf-8"))
-    return Content(content, path) if isinstance(content, dict) else content
+        if not isinstance(content, dict):
+            raise ValueError("it holds no mapping")
+    return Content(content, path)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -193,7 +193,12 @@ def read(path: Path) -> Recipe:
 def of_file(recipe: Recipe, path: Path) -> Recipe:
     """The recipe, telling which file it is from when a knob is asked for that is not there."""
     phases = tuple(Phase(files.Content(phase.knobs, path)) for phase in recipe.phases)
-    return replace(recipe, knobs=files.Content(recipe.knobs, path), phases=phases)
+    recipe = replace(recipe, knobs=files.Content(recipe.knobs, path), phases=phases)
+    if recipe.dataset.decoded:
+        digests = files.Content(recipe.dataset.decoded_digests, path)
+        for split in ("train", "test") if recipe.trains else ("test",):
+            digests[split]  # which of them is missing is told here
+    return recipe
 
 
 def _content(recipe: Recipe) -> dict:

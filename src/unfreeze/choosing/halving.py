@@ -41,4 +41,4 @@ def shortened(recipe: Recipe, divisor: int) -> Recipe:
 def _shortened(phase: Phase, divisor: int) -> Phase:
     epochs = max(1, phase.knobs["epochs"] // divisor)
     warmup = min(phase.knobs["warmup_epochs"] // divisor, epochs - 1)
-    return Phase({**phase.knobs, "epochs": epochs, "warmup_epochs": warmup})
+    return Phase(phase.knobs | {"epochs": epochs, "warmup_epochs": warmup})

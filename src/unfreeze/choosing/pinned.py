@@ -62,7 +62,7 @@ def trial(recipe: Recipe, seed: int, subset: PinnedSubset) -> Recipe:
     Args:
         recipe: of the candidate. seed: of the trial. subset: of that seed and fold.
     """
-    return replace(recipe, knobs={**recipe.knobs, "train_on": "train"}, seeds={seed: subset},
+    return replace(recipe, knobs=recipe.knobs | {"train_on": "train"}, seeds={seed: subset},
                    tested=False)
 
 

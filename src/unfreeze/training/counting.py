@@ -16,7 +16,7 @@ from unfreeze import environment, files
 from unfreeze.errors import UserError
 from unfreeze.plain import from_plain, to_plain
 from unfreeze.recipe import Knobs, Recipe
-from unfreeze.words import number
+from unfreeze.words import number as worded
 
 # Of a line of the table of parts of a phase.
 PARTS = ("part", "modules", "tune", "lr", "weight_decay", "parameters", "trained")
@@ -164,7 +164,8 @@ def parts(counted: Counted, recipe: Recipe) -> list[list[tuple]]:
 
 def as_text(lines: Iterable[tuple]) -> str:
     """What trains in a phase, with aligned columns."""
-    cells = [PARTS, *((part, modules, tune, number(lr), number(decay), f"{count:,}", f"{trained:,}")
+    cells = [PARTS, *((part, modules, tune, f"{worded(lr)}", f"{worded(decay)}", f"{count:,}",
+                       f"{trained:,}")
                       for part, modules, tune, lr, decay, count, trained in lines)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(PARTS))]
     return "\n".join(

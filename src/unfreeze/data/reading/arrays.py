@@ -88,7 +88,7 @@ def read_card(folder: Path) -> dict:
     """
     try:
         card = files.read_json(folder / "card.json")
-        if isinstance(card, dict) and "digest" in card:
+        if "digest" in card:
             return card
     except UserError:
         pass
