@@ -45,7 +45,7 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
 
 
 def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) -> Iterator[Result]:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin)
     try:
         pending = set()
         for task in tasks:
@@ -60,7 +60,8 @@ def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) ->
         pool.shutdown(cancel_futures=True)
 
 
-def _start() -> None:
+def begin() -> None:
+    """What a process that works for another does first."""
     gc.enable()  # the script that is imported here may be a stage, which begins without
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()

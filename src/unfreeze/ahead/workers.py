@@ -8,7 +8,6 @@ import gc
 import io
 import multiprocessing
 import os
-import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from unfreeze import pool
 from unfreeze.ahead.slots import Slots, available
 from unfreeze.ahead.task import Task
 from unfreeze.errors import UserError
@@ -162,9 +162,7 @@ def work(connection: Connection, device: str) -> None:
     Args:
         device: as UNFREEZE_DEVICE names it.
     """
-    gc.enable()  # the script that is imported here may be a stage, which begins without
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pool.begin()
     tqdm.set_lock(threading.RLock())  # its own, for processes, would be left behind here
     os.environ["UNFREEZE_DEVICE"] = device
     from unfreeze.ahead import training  # here, so that importing this module imports no torch
@@ -189,9 +187,3 @@ def _in_short(task: Task, said: io.StringIO) -> io.StringIO:
     """Of a trial, of which there are many, the line that says how it went."""
     lines = [line for line in said.getvalue().splitlines() if "prefix cache" not in line]
     return io.StringIO(f"{(lines or [f'{task.label}: diverged'])[-1]}\n")
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)

@@ -79,7 +79,7 @@ def say(run: str, found: searched.Searched) -> str:
     """A choice in a line or more, for the terminal."""
     if not found.searched:
         return f"{run}: nothing to choose"
-    tried = sum(each.score is not None or each.trained_fully for each in found.candidates)
+    tried = len({trial.candidate for trial in found.trials})
     if found.chosen is None:
         return f"{run}: all of {words.count(tried, 'candidate')} diverged; it is marked failed"
     best = found.candidates[found.chosen]
