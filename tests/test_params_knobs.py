@@ -96,9 +96,9 @@ def insert(model):
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     monkeypatch.setattr(plugins, "_PACKAGE", tmp_path)
-    plugins.read_knobs.cache_clear()
+    plugins._read.cache_clear()
     yield tmp_path
-    plugins.read_knobs.cache_clear()
+    plugins._read.cache_clear()
 
 
 def test_knobs_of_plugins_are_read_without_importing_their_file(package):

@@ -7,10 +7,10 @@ from unfreeze.data import own as own_data
 from unfreeze.data import subsets
 from unfreeze.errors import Fault
 from unfreeze.models import heads
-from unfreeze.params import search
+from unfreeze.params import plugins, search
 from unfreeze.params.facts import RunFacts, is_checkpoint
 from unfreeze.params.faults import about
-from unfreeze.params.knobs import KNOBS, PHASE_KNOBS
+from unfreeze.params.knobs import CHOSEN_BY, KNOBS, PHASE_KNOBS
 
 Knobs = Mapping[str, Any]
 
@@ -51,9 +51,11 @@ def _check_sizes(knobs: Knobs, facts: RunFacts) -> None:
     if size < smallest:
         raise Fault("image_size", f"{size} is too small for {model} with stem: {stem}; allowed: "
                                   f"{smallest} or more")
-    if knobs["crop_padding"] > size:
-        raise Fault("crop_padding", f"{knobs['crop_padding']} is more than image_size: {size}; "
-                                    f"allowed: 0 to {size}")
+    for name, knob in KNOBS.items():
+        if knob.at_most and knobs[name] > knobs[knob.at_most]:
+            most = knobs[knob.at_most]
+            raise Fault(name, f"{knobs[name]} is more than {knob.at_most}: {most}; allowed: 0 to "
+                              f"{most}")
     if size % facts.model.multiple:
         raise Fault("image_size", f"{size} does not fit {model}, which cuts images into squares; "
                                   f"allowed: multiples of {facts.model.multiple}")
@@ -78,9 +80,9 @@ def _check_subset(knobs: Knobs, facts: RunFacts) -> None:
 
 
 def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
-    if knobs["tune"] == "tinytl" and not facts.model.residual_blocks:
-        raise Fault("tune", f"tinytl has no place in {knobs['model']}: its branches sit beside "
-                            "residual blocks with BatchNorm; choose bias or lora")
+    needs = plugins.read_needs(CHOSEN_BY["tune"], knobs["tune"])
+    if needs and not getattr(facts.model, needs[0]):
+        raise Fault("tune", f"{knobs['tune']} has no place in {knobs['model']}: {needs[1]}")
 
 
 def _check_validation(knobs: Knobs, facts: RunFacts) -> None:
@@ -155,9 +157,10 @@ def check_effects(knobs: Knobs, changes: Knobs, methods: set[str]) -> None:
             setters = (phases or [{}]) if KNOBS[key].phase else [{}]
             if not any(phase.get(other, knobs[other]) in needed for phase in setters):
                 raise no_effect(key, other, knobs)
-    if changes.get("l2_sp") and knobs["init"] == "scratch":
-        raise Fault("l2_sp", f"{knobs['l2_sp']} pulls towards pretrained weights, and init: "
-                             "scratch has none; leave it out")
+        for other, values in KNOBS[key].idle_with.items():
+            if knobs[other] in values and knobs[key] != KNOBS[key].default:
+                raise Fault(key, f"{knobs[key]} has no effect with {other}: {knobs[other]}; leave "
+                                 "it out")
     if "tune" in changes and knobs["tune"] not in methods:
         raise Fault("tune", "has no effect, because nothing trains but what starts anew, which is "
                             "tuned in full; leave it out, or freeze less")

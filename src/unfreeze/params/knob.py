@@ -56,6 +56,8 @@ class Knob:
             subset, the weights and the preprocessing that the recipe names.
         read_with: {other knob: the values of it with which this one has an effect}. What stands in
             a file of its own (tuning/methods/lora.py) is read with that (tune: lora).
+        idle_with: {other knob: the values of it with which this one has none}.
+        at_most: another knob, in the same unit, which the value may not exceed; "": none.
         makes: what may not fit into memory; None where nothing grows with the value.
         searchable: whether `search` may name it: not what decides which images there are, nor how
             the search itself goes.
@@ -72,6 +74,8 @@ class Knob:
     phase: bool = False
     training: bool = True
     read_with: Mapping[str, frozenset] = field(default_factory=dict)
+    idle_with: Mapping[str, frozenset] = field(default_factory=dict)
+    at_most: str = ""
     makes: Makes | None = None
     searchable: bool = True
     by_factors: bool = False

@@ -140,7 +140,7 @@ _GENERAL = (
          "starts anew: the head, a new stem, all with init: scratch"),
     Knob("l2_sp", 0.0, NOT_NEGATIVE,
          "pull of pretrained parameters to where they started (L2-SP); weight_decay then acts on "
-         "the new ones only", by_factors=True),
+         "the new ones only", idle_with={"init": frozenset({"scratch"})}, by_factors=True),
     # How it is trained
     Knob("phases", [], Allowed(
         "a list of phases, such as [{freeze: last_only, epochs: 1}, {freeze: none}]",

@@ -1,9 +1,10 @@
-"""The knobs that plugins declare, read from their files without importing them: plan must answer
-at once, and most plugins import torch."""
+"""What plugins declare, their knobs and what they need, read from their files without importing
+them: plan must answer at once, and most plugins import torch."""
 
 import ast
 import functools
 from pathlib import Path
+from typing import Any
 
 from unfreeze.params.knob import Knob
 
@@ -17,7 +18,6 @@ def names(folder: str) -> tuple[str, ...]:
                         if path.stem != "__init__"))
 
 
-@functools.cache
 def read_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
     """The KNOBS of a plugin, each a declaration, or the name of one that another file declares;
     () where it has none.
@@ -25,21 +25,37 @@ def read_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
     Raises:
         ValueError: its KNOBS need more than what unfreeze.params.knob offers.
     """
+    return tuple(_read(folder, name, "KNOBS") or ())
+
+
+def read_needs(folder: str, name: str) -> tuple[str, str] | None:
+    """The NEEDS of a plugin: the attribute of models.facts.Model that must not be empty for it to
+    have a place in a model, and what to say where it is; None where it needs nothing.
+
+    Raises:
+        ValueError: its NEEDS need more than what unfreeze.params.knob offers.
+    """
+    return _read(folder, name, "NEEDS")
+
+
+@functools.cache
+def _read(folder: str, name: str, constant: str) -> Any:
+    """What a plugin assigns to a constant; None where it does not."""
     path = _PACKAGE / folder / f"{name}.py"
     imports, declaration = [], []
     for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
         if isinstance(node, ast.ImportFrom) and node.module == _KNOB:
             imports.append(node)
         elif isinstance(node, ast.Assign | ast.AnnAssign) and any(
-                isinstance(target, ast.Name) and target.id == "KNOBS"
+                isinstance(target, ast.Name) and target.id == constant
                 for target in getattr(node, "targets", None) or [node.target]):
             declaration.append(node)
     if not declaration:
-        return ()
+        return None
     content: dict = {}
     try:
         exec(compile(ast.Module([*imports, *declaration], []), str(path), "exec"), content)
     except NameError as error:
-        raise ValueError(f"{path}: KNOBS may use only what is imported from {_KNOB} by `from ... "
-                         f"import` ({error})") from None
-    return tuple(content["KNOBS"])
+        raise ValueError(f"{path}: {constant} may use only what is imported from {_KNOB} by "
+                         f"`from ... import` ({error})") from None
+    return content[constant]

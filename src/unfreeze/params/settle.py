@@ -300,11 +300,10 @@ def _training_knobs(knobs: Mapping[str, Any], phases: tuple[Phase, ...],
     """What training reads besides the phases, so that what has no effect changes no recipe."""
     without_effect = {
         key for key in TRAINING_KNOBS
-        if any(knobs[other] not in needed for other, needed in KNOBS[key].read_with.items())}
+        if any(knobs[other] not in needed for other, needed in KNOBS[key].read_with.items())
+        or any(knobs[other] in values for other, values in KNOBS[key].idle_with.items())}
     if not any(phase.trains for phase in phases):
         without_effect |= {*TRAINING_KNOBS} - {*_READ_TO_TEST}
-    if knobs["init"] == "scratch":
-        without_effect.add("l2_sp")  # nothing to pull to
     if all(row.tune == "full" for table in tables for row in table):
         without_effect.add("frozen_batchnorm")
     if not any(phase.knobs["weight_decay"] for phase in phases):

@@ -10,6 +10,8 @@ A method's file offers:
     merge(model)                           only where a method adds to weights: lets those weights
                                            hold what it adds to them, in place
     KNOBS                                  only where it has knobs of its own (see params/knob.py)
+    NEEDS                                  only where not every model has a place for it: (attribute
+                                           of models.facts.Model that must not be empty, words)
 """
 
 import importlib

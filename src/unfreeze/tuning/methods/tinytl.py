@@ -24,6 +24,8 @@ from unfreeze.tuning import lean
 from unfreeze.tuning.methods import bias, parameters
 
 KNOBS = (Knob("tinytl_groups", 2, whole(1), "of the branches' first convolution"),)
+NEEDS = ("residual_blocks", "its branches sit beside residual blocks with BatchNorm; choose bias "
+                            "or lora")
 KERNEL = 5
 
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from unfreeze.params.knob import Knob, whole
 
 KNOBS = (Knob("crop_padding", 0, whole(0),
-              "of black around the resized image before a random crop; 0: none", unit="pixels"),)
+              "of black around the resized image before a random crop; 0: none", unit="pixels",
+              at_most="image_size"),)
 PLACE = 30
 
 
