@@ -300,6 +300,13 @@ def test_what_is_not_as_it_was_written_is_one_line(tmp_path, read, damage):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3\n", "a,b\n1,2,3\n"])
+def test_a_row_that_is_not_whole_is_one_line(tmp_path, text):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(UserError, match=r"x\.csv: is damaged.*a row has more or fewer cells"):
+        files.read_csv(tmp_path / "x.csv")
+
+
 def test_arrays_that_are_not_there_are_named(tmp_path):
     np.savez(tmp_path / "x.npz", seeds=np.arange(3))
     assert files.read_arrays(tmp_path / "x.npz", ["seeds"])["seeds"].tolist() == [0, 1, 2]

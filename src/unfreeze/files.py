@@ -155,8 +155,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """
     with _readable(path):
         content = path.read_text(encoding="utf-8")
-        return [Content(row, path) for row in csv.DictReader(
-            io.StringIO(content, newline=""), strict=True)]
+        rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row has more or fewer cells than there are columns")
+    return [Content(row, path) for row in rows]
 
 
 def read_arrays(path: Path, names: Iterable[str] = (), rest: bool = True) -> dict[str, Any]:
