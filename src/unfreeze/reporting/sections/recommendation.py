@@ -46,18 +46,18 @@ def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
     """The recommendation that tables hold, those of plots/tables or those of _made/measured.
 
     Args:
-        tables: with `recommendation` and `further`. budget: {cost: at most}, what they
-            have been judged by. short: without what does not depend on the budget.
+        tables: with `recommendation` and `further`. budget: {cost: at most}, what they have been
+            judged by. short: without what does not depend on the budget.
     """
     rows = [row for row in tables["recommendation"] if row["run"] not in study.failed]
     within = [row for row in rows if row["within_budget"] == "yes" and row["loss"]]
     chosen = next((row for row in rows if row["recommended"] == "yes"), None)
     best = next((row for row in rows if row["best"] == "yes"), None)
-    blocks: list[Block] = [_asked(study, rows, budget)]
+    blocks: list[Block] = [_asked(study, budget)]
     items: list[Parts] = []
     if chosen and best:
         blocks.append(_told_apart(study, within, best))
-        items += [_taken(study, chosen), _why(study, within, chosen, best)]
+        items += [_taken(study, chosen), _why(study, within, chosen)]
         items += [*_best(study, chosen, best), *_edge(study, chosen["run"])]
         if not short:
             items += [_evidence(study), *_reach(study)]
@@ -74,7 +74,7 @@ def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
     return [*blocks, *([Items(items)] if items else [])]
 
 
-def _asked(study: Study, rows: Rows, budget: dict[str, float]) -> Paragraph:
+def _asked(study: Study, budget: dict[str, float]) -> Paragraph:
     limits = "; ".join(f"at most {quantity(limit, study.quantities[cost].unit)} "
                        f"({study.quantities[cost].text})" for cost, limit in budget.items())
     least = "lowest" if study.score.better == "lower" else "highest"
@@ -121,7 +121,7 @@ def _settings(study: Study, run: str) -> str:
     return f"{changes_text(study.plan.runs[run].changes)}; {settings_of(study, run)}"
 
 
-def _why(study: Study, within: Rows, chosen: Row, best: Row) -> Parts:
+def _why(study: Study, within: Rows, chosen: Row) -> Parts:
     margin = difference(study, study.plan.margin)
     enough = [row for row in within if row["enough"] == "yes"]
     if len(within) == 1:
