@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from unfreeze.expecting import claims
 from unfreeze.judging import statistics
-from unfreeze.judging.runs import TrainedRun, common_seeds
-from unfreeze.judging.statistics import Contrast, Effect, Prior
+from unfreeze.judging.runs import TrainedRun
+from unfreeze.judging.statistics import Contrast, Effect, Sample, Scores
 from unfreeze.scoring.scores import SCORES
 
 Intervals = Mapping[str, Mapping[str, Effect]]  # {run: {score: its mean and interval}}
-Priors = dict[tuple, Prior | None]
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,17 @@ def difference(score: str, run: str, less: str) -> Sum:
 
 
 def effects(runs: Mapping[str, TrainedRun], sums: Sequence[Sum]) -> list[Effect]:
-    """Estimate each sum on the seeds that its runs have in common.
+    """Estimate each sum, every run by all of its seeds.
 
-    The runs of a sum must not have failed, and must have the same test set and a common seed.
+    The runs of a sum must not have failed, and must have the same test set.
     """
-    priors: Priors = {}
-    return statistics.effects([_contrast(runs, wanted, priors) for wanted in sums])
+    return [sample.effect for sample in samples(runs, sums)]
+
+
+def samples(runs: Mapping[str, TrainedRun], sums: Sequence[Sum]) -> list[Sample]:
+    """The effects with their joint draws."""
+    scores: dict[tuple, Scores] = {}
+    return statistics.samples([_contrast(runs, wanted, scores) for wanted in sums])
 
 
 def intervals(runs: Mapping[str, TrainedRun]) -> dict[str, dict[str, Effect]]:
@@ -46,24 +50,20 @@ def intervals(runs: Mapping[str, TrainedRun]) -> dict[str, dict[str, Effect]]:
     return by_run
 
 
-def _contrast(runs: Mapping[str, TrainedRun], wanted: Sum, priors: Priors) -> Contrast:
+def _contrast(runs: Mapping[str, TrainedRun], wanted: Sum,
+              scores: dict[tuple, Scores]) -> Contrast:
+    """
+    Args:
+        scores: {(score, test set)} of those made so far, which grows.
+    """
     score, coefficients = wanted.score, wanted.coefficients
-    summed = [runs[name] for name in coefficients]
-    seeds = common_seeds(summed)
-    values = wanted.constant + sum(
-        factor * run.scores[score][[run.seeds.index(seed) for seed in seeds]]
-        for factor, run in zip(coefficients.values(), summed, strict=True))
-    # What a seed does to all runs alike stays in a sum whose coefficients do not cancel.
-    cancels = abs(sum(coefficients.values())) < 1e-9
-    test_set = summed[0].test_set
-    if (score, test_set, cancels) not in priors:
-        estimate = statistics.prior_of_differences if cancels else statistics.prior_of_runs
-        priors[score, test_set, cancels] = estimate([
-            run.seed_means(score) for run in runs.values()
-            if run.test_set == test_set and score in run.scores])
-    prior = priors[score, test_set, cancels]
-    if prior:
-        prior = prior.scaled(sum(factor**2 for factor in coefficients.values()))
-    return Contrast(values, prior, claims.bounds(score, coefficients, wanted.constant),
+    test_set = runs[next(iter(coefficients))].test_set
+    if (score, test_set) not in scores:
+        alike = {name: run for name, run in runs.items()
+                 if run.test_set == test_set and score in run.scores}
+        scores[score, test_set] = Scores({name: run.scores[score] for name, run in alike.items()},
+                                         {name: run.seeds for name, run in alike.items()})
+    return Contrast(scores[score, test_set], coefficients, wanted.constant,
+                    claims.bounds(score, dict(coefficients), wanted.constant),
                     paired_hits=SCORES[score].hits and not wanted.constant
                     and sorted(coefficients.values()) == [-1, 1])

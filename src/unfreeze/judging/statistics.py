@@ -1,60 +1,55 @@
 """How certain a score, or a difference between runs, is. NumPy and SciPy, seeded.
 
-Everything is a contrast: a matrix (R, N) for R seeds and N test images, holding the scores that a
-run gave each image, or the difference between two runs, or any sum of runs times coefficients. Its
-mean is the effect. Images and seeds are both samples:
+Everything is a contrast: a sum of runs times coefficients, each run the mean of its (R, N) scores
+over R seeds and N test images. Images and seeds are both samples:
 
-    value[s, i] = effect + image_i + seed_s + rest_si
+    value[run, seed, image] = run + what the image, the seed, and both together add
 
 Images are resampled (the bootstrap: Efron & Tibshirani 1993, bias-corrected and accelerated, BCa,
-chapter 14.3), all seeds and all runs with the same images, so that runs are compared in pairs.
-Seeds are too few to be resampled: a resample of n values has (n - 1) / n of their variance, of two
-seeds half. Their part is drawn instead and added to each resample: normal, with a variance that is
-itself drawn from what R seeds say about it (chi-squared), so that alone it would be Student's t.
-Two or three seeds say little; a variance therefore borrows from the study's other runs, as in the
-moderated t of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027). A study has too few runs to tell
-how alike their variances are, so the weight of the others is fixed (BORROWED); but it falls for a
-run that varies more than chance explains, as in the robust moderated t of Phipson et al. 2016
-(https://doi.org/10.1214/16-AOAS920). tests/test_statistics.py prints how often 95 % intervals hold
-the truth in simulated studies: 96 to 97 % where runs are alike, 83 to 94 % for a run that is five
-times less stable than the rest. With one seed there is no such part: the effect is that of these
-trained models, over test images alone.
+chapter 14.3), all runs with the same images, so that they are compared in pairs. Seeds are too few
+to be resampled: a resample of n values has (n - 1) / n of their variance, of two seeds half. Their
+part is drawn instead and added to each resample: normal, with a variance that is itself drawn from
+what is known about it (chi-squared), so that alone it would be Student's t; see spread. Runs
+on the same seeds share the common part of a draw, so that it cancels in their difference; all draws
+are of all runs together, so that what two contrasts have in common is in their draws
+(correction needs that).
+
+Where nothing is known of the spread over seeds (one seed everywhere, say), there is no such part:
+the effect is that of these trained models, over test images alone.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import combinations
+from zlib import crc32
 
 import numpy as np
 from scipy import special  # scipy.stats would take a second to import
 
+from unfreeze.judging import spread
+from unfreeze.judging.spread import Deviation, Spread
+
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
-BORROWED = 1, 6  # degrees of freedom that the study's other runs count for, at least and at most
-POWER = 0.8
-MOST = 100  # seeds, or times as many images: more than anybody would spend
+TAIL = 0.005  # the share of draws beyond which their distribution is taken to be Student's
 _GOLDEN = (5**0.5 - 1) / 2
 _BLOCK = 16  # columns
 _DIGITS = 9  # after the point, of resampled means
 _CHUNK = 2**22  # resampled images at a time, which bounds memory
+_NORMAL = 1e6  # degrees of freedom that make Student's distribution the normal one
 
 
-@dataclass(frozen=True)
-class Prior:
-    """What other contrasts of a study say about the variance of a seed's mean.
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One score of the runs that were tested on the same images.
 
     Attributes:
-        variance: their typical one, for a contrast whose squared coefficients sum to 1.
-        most: degrees of freedom that the study has in all, which no contrast can exceed.
+        values: {run: (R, N)}, float, N alike.
+        seeds: {run: R of them}.
     """
 
-    variance: float
-    most: int
-
-    def scaled(self, squares: float) -> "Prior":
-        """For a contrast whose squared coefficients sum to `squares`."""
-        return Prior(self.variance * squares, self.most)
+    values: Mapping[str, np.ndarray]
+    seeds: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -62,16 +57,18 @@ class Contrast:
     """What an effect is estimated from.
 
     Attributes:
-        values: (R, N), float.
-        prior: of its variance over seeds; None: it stands alone.
-        bounds: the lowest and the highest that the mean can be, perhaps infinite; None: not
+        scores: of all runs, those that the contrast leaves out too: they tell about the spread.
+        coefficients: {run: not 0}, at least one.
+        constant: what is added.
+        bounds: the lowest and the highest that the effect can be, perhaps infinite; None: not
             bounded. They cut the interval, and where all images agree it comes from them.
-        paired_hits: whether the values are differences of two runs' hits and misses, which one seed
+        paired_hits: whether it is the difference of two runs' hits and misses, which one seed
             alone gives to McNemar's test.
     """
 
-    values: np.ndarray
-    prior: Prior | None = None
+    scores: Scores
+    coefficients: Mapping[str, float]
+    constant: float = 0.0
     bounds: tuple[float, float] | None = None
     paired_hits: bool = False
 
@@ -83,10 +80,12 @@ class Effect:
     Attributes:
         mean, low, high: the effect and its 95 % interval.
         p_above, p_below: one-sided p-values, of the hypotheses that it is not above, not below 0.
-        seeds, images: R and N.
+        seeds: of the run that has fewest. images: N.
         image_variance, seed_variance: the two parts of the mean's variance; more images shrink the
             first, more seeds the second.
-        rest_variance: what of image_variance more seeds shrink too; 0 with one seed, unknown.
+        rest_variance: what of image_variance more seeds shrink too.
+        degrees: of freedom of seed_variance; 0 where it is not known.
+        here: whether seeds tell nothing, so that the effect is that of these trained models.
     """
 
     mean: float
@@ -99,20 +98,73 @@ class Effect:
     image_variance: float
     seed_variance: float
     rest_variance: float = 0.0
+    degrees: float = 0.0
+    here: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An effect with what it was estimated from.
+
+    Attributes:
+        effect: itself.
+        deviations: (B,) draws of how far an estimate may lie from the truth, the b-th of every
+            contrast on the same images and seeds.
+    """
+
+    effect: Effect
+    deviations: np.ndarray
+    bounds: tuple[float, float] | None = None
+    bias: float = 0.0
+    acceleration: float = 0.0
+    degrees: float = _NORMAL
+    _ordered: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ordered", np.sort(self.deviations))
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """(B,) of the deviations, from 0 to 1: the one-sided p-values of estimates that lie so far
+        from no effect."""
+        ranks = np.empty(len(self.deviations))
+        ranks[np.argsort(self.deviations, kind="stable")] = np.arange(len(ranks)) + 0.5
+        return ranks / len(ranks)
+
+    def interval(self, outside: float) -> tuple[float, float]:
+        """The ends that leave out the truth in so many of all cases, a share."""
+        if not self.effect.image_variance + self.effect.seed_variance:
+            return _clopper_pearson(self.effect.mean, self.effect.images, self.bounds, outside)
+        low, high = (self.effect.mean + _quantile(
+            self._ordered, _bca(level, self.bias, self.acceleration), self.degrees)
+            for level in (outside / 2, 1 - outside / 2))
+        if self.bounds:
+            low, high = np.clip((low, high), *self.bounds).tolist()
+        return low, high
+
+
+def samples(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Sample]:
+    """Estimate every contrast. What one gives does not depend on which others are there."""
+    scores = {id(contrast.scores): contrast.scores for contrast in contrasts}
+    runs = dict.fromkeys((key, run) for contrast in contrasts for key in [id(contrast.scores)]
+                         for run in contrast.coefficients)
+    columns = {key: scores[key[0]].values[key[1]].mean(axis=0) for key in runs}
+    resampled: dict[tuple, np.ndarray] = {}
+    for images in {len(column) for column in columns.values()}:
+        alike = [key for key, column in columns.items() if len(column) == images]
+        means = _resampled_means(np.stack(
+            [columns[key] - columns[key].mean() for key in alike], axis=1), resamples)
+        resampled |= {key: means[:, place] for place, key in enumerate(alike)}
+    spreads = {key: spread.estimated(each.values, each.seeds) for key, each in scores.items()}
+    return [_sample(contrast, spreads[id(contrast.scores)],
+                    {run: columns[id(contrast.scores), run] for run in contrast.coefficients},
+                    {run: resampled[id(contrast.scores), run] for run in contrast.coefficients})
+            for contrast in contrasts]
 
 
 def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Effect]:
-    """Estimate every contrast. What one gives does not depend on which others are there."""
-    estimated: dict[int, Effect] = {}  # by index of contrasts
-    for images in {contrast.values.shape[1] for contrast in contrasts}:
-        alike = [index for index, contrast in enumerate(contrasts)
-                 if contrast.values.shape[1] == images]
-        columns = [contrasts[index].values.mean(axis=0) for index in alike]
-        deviations = _resampled_means(
-            np.stack([column - column.mean() for column in columns], axis=1), resamples)
-        for column, index in enumerate(alike):
-            estimated[index] = _effect(contrasts[index], deviations[:, column])
-    return [estimated[index] for index in range(len(contrasts))]
+    """The effects of `samples`."""
+    return [sample.effect for sample in samples(contrasts, resamples)]
 
 
 def _resampled_means(columns: np.ndarray, resamples: int) -> np.ndarray:
@@ -137,73 +189,111 @@ def _resampled_means(columns: np.ndarray, resamples: int) -> np.ndarray:
     return np.round(means[:, :wanted] / images, _DIGITS)
 
 
-def _effect(contrast: Contrast, deviations: np.ndarray) -> Effect:
-    """One effect from resampled deviations from its mean, (B,)."""
-    values = contrast.values
-    seeds, images = values.shape
-    per_image = values.mean(axis=0)
-    mean = float(per_image.mean())
-    image_variance = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
-    variance, degrees, shared = _over_seeds(values, contrast.prior)
-    seed_variance = max(variance - shared, 0.0) / seeds
-    if not image_variance + seed_variance:
-        return _without_variance(mean, seeds, images, contrast.bounds)
+def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.ndarray],
+            resampled: Mapping[str, np.ndarray]) -> Sample:
+    """One contrast.
 
-    if seeds > 1:
-        deviations = deviations + _seed_deviations(
-            len(deviations), variance, degrees, shared) / np.sqrt(seeds)
-    deviations = np.sort(deviations)
+    Args:
+        columns: {run: (N,) means over seeds}. resampled: {run: (B,) deviations of their mean}.
+    """
+    coefficients = contrast.coefficients
+    per_image = contrast.constant + sum(
+        factor * columns[run] for run, factor in coefficients.items())
+    images, mean = len(per_image), float(per_image.mean())
+    seeds = min(len(contrast.scores.seeds[run]) for run in coefficients)
+    image_variance = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
+    parts = _parts(contrast, over_seeds)
+    here = parts is None
+    parts = parts or []
+    variances = [part.weight * max(part.of.variance - part.of.rest, 0.0) for part in parts]
+    seed_variance = sum(variances)
+    if not image_variance + seed_variance:
+        return _without_variance(mean, seeds, images, contrast.bounds, here, len(
+            next(iter(resampled.values()))))
+
+    deviations = np.round(sum(factor * resampled[run] for run, factor in coefficients.items()),
+                          _DIGITS - 1)
+    for part in parts:
+        deviations = deviations + part.drawn(len(deviations))
+    ordered = np.sort(deviations)
     # BCa: z0, how far the median is off, and a, the acceleration, of the images' skewness; the
     # part of the seeds is symmetric.
-    z0 = special.ndtri(_share_below(deviations, 0.0))
     influence = (per_image - mean) / images
     acceleration = float(
         (influence**3).sum() / (6 * (image_variance + seed_variance) ** 1.5))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (mean + float(np.quantile(deviations, _bca(level, z0, acceleration)))
-                 for level in (tail, 1 - tail))
-    if contrast.bounds:
-        low, high = np.clip((low, high), *contrast.bounds).tolist()
-    no_effect = -round(mean, _DIGITS)
-    if contrast.paired_hits and seeds == 1:
-        above, below = _mcnemar(int((values > 0).sum()), int((values < 0).sum()))
+    of_parts = [weighted**2 / part.of.degrees
+                for weighted, part in zip(variances, parts, strict=True)]
+    doubt = sum(of_parts)  # Welch and Satterthwaite's
+    degrees = min((image_variance + seed_variance) ** 2 / doubt, _NORMAL) if doubt else _NORMAL
+    bias = special.ndtri(_share_below(ordered, 0.0, degrees))
+    no_effect = -round(mean, _DIGITS - 1)
+    if contrast.paired_hits and here and seeds == 1:
+        first, second = coefficients
+        better, worse = (columns[run] * np.sign(coefficients[run]) for run in (first, second))
+        above, below = _mcnemar(int((better + worse > 0).sum()), int((better + worse < 0).sum()))
     else:
-        above = _inverted(_share_below(deviations, no_effect), z0, acceleration)
-        below = _inverted(1 - _share_below(deviations, no_effect), -z0, -acceleration)
-    return Effect(mean, low, high, above, below, seeds, images, image_variance, seed_variance,
-                  min(shared / seeds, image_variance))
+        above = _inverted(_share_below(ordered, no_effect, degrees), bias, acceleration)
+        below = _inverted(_share_below(-ordered[::-1], -no_effect, degrees), -bias, -acceleration)
+    sample = Sample(Effect(
+        mean, mean, mean, above, below, seeds, images, image_variance, seed_variance,
+        min(sum(part.weight * part.of.rest for part in parts), image_variance),
+        seed_variance**2 / doubt if doubt else 0.0, here),
+        deviations, contrast.bounds, float(bias), acceleration, degrees)
+    return _with_interval(sample)
 
 
-def _over_seeds(values: np.ndarray, prior: Prior | None) -> tuple[float, float, float]:
-    """The variance of a seed's mean, its degrees of freedom, and what of it is the rest's (its
-    variance over N), which the variance over images holds already."""
-    seeds, images = values.shape
-    if seeds == 1:
-        return 0.0, 0, 0.0
-    variance, degrees = float(values.mean(axis=1).var(ddof=1)), seeds - 1
-    if prior:
-        borrowed = _borrowed(variance, degrees, prior.variance)
-        variance = (borrowed * prior.variance + degrees * variance) / (borrowed + degrees)
-        degrees = min(borrowed + degrees, max(prior.most, degrees))
-    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    return variance, degrees, float((rest**2).sum() / (seeds - 1) / max(images - 1, 1) / images)
+def _with_interval(sample: Sample) -> Sample:
+    low, high = sample.interval(1 - CONFIDENCE)
+    object.__setattr__(sample.effect, "low", low)
+    object.__setattr__(sample.effect, "high", high)
+    return sample
 
 
-def _borrowed(variance: float, degrees: int, typical: float) -> float:
-    """Degrees of freedom that the study's other runs count for beside one variance: the most where
-    it is below the median that chance gives, were the true one typical, and above it less, in
-    proportion to the p-value of that (an F test)."""
-    least, most = BORROWED
-    if not typical:
-        return least if variance else most
-    p = special.fdtrc(degrees, most, variance / typical)
-    return round(float(np.clip(2 * p * most, least, most)), 1)  # few distributions to compute
+@dataclass(frozen=True)
+class _Part:
+    """Of a contrast's deviation over seeds.
+
+    Attributes:
+        of: a run's own deviation, or the common one.
+        weight: squared, summed over seeds.
+        keys: what its draws are known by, of the normal values and of the variance.
+    """
+
+    of: Deviation
+    weight: float
+    keys: tuple[str, str]
+
+    def drawn(self, size: int) -> np.ndarray:
+        """(size,)"""
+        normal, inverse = (_shuffled(size, self.of.degrees, key) for key in self.keys)
+        return normal[0] * np.sqrt(
+            self.weight * np.maximum(self.of.variance * inverse[1] - self.of.rest, 0.0))
 
 
-def _seed_deviations(size: int, variance: float, degrees: float, shared: float) -> np.ndarray:
-    """(size,) draws of how far a seed's mean lies from the mean of all seeds."""
-    normal, inverse = _seed_distribution(size, degrees)
-    return normal * np.sqrt(np.maximum(variance * inverse - shared, 0.0))
+def _parts(contrast: Contrast, over_seeds: Spread) -> list[_Part] | None:
+    """None where of a run nothing is known."""
+    if not over_seeds.own.keys() >= contrast.coefficients.keys():
+        return None
+    parts, shared = [], {}
+    for run, factor in contrast.coefficients.items():
+        seeds = contrast.scores.seeds[run]
+        key = f"run {run}"
+        parts.append(_Part(over_seeds.own[run], factor**2 / len(seeds),
+                           (key, "alike" if over_seeds.alike else key)))
+        for seed in seeds:
+            shared[seed] = shared.get(seed, 0.0) + factor / len(seeds)
+    if over_seeds.common:
+        parts += [_Part(over_seeds.common, weight**2, (f"seed {seed}", "common"))
+                  for seed, weight in shared.items() if abs(weight) > 1e-9]
+    return parts
+
+
+@cache
+def _shuffled(size: int, degrees: float, key: str) -> np.ndarray:
+    """(2, size): standard normal values, and values of degrees / chi-squared, independent of those
+    of another key: a Latin hypercube (McKay et al. 1979)."""
+    order = np.random.default_rng(crc32(key.encode())).permutation(size)
+    return np.stack([values[order] for values in _seed_distribution(size, degrees)])
 
 
 @cache
@@ -215,15 +305,9 @@ def _seed_distribution(size: int, degrees: float) -> tuple[np.ndarray, np.ndarra
     return special.ndtri(normal), degrees / (2 * special.gammaincinv(degrees / 2, chi_squared))
 
 
-def _without_variance(mean: float, seeds: int, images: int,
-                      bounds: tuple[float, float] | None) -> Effect:
-    """Where all N images agree, another value has a share of at most 1 - tail^(1/N) (Clopper and
-    Pearson 1934, for 0 of N; about 3.7/N)."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (
-        mean + (1 - tail ** (1 / images)) * (bound - mean) if np.isfinite(bound) else mean
-        for bound in bounds or (np.inf, np.inf))
-
+def _without_variance(mean: float, seeds: int, images: int, bounds: tuple[float, float] | None,
+                      here: bool, resamples: int) -> Sample:
+    """Where all N images agree."""
     def p(mean: float, bound: float) -> float:
         """That no image shows the bound, were the true mean 0 or beyond."""
         if mean <= 0:
@@ -231,65 +315,53 @@ def _without_variance(mean: float, seeds: int, images: int,
         return max(0.0, -bound / (mean - bound)) ** images if np.isfinite(bound) else 0.0
 
     lowest, highest = bounds or (np.inf, np.inf)
-    return Effect(mean, low, high, p(mean, lowest), p(-mean, -highest), seeds, images, 0.0, 0.0)
+    return _with_interval(Sample(
+        Effect(mean, mean, mean, p(mean, lowest), p(-mean, -highest), seeds, images, 0.0, 0.0,
+               here=here), np.zeros(resamples), bounds))
 
 
-def _share_below(ordered: np.ndarray, value: float) -> float:
-    """Of sorted values, ties counting half; never 0 or 1, which no finite sample can say."""
-    left, right = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
+def _clopper_pearson(mean: float, images: int, bounds: tuple[float, float] | None,
+                     outside: float) -> tuple[float, float]:
+    """Where all N images agree, another value has a share of at most 1 - tail^(1/N) (Clopper and
+    Pearson 1934, for 0 of N; about 3.7/N)."""
+    low, high = (
+        mean + (1 - (outside / 2) ** (1 / images)) * (bound - mean) if np.isfinite(bound) else mean
+        for bound in bounds or (np.inf, np.inf))
+    return low, high
+
+
+def _share_below(ordered: np.ndarray, value: float, degrees: float) -> float:
+    """Of sorted values, ties counting half; in the lower tail by Student's distribution, scaled to
+    join them, since few of them lie there; never 0 or 1."""
     size = len(ordered)
+    join = ordered[int(TAIL * size)]
+    if value < join < 0:
+        return float(max(special.stdtr(
+            degrees, special.stdtrit(degrees, TAIL) * value / join), 1e-300))
+    left, right = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
     return float(np.clip((left + right) / 2 / size, 1 / (size + 1), size / (size + 1)))
 
 
+def _quantile(ordered: np.ndarray, share: float, degrees: float) -> float:
+    """The value with so many below: the inverse of `_share_below`, in both tails."""
+    place = int(TAIL * len(ordered))
+    for join, outside in ((ordered[place], share), (ordered[-1 - place], 1 - share)):
+        if outside < TAIL and join:
+            return float(join * special.stdtrit(degrees, outside) / special.stdtrit(degrees, TAIL))
+    return float(np.quantile(ordered, share))
+
+
 def _bca(level: float, z0: float, acceleration: float) -> float:
-    """The percentile of the resamples that stands for a level (equation 14.10)."""
+    """The percentile of the draws that stands for a level (equation 14.10)."""
     z = z0 + special.ndtri(level)
-    return float(special.ndtr(z0 + z / (1 - acceleration * z)))
+    return float(special.ndtr(z0 + z / np.clip(1 - acceleration * z, 0.5, 2)))
 
 
 def _inverted(share: float, z0: float, acceleration: float) -> float:
-    """The level whose bound is at the percentile `share`: the inverse of `_bca`."""
+    """The level whose bound is at the percentile `share`: the inverse of `_bca`, but in far tails,
+    where an acceleration says nothing."""
     z = special.ndtri(share) - z0
-    return float(special.ndtr(z / (1 + acceleration * z) - z0))
-
-
-def prior_of_runs(means: Iterable[dict[int, float]]) -> Prior | None:
-    """What single runs say about the spread over seeds.
-
-    Args:
-        means: of each run, {seed: mean over images}.
-
-    Returns:
-        None where fewer than two runs have more than one seed.
-    """
-    several = [list(by_seed.values()) for by_seed in means if len(by_seed) > 1]
-    degrees = [len(values) - 1 for values in several]
-    return _prior([np.var(values, ddof=1) for values in several], degrees, sum(degrees))
-
-
-def prior_of_differences(means: Iterable[dict[int, float]]) -> Prior | None:
-    """What differences between runs on their common seeds say about it, as for `prior_of_runs`; for
-    coefficients whose squares sum to 1, so that a difference takes `.scaled(2)`."""
-    several = [by_seed for by_seed in means if len(by_seed) > 1]
-    variances, degrees = [], []
-    for run, other in combinations(several, 2):
-        common = run.keys() & other.keys()
-        if len(common) > 1:
-            variances.append(np.var([run[seed] - other[seed] for seed in common], ddof=1) / 2)
-            degrees.append(len(common) - 1)
-    # Of K runs, K - 1 differences are independent.
-    of_runs = [len(by_seed) - 1 for by_seed in several]
-    return _prior(variances, degrees, sum(of_runs) - max(of_runs, default=0))
-
-
-def _prior(variances: list, degrees: list[int], most: int) -> Prior | None:
-    """Their median, so that one unstable run does not drown the others, over the median that they
-    would have by chance were the true variance 1; their mean where most are 0."""
-    if len(variances) < 2:
-        return None
-    shapes = np.array(degrees) / 2  # of gamma distributions
-    variance = np.median(variances / (special.gammaincinv(shapes, 0.5) / shapes))
-    return Prior(float(variance or np.average(variances, weights=degrees)), most)
+    return float(special.ndtr(z / np.clip(1 + acceleration * z, 0.5, 2) - z0))
 
 
 def _mcnemar(first_only: int, second_only: int) -> tuple[float, float]:
@@ -298,38 +370,3 @@ def _mcnemar(first_only: int, second_only: int) -> tuple[float, float]:
     total = first_only + second_only
     return (float(special.bdtrc(first_only - 1, total, 0.5)),
             float(special.bdtrc(second_only - 1, total, 0.5)))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrected p-values, in the order given: at a level, the chance of any false rejection among
-    all is at most that level (Holm 1979)."""
-    order = sorted(range(len(p)), key=lambda index: p[index])
-    corrected, largest = [0.0] * len(p), 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, (len(p) - rank) * p[index])
-        corrected[index] = min(1.0, largest)
-    return corrected
-
-
-def seeds_needed(effect: Effect, alpha: float) -> int | None:
-    """Seeds with which a two-sided test at `alpha` would find an effect of this size in 80 of 100
-    studies; None where no number up to MOST would do, or one seed leaves it unknown."""
-    spare = _allowed_variance(effect, alpha) - (effect.image_variance - effect.rest_variance)
-    if effect.seeds == 1 or spare <= 0:
-        return None
-    shrinks = effect.seed_variance + effect.rest_variance
-    seeds = int(np.ceil(shrinks * effect.seeds / spare))
-    return max(seeds, effect.seeds + 1) if seeds <= MOST else None
-
-
-def images_needed(effect: Effect, alpha: float) -> int | None:
-    """The same for test images; None where no number up to MOST times theirs would do."""
-    spare = _allowed_variance(effect, alpha) - effect.seed_variance
-    if spare <= 0:
-        return None
-    images = int(np.ceil(effect.image_variance * effect.images / spare))
-    return max(images, effect.images + 1) if images <= MOST * effect.images else None
-
-
-def _allowed_variance(effect: Effect, alpha: float) -> float:
-    return float(effect.mean / (special.ndtri(1 - alpha / 2) + special.ndtri(POWER))) ** 2

@@ -16,21 +16,26 @@ measured once a run, so what differs by less than NOISE is not distinguishable.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
 
 from unfreeze import words
 from unfreeze.expecting import claims
 from unfreeze.expecting.claims import Comparison
 from unfreeze.expecting.costs import COSTS
-from unfreeze.judging import advice, statistics
-from unfreeze.judging.estimates import Sum, effects
+from unfreeze.judging import advice, correction
+from unfreeze.judging.estimates import Sum, samples
 from unfreeze.judging.runs import TrainedRun, common_seeds
-from unfreeze.judging.statistics import Effect
+from unfreeze.judging.statistics import Effect, Sample
 from unfreeze.params import plan
 from unfreeze.scoring.scores import SCORES
 
 HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "not distinguishable"
+HOLDS_HERE, CONTRADICTED_HERE = f"{HOLDS} for these models", f"{CONTRADICTED} for these models"
 NOT_COMPARABLE, NOT_COMPUTED = "not comparable", "not computed"
+DECIDED = HOLDS, CONTRADICTED, HOLDS_HERE, CONTRADICTED_HERE
 ALPHA = 0.05
 NOISE = 0.1  # of the larger of two measured costs
 
@@ -45,6 +50,9 @@ class Finding:
             comparisons do, where one is contradicted at least one is.
         effect: above 0 where it is as claimed, in the unit of its claim.
         low, high: 95 % interval; None for costs.
+        wide_low, wide_high: simultaneous 95 % interval: those of all comparisons that the study
+            tests hold the truth in 95 of 100 studies. It leaves out 0 where the verdict says more
+            than OPEN, and only there. None for costs.
         p: two-sided, not corrected; None for costs.
         seeds, images: that it was tested on; None for costs.
         why: of a verdict without a test, or what the interval leaves out; "" for nothing to say.
@@ -55,6 +63,8 @@ class Finding:
     effect: float | None = None
     low: float | None = None
     high: float | None = None
+    wide_low: float | None = None
+    wide_high: float | None = None
     p: float | None = None
     seeds: int | None = None
     images: int | None = None
@@ -68,11 +78,13 @@ class Verdict:
     Attributes:
         claim, note: as in params.yaml.
         quantity, unit: of what is compared.
-        verdict: HOLDS, CONTRADICTED, OPEN, NOT_COMPARABLE or NOT_COMPUTED.
+        verdict: one of DECIDED, OPEN, NOT_COMPARABLE or NOT_COMPUTED.
         p, p_corrected: two-sided, of its comparisons that were tested; None where none was, or
             where the claim's verdict does not rest on them (NOT_COMPARABLE, NOT_COMPUTED).
+        level: p at or below which it is decided, given what else is; None where p is.
         comparisons: a finding for each.
-        advice: what would probably decide it; "" where it is decided, or cannot be.
+        advice: what would decide it; "" where it is decided, cannot be, or nothing can be said.
+        settings: {run: at which settings it was made, "lr 0.003 of 4 tried"} of its runs.
     """
 
     claim: str
@@ -84,18 +96,25 @@ class Verdict:
     p_corrected: float | None
     comparisons: tuple[Finding, ...]
     advice: str
+    level: float | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(claimed: Sequence[plan.Claim], runs: Mapping[str, TrainedRun],
-          not_run: Mapping[str, plan.NotRun]) -> list[Verdict]:
+          not_run: Mapping[str, plan.NotRun], alpha: float = ALPHA,
+          decided: Mapping[str, str] = MappingProxyType({})) -> list[Verdict]:
     """A verdict for each claim, in the order given.
 
     Args:
         runs: all runs of the study; those that no claim names tell about the spread over seeds.
+        alpha: the chance of any wrong verdict, in this look where there are several.
+        decided: {claim: verdict} of earlier looks, which stand and leave the correction to the
+            claims that are open (group-sequential Holm: Tamhane et al. 2021,
+            https://doi.org/10.1002/sim.9128, with an alpha for each look).
     """
-    cases = _estimated([_case(claim, runs, not_run) for claim in claimed], runs)
-    return [_decided(case, [other.p for other in cases if other.effects and other is not case],
-                     runs) for case in cases]
+    cases = _sampled([_case(claim, runs, not_run) for claim in claimed], runs)
+    family = _Family([case for case in cases if case.samples], alpha, decided)
+    return [_judged(case, family, runs) for case in cases]
 
 
 @dataclass(frozen=True)
@@ -104,12 +123,12 @@ class _Part:
 
     Attributes:
         obstacle: the finding where it cannot be made.
-        effect: where it is tested.
+        sample: where it is tested.
     """
 
     comparison: Comparison
     obstacle: Finding | None
-    effect: Effect | None = None
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True)
@@ -126,9 +145,18 @@ class _Case:
         return [part for part in self.parts if not part.obstacle]
 
     @property
-    def effects(self) -> list[Effect]:
+    def samples(self) -> list[Sample]:
         """Of the comparisons that are tested."""
-        return [part.effect for part in self.parts if part.effect]
+        return [part.sample for part in self.parts if part.sample]
+
+    @property
+    def effects(self) -> list[Effect]:
+        return [sample.effect for sample in self.samples]
+
+    @property
+    def here(self) -> bool:
+        """Whether what is found is about the trained models alone."""
+        return any(effect.here for effect in self.effects)
 
     @property
     def p_holds(self) -> float:
@@ -143,6 +171,46 @@ class _Case:
     @property
     def p(self) -> float:
         return min(1.0, 2 * min(self.p_holds, self.p_contradicted))
+
+    def null(self) -> tuple[np.ndarray, np.ndarray]:
+        """Joint draws, (B,), where nothing differs: of p, and of the two-sided p of the clearest of
+        its comparisons, times their number. Whether a claim holds rests on its weakest one."""
+        ranks = np.stack([sample.ranks for sample in self.samples], axis=1)
+        weakest = int(np.argmax([effect.p_above for effect in self.effects]))
+        below = len(self.effects) * (1 - ranks).min(axis=1)
+        above = len(self.effects) * ranks.min(axis=1)
+        return (np.minimum(1, 2 * np.minimum(ranks[:, weakest], below)),
+                np.minimum(1, 2 * np.minimum(above, below)))
+
+
+class _Family:
+    """The claims that are tested, which one correction is for."""
+
+    def __init__(self, cases: list[_Case], alpha: float, decided: Mapping[str, str]) -> None:
+        self.alpha, self.decided = alpha, decided
+        nulls = [case.null() for case in cases]
+        self._null = {case.claim.claim: null for case, (null, _) in zip(cases, nulls, strict=True)}
+        wide = np.stack([wide for _, wide in nulls], axis=1) if cases else None
+        self.wide = correction.level(wide, alpha) if cases else alpha
+        p = {case.claim.claim: case.p for case in cases}
+        family = [claim for claim in p if claim not in decided]
+        self.corrected = self._stepped_down(family, p)
+        self._open = [claim for claim in family if self.corrected[claim] > alpha]
+        for claim in p.keys() & decided.keys():
+            self.corrected[claim] = self._stepped_down([claim, *self._open], p)[claim]
+
+    def _stepped_down(self, claims: Sequence[str], p: Mapping[str, float]) -> dict[str, float]:
+        if not claims:
+            return {}
+        return dict(zip(claims, correction.stepped_down(
+            [p[claim] for claim in claims], self._drawn(claims)), strict=True))
+
+    def _drawn(self, claims: Sequence[str]) -> np.ndarray:
+        return np.stack([self._null[claim] for claim in claims], axis=1)
+
+    def level(self, claim: str) -> float:
+        """At which a claim is tested, the others being decided or open as they are."""
+        return correction.level(self._drawn(list(dict.fromkeys([claim, *self._open]))), self.alpha)
 
 
 def _case(claim: plan.Claim, runs: Mapping[str, TrainedRun],
@@ -183,37 +251,33 @@ def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedR
     return None
 
 
-def _estimated(cases: list[_Case], runs: Mapping[str, TrainedRun]) -> list[_Case]:
-    """The cases with the effects of what is tested: all at once, since it takes a second or two."""
+def _sampled(cases: list[_Case], runs: Mapping[str, TrainedRun]) -> list[_Case]:
+    """The cases with what is tested: all at once, since it takes a second or two."""
     tested = [(case, part) for case in cases if case.quantity in SCORES for part in case.clear]
-    estimated = effects(runs, [Sum(case.quantity, part.comparison.coefficients,
-                                   part.comparison.constant) for case, part in tested])
-    effect_of = {(case.claim.claim, part.comparison.text): effect
-                 for (case, part), effect in zip(tested, estimated, strict=True)}
+    drawn = samples(runs, [Sum(case.quantity, part.comparison.coefficients,
+                               part.comparison.constant) for case, part in tested])
+    sample_of = {(case.claim.claim, part.comparison.text): sample
+                 for (case, part), sample in zip(tested, drawn, strict=True)}
     return [replace(case, parts=tuple(
-        replace(part, effect=effect_of.get((case.claim.claim, part.comparison.text)))
+        replace(part, sample=sample_of.get((case.claim.claim, part.comparison.text)))
         for part in case.parts)) for case in cases]
 
 
-def _decided(case: _Case, others: list[float], runs: Mapping[str, TrainedRun]) -> Verdict:
-    """The verdict on a case.
-
-    Args:
-        others: p of the other claims that are tested.
-    """
-    p = corrected = None
+def _judged(case: _Case, family: _Family, runs: Mapping[str, TrainedRun]) -> Verdict:
+    """The verdict on a case."""
+    name = case.claim.claim
+    p = corrected = level = None
     advised = ""
-    if case.effects:
-        p, corrected = case.p, _corrected(case.p, others)
-        verdict = _decision(corrected, case.p_holds <= case.p_contradicted)
-        # K parts have K chances; where the claim holds, its test has shown each of them.
-        chances = 1 if verdict == HOLDS else len(case.effects)
-        findings = [part.obstacle or _tested(part, chances, others) for part in case.parts]
+    if case.samples:
+        p, corrected, level = case.p, family.corrected[name], family.level(name)
+        verdict = family.decided.get(name) or _decision(
+            corrected, family.alpha, case.p_holds <= case.p_contradicted, case.here)
+        findings = [part.obstacle or _tested(part, case, verdict, level, family.wide)
+                    for part in case.parts]
         if verdict == OPEN:
             advised = advice.text(advice.OpenClaim(
-                case.effects, [finding.verdict == HOLDS for part, finding in zip(
-                    case.parts, findings, strict=True) if part.effect],
-                ALPHA / (len(others) + 1)))
+                case.effects, [finding.verdict in (HOLDS, HOLDS_HERE) for part, finding in zip(
+                    case.parts, findings, strict=True) if part.sample], level))
     else:
         findings = [part.obstacle or _of_costs(part.comparison, case.quantity, runs)
                     for part in case.parts]
@@ -221,30 +285,50 @@ def _decided(case: _Case, others: list[float], runs: Mapping[str, TrainedRun]) -
                   if not part.obstacle}
         verdict = (CONTRADICTED if CONTRADICTED in judged else HOLDS if judged == {HOLDS} else OPEN)
     obstacles = [part.obstacle for part in case.parts if part.obstacle]
-    if obstacles and verdict != CONTRADICTED:
-        verdict, p, corrected, advised = obstacles[0].verdict, None, None, ""
-    return Verdict(case.claim.claim, case.claim.note, case.quantity, _unit(case.quantity), verdict,
-                   p, corrected, tuple(findings), advised)
+    if obstacles and verdict not in (CONTRADICTED, CONTRADICTED_HERE):
+        verdict, p, corrected, level, advised = obstacles[0].verdict, None, None, None, ""
+    return Verdict(name, case.claim.note, case.quantity, _unit(case.quantity), verdict, p,
+                   corrected, tuple(findings), advised, level, {
+                       run: getattr(runs[run], "settings", "not searched")
+                       for part in case.parts for run in part.comparison.coefficients
+                       if run in runs})
 
 
-def _corrected(p: float, others: list[float]) -> float:
-    """Holm's correction of a claim's p among those of the others."""
-    return statistics.holm([p, *others])[0]
+def _decision(p: float, level: float, above: bool, here: bool) -> str:
+    if p > level:
+        return OPEN
+    return (HOLDS_HERE if here else HOLDS) if above else CONTRADICTED_HERE if here else CONTRADICTED
 
 
-def _decision(corrected: float, above: bool) -> str:
-    return OPEN if corrected > ALPHA else HOLDS if above else CONTRADICTED
+def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float) -> Finding:
+    """What is found of one comparison.
 
-
-def _tested(part: _Part, chances: int, others: list[float]) -> Finding:
-    effect = part.effect
+    Args:
+        verdict: of the claim.
+        level: of the claim.
+        wide: level of all comparisons that the study tests, for a claim of one.
+    """
+    effect = part.sample.effect
     two_sided = min(1.0, 2 * min(effect.p_above, effect.p_below))
-    verdict = _decision(_corrected(min(1.0, chances * two_sided), others),
-                        effect.p_above <= effect.p_below)
-    return Finding(part.comparison.text, verdict, effect.mean, effect.low, effect.high, two_sided,
-                   effect.seeds, effect.images,
-                   "one seed: of these trained models; other seeds are not in the interval"
-                   if effect.seeds == 1 else "")
+    # K parts have K chances; where the claim holds, its test has shown each of them.
+    chances = 1 if verdict in (HOLDS, HOLDS_HERE) else len(case.effects)
+    found = _decision(min(1.0, chances * two_sided), level, effect.p_above <= effect.p_below,
+                      effect.here)
+    low, high = part.sample.interval(wide / len(case.effects))
+    # What stepping down decides is bounded by 0, and only that (Strassburger and Bretz 2008).
+    if found == OPEN:
+        low, high = min(low, 0.0), max(high, 0.0)
+    elif found in (HOLDS, HOLDS_HERE):
+        low = max(low, 0.0)
+    else:
+        high = min(high, 0.0)
+    why = []
+    if effect.here:
+        why.append("seeds are not in the interval: of these trained models")
+    if found == OPEN and not effect.low <= 0 <= effect.high:
+        why.append("leaves out 0 by itself, not among all that is claimed")
+    return Finding(part.comparison.text, found, effect.mean, effect.low, effect.high, low, high,
+                   two_sided, effect.seeds, effect.images, "; ".join(why))
 
 
 def _of_costs(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedRun]) -> Finding:
