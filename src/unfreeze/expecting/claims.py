@@ -7,7 +7,8 @@
 
 A pattern has * or ?; a name in a list may be one. A chain claims every neighbouring pair, a list or
 a pattern each of its runs. gap(a, b) is a - b. A quantity is a score or a cost, accuracy where a
-claim names none, and the same on all sides, so one side may name it for all.
+claim names none, and the same on all sides, so one side may name it for all. A score that few
+images put off to one side (scoring.score.Score.biased) cannot be claimed: no test would be right.
 """
 
 import math
@@ -227,7 +228,12 @@ class _Parser:
         if not suffix:
             return
         start, name = self.at + 1, suffix[1]
-        allowed = [*SCORES, *COSTS]
+        unbiased = [score for score in SCORES if not SCORES[score].biased]
+        allowed = [*unbiased, *COSTS]
+        if name in SCORES and name not in unbiased:
+            self.fail(f"{name!r} cannot be tested: few images put it off to one side, and not all "
+                      f"runs alike; allowed: {', '.join(unbiased)} (cross_entropy and brier tell "
+                      "about confidence too)", start)
         if name not in allowed:
             self.fail(f"{name!r} is no metric and no cost{nearest(name, allowed)}; allowed: "
                       f"{', '.join(allowed)}", start)

@@ -61,7 +61,8 @@ def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
     shown = recommendation.recommended.run if recommendation.recommended else base(runs)
     return Outcome(
         plan, runs, intervals,
-        verdicts=verdicts.judge(plan.claims, runs, plan.not_run),
+        verdicts=verdicts.judge(plan.claims, runs, plan.not_run, worth=plan.worth,
+                                score=plan.score),
         recommendation=recommendation, measured=measured,
         confusion=files.read_csv(folder / places.RUNS / shown / "scores/confusion.csv"),
         compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")

@@ -27,7 +27,7 @@ class Range:
             where no number up to MOST would do.
     """
 
-    low: int
+    low: int | None
     high: int | None
 
 

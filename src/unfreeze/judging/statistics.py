@@ -19,8 +19,8 @@ the effect is that of these trained models, over test images alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from zlib import crc32
 
 import numpy as np
@@ -103,44 +103,68 @@ class Effect:
 
 
 @dataclass(frozen=True, eq=False)
+class Deviations:
+    """How far an estimate may lie from the truth.
+
+    Attributes:
+        draws: (B,), the b-th of every contrast on the same images and seeds.
+        degrees: of freedom of Student's distribution, which they have in their tails.
+        acceleration: how fast their spread grows with what is estimated.
+    """
+
+    draws: np.ndarray
+    degrees: float
+    acceleration: float
+
+    @cached_property
+    def ordered(self) -> np.ndarray:
+        return np.sort(self.draws)
+
+    @cached_property
+    def bias(self) -> float:
+        """How far their median is off: z0 of BCa."""
+        return float(special.ndtri(_share_below(self.ordered, 0.0, self.degrees)))
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """(B,), from 0 to 1: one-sided p-values of estimates that lie so far from no effect."""
+        ranks = np.empty(len(self.draws))
+        ranks[np.argsort(self.draws, kind="stable")] = np.arange(len(ranks)) + 0.5
+        return ranks / len(ranks)
+
+    def p_values(self, estimate: float) -> tuple[float, float]:
+        """One-sided, of the hypotheses that the truth is not above, and not below 0."""
+        above = _share_below(self.ordered, -estimate, self.degrees)
+        below = _share_below(-self.ordered[::-1], estimate, self.degrees)
+        return (_inverted(above, self.bias, self.acceleration),
+                _inverted(below, -self.bias, -self.acceleration))
+
+    def interval(self, outside: float) -> tuple[float, float]:
+        """What to add to an estimate, so that the truth is left out in a share `outside` of all
+        cases, as often on either side."""
+        low, high = (_quantile(self.ordered, _bca(level, self.bias, self.acceleration),
+                               self.degrees) for level in (outside / 2, 1 - outside / 2))
+        return low, high
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """An effect with what it was estimated from.
 
     Attributes:
         effect: itself.
-        deviations: (B,) draws of how far an estimate may lie from the truth, the b-th of every
-            contrast on the same images and seeds.
+        deviations: None where all images agree.
+        bounds: of the contrast.
     """
 
     effect: Effect
-    deviations: np.ndarray
-    bounds: tuple[float, float] | None = None
-    bias: float = 0.0
-    acceleration: float = 0.0
-    degrees: float = _NORMAL
-    _ordered: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_ordered", np.sort(self.deviations))
-
-    @property
-    def ranks(self) -> np.ndarray:
-        """(B,) of the deviations, from 0 to 1: the one-sided p-values of estimates that lie so far
-        from no effect."""
-        ranks = np.empty(len(self.deviations))
-        ranks[np.argsort(self.deviations, kind="stable")] = np.arange(len(ranks)) + 0.5
-        return ranks / len(ranks)
+    deviations: Deviations | None
+    bounds: tuple[float, float] | None
 
     def interval(self, outside: float) -> tuple[float, float]:
-        """The ends that leave out the truth in so many of all cases, a share."""
-        if not self.effect.image_variance + self.effect.seed_variance:
-            return _clopper_pearson(self.effect.mean, self.effect.images, self.bounds, outside)
-        low, high = (self.effect.mean + _quantile(
-            self._ordered, _bca(level, self.bias, self.acceleration), self.degrees)
-            for level in (outside / 2, 1 - outside / 2))
-        if self.bounds:
-            low, high = np.clip((low, high), *self.bounds).tolist()
-        return low, high
+        """The ends that leave out the truth in a share `outside` of all cases."""
+        return _interval(self.effect.mean, self.effect.images, self.deviations, self.bounds,
+                         outside)
 
 
 def samples(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Sample]:
@@ -201,52 +225,46 @@ def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.nda
         factor * columns[run] for run, factor in coefficients.items())
     images, mean = len(per_image), float(per_image.mean())
     seeds = min(len(contrast.scores.seeds[run]) for run in coefficients)
-    image_variance = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
+    of_images = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
     parts = _parts(contrast, over_seeds)
-    here = parts is None
-    parts = parts or []
-    variances = [part.weight * max(part.of.variance - part.of.rest, 0.0) for part in parts]
-    seed_variance = sum(variances)
-    if not image_variance + seed_variance:
-        return _without_variance(mean, seeds, images, contrast.bounds, here, len(
-            next(iter(resampled.values()))))
-
-    deviations = np.round(sum(factor * resampled[run] for run, factor in coefficients.items()),
-                          _DIGITS - 1)
-    for part in parts:
-        deviations = deviations + part.drawn(len(deviations))
-    ordered = np.sort(deviations)
-    # BCa: z0, how far the median is off, and a, the acceleration, of the images' skewness; the
-    # part of the seeds is symmetric.
-    influence = (per_image - mean) / images
-    acceleration = float(
-        (influence**3).sum() / (6 * (image_variance + seed_variance) ** 1.5))
-    of_parts = [weighted**2 / part.of.degrees
-                for weighted, part in zip(variances, parts, strict=True)]
-    doubt = sum(of_parts)  # Welch and Satterthwaite's
-    degrees = min((image_variance + seed_variance) ** 2 / doubt, _NORMAL) if doubt else _NORMAL
-    bias = special.ndtri(_share_below(ordered, 0.0, degrees))
-    no_effect = -round(mean, _DIGITS - 1)
-    if contrast.paired_hits and here and seeds == 1:
-        first, second = coefficients
-        better, worse = (columns[run] * np.sign(coefficients[run]) for run in (first, second))
-        above, below = _mcnemar(int((better + worse > 0).sum()), int((better + worse < 0).sum()))
+    here, parts = parts is None, parts or []
+    of_parts = [part.weight * max(part.of.variance - part.of.rest, 0.0) for part in parts]
+    of_seeds = sum(of_parts)
+    deviations = None
+    doubt = sum(each**2 / part.of.degrees for each, part in zip(of_parts, parts, strict=True))
+    if not of_images + of_seeds:
+        above, below = _without_variance(mean, images, contrast.bounds)
     else:
-        above = _inverted(_share_below(ordered, no_effect, degrees), bias, acceleration)
-        below = _inverted(_share_below(-ordered[::-1], -no_effect, degrees), -bias, -acceleration)
-    sample = Sample(Effect(
-        mean, mean, mean, above, below, seeds, images, image_variance, seed_variance,
-        min(sum(part.weight * part.of.rest for part in parts), image_variance),
-        seed_variance**2 / doubt if doubt else 0.0, here),
-        deviations, contrast.bounds, float(bias), acceleration, degrees)
-    return _with_interval(sample)
+        draws = np.round(sum(factor * resampled[run] for run, factor in coefficients.items()),
+                         _DIGITS - 1)
+        for part in parts:
+            draws = draws + part.drawn(len(draws))
+        # BCa's acceleration: of the images' skewness; the part of the seeds is symmetric.
+        cubes = float((((per_image - mean) / images)**3).sum())
+        deviations = Deviations(
+            draws, min((of_images + of_seeds)**2 / doubt, _NORMAL) if doubt else _NORMAL,
+            cubes / (6 * (of_images + of_seeds)**1.5))
+        one_model_each = all(len(contrast.scores.seeds[run]) == 1 for run in coefficients)
+        above, below = (_mcnemar(per_image) if contrast.paired_hits and here and one_model_each else
+                        deviations.p_values(round(mean, _DIGITS - 1)))
+    low, high = _interval(mean, images, deviations, contrast.bounds, 1 - CONFIDENCE)
+    return Sample(Effect(
+        mean, low, high, above, below, seeds, images, of_images, of_seeds,
+        min(sum(part.weight * part.of.rest for part in parts), of_images),
+        of_seeds**2 / doubt if doubt else 0.0, here), deviations, contrast.bounds)
 
 
-def _with_interval(sample: Sample) -> Sample:
-    low, high = sample.interval(1 - CONFIDENCE)
-    object.__setattr__(sample.effect, "low", low)
-    object.__setattr__(sample.effect, "high", high)
-    return sample
+def _interval(mean: float, images: int, deviations: Deviations | None,
+              bounds: tuple[float, float] | None, outside: float) -> tuple[float, float]:
+    """Around a mean; where all N images agree, another value has a share of at most
+    1 - tail^(1/N) (Clopper and Pearson 1934, for 0 of N; about 3.7/N)."""
+    if not deviations:
+        room = 1 - (outside / 2)**(1 / images)
+        low, high = (mean + room * (bound - mean) if np.isfinite(bound) else mean
+                     for bound in bounds or (np.inf, np.inf))
+        return low, high
+    low, high = (mean + end for end in deviations.interval(outside))
+    return tuple(np.clip((low, high), *bounds).tolist()) if bounds else (low, high)
 
 
 @dataclass(frozen=True)
@@ -305,29 +323,17 @@ def _seed_distribution(size: int, degrees: float) -> tuple[np.ndarray, np.ndarra
     return special.ndtri(normal), degrees / (2 * special.gammaincinv(degrees / 2, chi_squared))
 
 
-def _without_variance(mean: float, seeds: int, images: int, bounds: tuple[float, float] | None,
-                      here: bool, resamples: int) -> Sample:
-    """Where all N images agree."""
+def _without_variance(mean: float, images: int,
+                      bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """p_above and p_below where all N images agree: the chance that no image shows the bound, were
+    the true mean 0 or beyond."""
     def p(mean: float, bound: float) -> float:
-        """That no image shows the bound, were the true mean 0 or beyond."""
         if mean <= 0:
             return 1.0
-        return max(0.0, -bound / (mean - bound)) ** images if np.isfinite(bound) else 0.0
+        return max(0.0, -bound / (mean - bound))**images if np.isfinite(bound) else 0.0
 
     lowest, highest = bounds or (np.inf, np.inf)
-    return _with_interval(Sample(
-        Effect(mean, mean, mean, p(mean, lowest), p(-mean, -highest), seeds, images, 0.0, 0.0,
-               here=here), np.zeros(resamples), bounds))
-
-
-def _clopper_pearson(mean: float, images: int, bounds: tuple[float, float] | None,
-                     outside: float) -> tuple[float, float]:
-    """Where all N images agree, another value has a share of at most 1 - tail^(1/N) (Clopper and
-    Pearson 1934, for 0 of N; about 3.7/N)."""
-    low, high = (
-        mean + (1 - (outside / 2) ** (1 / images)) * (bound - mean) if np.isfinite(bound) else mean
-        for bound in bounds or (np.inf, np.inf))
-    return low, high
+    return p(mean, lowest), p(-mean, -highest)
 
 
 def _share_below(ordered: np.ndarray, value: float, degrees: float) -> float:
@@ -364,9 +370,10 @@ def _inverted(share: float, z0: float, acceleration: float) -> float:
     return float(special.ndtr(z / np.clip(1 + acceleration * z, 0.5, 2) - z0))
 
 
-def _mcnemar(first_only: int, second_only: int) -> tuple[float, float]:
+def _mcnemar(differences: np.ndarray) -> tuple[float, float]:
     """McNemar's exact test: of the images that only one of two models got right, is the first one's
     share above one half, is it below (McNemar 1947; binomial)? One-sided p-values of both."""
+    first_only, second_only = int((differences > 0).sum()), int((differences < 0).sum())
     total = first_only + second_only
     return (float(special.bdtrc(first_only - 1, total, 0.5)),
             float(special.bdtrc(second_only - 1, total, 0.5)))

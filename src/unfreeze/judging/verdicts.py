@@ -25,10 +25,11 @@ from unfreeze import words
 from unfreeze.expecting import claims
 from unfreeze.expecting.claims import Comparison
 from unfreeze.expecting.costs import COSTS
-from unfreeze.judging import advice, correction
+from unfreeze.judging import advice, correction, planning
 from unfreeze.judging.estimates import Sum, samples
+from unfreeze.judging.planning import Range
 from unfreeze.judging.runs import TrainedRun, common_seeds
-from unfreeze.judging.statistics import Effect, Sample
+from unfreeze.judging.statistics import RESAMPLES, Effect, Sample
 from unfreeze.params import plan
 from unfreeze.scoring.scores import SCORES
 
@@ -55,6 +56,10 @@ class Finding:
             than OPEN, and only there. None for costs.
         p: two-sided, not corrected; None for costs.
         seeds, images: that it was tested on; None for costs.
+        smallest: the effect that a study such as this one would have found in 80 of 100 cases, at
+            the level at which the claim is tested; None for costs.
+        needed: seeds that would show a difference of `worth`; None where no number up to
+            planning.MOST does, or the score has another unit.
         why: of a verdict without a test, or what the interval leaves out; "" for nothing to say.
     """
 
@@ -68,6 +73,8 @@ class Finding:
     p: float | None = None
     seeds: int | None = None
     images: int | None = None
+    smallest: float | None = None
+    needed: Range | None = None
     why: str = ""
 
 
@@ -102,7 +109,8 @@ class Verdict:
 
 def judge(claimed: Sequence[plan.Claim], runs: Mapping[str, TrainedRun],
           not_run: Mapping[str, plan.NotRun], alpha: float = ALPHA,
-          decided: Mapping[str, str] = MappingProxyType({})) -> list[Verdict]:
+          decided: Mapping[str, str] = MappingProxyType({}), worth: float = 2.0,
+          score: str = "accuracy") -> list[Verdict]:
     """A verdict for each claim, in the order given.
 
     Args:
@@ -111,10 +119,12 @@ def judge(claimed: Sequence[plan.Claim], runs: Mapping[str, TrainedRun],
         decided: {claim: verdict} of earlier looks, which stand and leave the correction to the
             claims that are open (group-sequential Holm: Tamhane et al. 2021,
             https://doi.org/10.1002/sim.9128, with an alpha for each look).
+        worth: the difference that planning is for, in the unit of `score`.
     """
     cases = _sampled([_case(claim, runs, not_run) for claim in claimed], runs)
     family = _Family([case for case in cases if case.samples], alpha, decided)
-    return [_judged(case, family, runs) for case in cases]
+    return [_judged(case, family, runs,
+                    worth if unit_of(case.quantity) == unit_of(score) else None) for case in cases]
 
 
 @dataclass(frozen=True)
@@ -175,7 +185,8 @@ class _Case:
     def null(self) -> tuple[np.ndarray, np.ndarray]:
         """Joint draws, (B,), where nothing differs: of p, and of the two-sided p of the clearest of
         its comparisons, times their number. Whether a claim holds rests on its weakest one."""
-        ranks = np.stack([sample.ranks for sample in self.samples], axis=1)
+        ranks = np.stack([sample.deviations.ranks if sample.deviations else
+                          np.full(RESAMPLES, 0.5) for sample in self.samples], axis=1)
         weakest = int(np.argmax([effect.p_above for effect in self.effects]))
         below = len(self.effects) * (1 - ranks).min(axis=1)
         above = len(self.effects) * ranks.min(axis=1)
@@ -263,8 +274,13 @@ def _sampled(cases: list[_Case], runs: Mapping[str, TrainedRun]) -> list[_Case]:
         for part in case.parts)) for case in cases]
 
 
-def _judged(case: _Case, family: _Family, runs: Mapping[str, TrainedRun]) -> Verdict:
-    """The verdict on a case."""
+def _judged(case: _Case, family: _Family, runs: Mapping[str, TrainedRun],
+            worth: float | None) -> Verdict:
+    """The verdict on a case.
+
+    Args:
+        worth: difference to plan for; None where it has another unit.
+    """
     name = case.claim.claim
     p = corrected = level = None
     advised = ""
@@ -272,12 +288,13 @@ def _judged(case: _Case, family: _Family, runs: Mapping[str, TrainedRun]) -> Ver
         p, corrected, level = case.p, family.corrected[name], family.level(name)
         verdict = family.decided.get(name) or _decision(
             corrected, family.alpha, case.p_holds <= case.p_contradicted, case.here)
-        findings = [part.obstacle or _tested(part, case, verdict, level, family.wide)
+        findings = [part.obstacle or _tested(part, case, verdict, level, family.wide, worth)
                     for part in case.parts]
         if verdict == OPEN:
             advised = advice.text(advice.OpenClaim(
                 case.effects, [finding.verdict in (HOLDS, HOLDS_HERE) for part, finding in zip(
-                    case.parts, findings, strict=True) if part.sample], level))
+                    case.parts, findings, strict=True) if part.sample], level,
+                unit_of(case.quantity), worth))
     else:
         findings = [part.obstacle or _of_costs(part.comparison, case.quantity, runs)
                     for part in case.parts]
@@ -287,9 +304,9 @@ def _judged(case: _Case, family: _Family, runs: Mapping[str, TrainedRun]) -> Ver
     obstacles = [part.obstacle for part in case.parts if part.obstacle]
     if obstacles and verdict not in (CONTRADICTED, CONTRADICTED_HERE):
         verdict, p, corrected, level, advised = obstacles[0].verdict, None, None, None, ""
-    return Verdict(name, case.claim.note, case.quantity, _unit(case.quantity), verdict, p,
+    return Verdict(name, case.claim.note, case.quantity, unit_of(case.quantity), verdict, p,
                    corrected, tuple(findings), advised, level, {
-                       run: getattr(runs[run], "settings", "not searched")
+                       run: runs[run].settings
                        for part in case.parts for run in part.comparison.coefficients
                        if run in runs})
 
@@ -300,7 +317,8 @@ def _decision(p: float, level: float, above: bool, here: bool) -> str:
     return (HOLDS_HERE if here else HOLDS) if above else CONTRADICTED_HERE if here else CONTRADICTED
 
 
-def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float) -> Finding:
+def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float,
+            worth: float | None) -> Finding:
     """What is found of one comparison.
 
     Args:
@@ -328,7 +346,8 @@ def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float) -
     if found == OPEN and not effect.low <= 0 <= effect.high:
         why.append("leaves out 0 by itself, not among all that is claimed")
     return Finding(part.comparison.text, found, effect.mean, effect.low, effect.high, low, high,
-                   two_sided, effect.seeds, effect.images, "; ".join(why))
+                   two_sided, effect.seeds, effect.images, planning.smallest(effect, level),
+                   planning.seeds_needed(effect, worth, level) if worth else None, "; ".join(why))
 
 
 def _of_costs(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedRun]) -> Finding:
@@ -343,6 +362,7 @@ def _of_costs(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedR
     return Finding(comparison.text, verdict, more - less, why=why)
 
 
-def _unit(quantity: str) -> str:
+def unit_of(quantity: str) -> str:
+    """Of a difference in a score or cost."""
     unit = (SCORES | COSTS)[quantity].unit
     return "points" if unit == "%" else unit  # a difference of percentages

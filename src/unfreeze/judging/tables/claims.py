@@ -1,14 +1,17 @@
 """A row for each comparison; `p` and `verdict` are its own, `p_corrected`, `claim_verdict` and
-`advice` its claim's. What there is none of is empty. What is claimed of a measured cost has no
-verdict here: these files hold nothing measured, and _made/measured/claims.csv has it."""
+`advice` its claim's; wide_low and wide_high are the ends of its simultaneous 95 % interval, level
+is the p at or below which its claim is decided. What there is none of is empty. What is claimed of
+a measured cost has no verdict here: these files hold nothing measured, and
+_made/measured/claims.csv has it."""
 
 from unfreeze.expecting.costs import COSTS
 from unfreeze.judging.cells import number, p_value
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.verdicts import NOT_COMPUTED, Finding, Verdict
 
-HEADER = ("number", "claim", "note", "comparison", "quantity", "unit", "effect", "low", "high", "p",
-          "p_corrected", "verdict", "claim_verdict", "seeds", "images", "advice", "why")
+HEADER = ("number", "claim", "note", "comparison", "quantity", "unit", "effect", "low", "high",
+          "wide_low", "wide_high", "p", "p_corrected", "level", "verdict", "claim_verdict", "seeds",
+          "images", "settings", "advice", "why")
 MEASURED = "measured"  # in place of a verdict
 
 
@@ -31,16 +34,26 @@ def is_measured(claim: Verdict) -> bool:
 
 
 def _row(position: int, claim: Verdict, finding: Finding) -> tuple:
-    return (position, claim.claim, claim.note, finding.text, claim.quantity, claim.unit,
-            number(finding.effect), number(finding.low), number(finding.high), p_value(finding.p),
-            p_value(claim.p_corrected), finding.verdict, claim.verdict, finding.seeds,
-            finding.images, claim.advice, finding.why)
+    return (*_named(position, claim, finding), number(finding.effect), number(finding.low),
+            number(finding.high), number(finding.wide_low), number(finding.wide_high),
+            p_value(finding.p), p_value(claim.p_corrected), p_value(claim.level), finding.verdict,
+            claim.verdict, finding.seeds, finding.images, _settings(claim), claim.advice,
+            finding.why)
 
 
 def _unjudged(position: int, claim: Verdict, finding: Finding) -> tuple:
     """That a run was not run or failed is known without measuring."""
     known = finding.verdict == NOT_COMPUTED
-    return (position, claim.claim, claim.note, finding.text, claim.quantity, claim.unit,
-            *(None,) * 5, finding.verdict if known else MEASURED,
-            NOT_COMPUTED if claim.verdict == NOT_COMPUTED else MEASURED, None, None, "",
+    return (*_named(position, claim, finding), *(None,) * 8,
+            finding.verdict if known else MEASURED,
+            NOT_COMPUTED if claim.verdict == NOT_COMPUTED else MEASURED, None, None,
+            _settings(claim), "",
             finding.why if known else f"{claim.quantity} is measured: see _made/report.html")
+
+
+def _named(position: int, claim: Verdict, finding: Finding) -> tuple:
+    return position, claim.claim, claim.note, finding.text, claim.quantity, claim.unit
+
+
+def _settings(claim: Verdict) -> str:
+    return "; ".join(f"{run}: {settings}" for run, settings in claim.settings.items())

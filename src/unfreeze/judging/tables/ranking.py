@@ -20,7 +20,7 @@ def rows(outcome: Outcome) -> list[tuple]:
         effect = outcome.intervals[run.name][outcome.score]
         table.append((run.name, score["mean"], score["std"], round(effect.low, 4),
                       round(effect.high, 4), score["n"], effect.images,
-                      "images" if effect.seeds == 1 else "seeds and images",
+                      "images" if effect.here else "seeds and images",
                       " ".join(map(str, score["seeds"].values())), run.settings))
     sign = -1 if SCORES[outcome.score].better == "higher" else 1
     return sorted(table, key=lambda row: (row[1] is None, sign * (row[1] or 0), row[0]))
