@@ -3,20 +3,37 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
 from helpers import ROOT
-from unfreeze.judging import statistics
-from unfreeze.judging.statistics import Contrast, Effect, Prior, effects
+from unfreeze.judging import spread, statistics
+from unfreeze.judging.statistics import Contrast, Effect, Scores, effects
+
+
+def contrast(values, **keywords) -> Contrast:
+    """Of one run that no other tells anything about."""
+    values = np.asarray(values, float)
+    return Contrast(Scores({"run": values}, {"run": range(len(values))}), {"run": 1.0}, **keywords)
 
 
 def estimate(values, **keywords) -> Effect:
-    (effect,) = effects([Contrast(np.asarray(values, float), **keywords)])
+    (effect,) = effects([contrast(values, **keywords)])
     return effect
+
+
+def between(values, first="a", second="b", seeds=None, **keywords) -> Effect:
+    """The difference of two runs among some, {run: (R, N)}."""
+    seeds = seeds or {run: range(len(scores)) for run, scores in values.items()}
+    (effect,) = effects([Contrast(Scores(values, seeds), {first: 1.0, second: -1.0}, **keywords)])
+    return effect
+
+
+def flat(means, images=50):
+    """(R, N) of seeds whose images agree."""
+    return np.repeat(np.array(means, float)[:, None], images, axis=1)
 
 
 def test_one_seed_agrees_with_scipy_s_bca_bootstrap_on_skewed_scores():
@@ -41,54 +58,115 @@ def test_where_images_agree_the_interval_is_student_s(seeds):
     assert ours.mean - ours.low == pytest.approx(reach, rel=0.02)
 
 
-# The last is one that nobody would take for typical.
-@pytest.mark.parametrize(("prior", "borrowed"), [
-    (6.0, 6), (2.0, 4.3), (0.5, 12 * stats.f.sf(4, 1, 6)), (0.01, 1)])
-def test_the_variance_over_seeds_is_moderated_by_what_others_show(prior, borrowed):
-    means = np.array([69.0, 71.0])  # variance 2, one degree of freedom
-    values = np.repeat(means[:, None], 50, axis=1)
-    ours = estimate(values, prior=Prior(prior, most=20))
-    moderated = (borrowed * prior + 2) / (borrowed + 1)
-    assert ours.seed_variance == pytest.approx(moderated / 2, rel=0.02)
-    reach = stats.t.ppf(0.975, borrowed + 1) * np.sqrt(moderated / 2)
-    assert ours.high - ours.low == pytest.approx(2 * reach, rel=0.03)
-    capped = estimate(values, prior=Prior(prior, most=1))
-    assert capped.seed_variance == ours.seed_variance
-    assert capped.high - capped.low > 1.5 * (ours.high - ours.low)
+def of_runs(*means):
+    """Runs with these means of seeds, {r0: (R, N)}."""
+    return {f"r{place}": flat(each) for place, each in enumerate(means)}
 
 
-def test_a_run_is_believed_that_varies_where_no_other_does():
-    means = np.array([69.0, 71.0])
-    ours = estimate(np.repeat(means[:, None], 50, axis=1), prior=Prior(0.0, most=20))
-    assert ours.seed_variance == pytest.approx(2 / 2 / 2)  # 1 degree of freedom is 0, its own is 2
-    same = estimate(np.full((2, 50), 70.0) + np.arange(50), prior=Prior(0.0, most=20))
-    assert same.seed_variance == 0
+def spread_of(values, seeds=None):
+    return spread.estimated(values, seeds or {run: range(len(each))
+                                              for run, each in values.items()})
 
 
-def test_priors_by_hand():
-    runs = [{1: 70.0, 2: 72.0}, {1: 60.0, 2: 61.0}, {1: 50.0, 2: 51.0}, {1: 99.0}]
-    chance = stats.chi2.ppf(0.5, 1)  # median of a variance of two values, were the true one 1
-    prior = statistics.prior_of_runs(runs)
-    assert (prior.variance, prior.most) == (pytest.approx(0.5 / chance), 3)
-    # Differences by seed: (10, 11), (20, 21), (10, 10); half their variances; 4 - 1 - 1 df.
-    prior = statistics.prior_of_differences(runs)
-    assert (prior.variance, prior.most) == (pytest.approx(0.25 / chance), 2)
-    assert prior.scaled(2) == Prior(2 * prior.variance, 2)
-    for too_few in ([], runs[:1], runs[3:]):
-        assert statistics.prior_of_runs(too_few) is None
-        assert statistics.prior_of_differences(too_few) is None
-    assert statistics.prior_of_differences(runs[:2]) is None  # one difference
-    alike = [{1: 5.0, 2: 5.0}] * 3 + [{1: 1.0, 2: 3.0}]
-    assert statistics.prior_of_runs(alike).variance == pytest.approx(2 / 4)
+def test_common_and_own_parts_by_hand():
+    # The second seed gives all 10 more, and to the first run another 3.
+    values = of_runs([70, 83], [60, 70], [50, 60], [40, 50], [30, 40])
+    found = spread_of(values)
+    assert 10 < found.common[0] < 50 and found.common[1] == 3
+    assert found.own["r0"].variance == pytest.approx(3**2 / 2 / 0.8)  # of a mean of five runs
+    assert found.own["r0"].degrees == 1 and found.own["r1"].variance == pytest.approx(0)
+    assert found.own["r0"].rest == pytest.approx(0)
+    (alone,) = spread_of({"r0": values["r0"]}).own.values()
+    assert alone.variance == pytest.approx(13**2 / 2)
 
 
-def test_a_prior_is_not_drowned_by_one_unstable_run():
+def test_a_variance_is_drawn_between_its_own_and_that_of_the_others():
+    random = np.random.default_rng(3)
+    means = random.normal(70, 1, (12, 3))
+    means[5] += [0, 6, -6]
+    found = spread_of(of_runs(*means))
+    quiet, own, drawn = ([numbers(run) for run in ("r1", "r5")] for numbers in (
+        lambda run: found.expected(run)[0], lambda run: found.own[run].variance,
+        lambda run: np.median(found.drawn(run, 9999))))
+    assert own[1] > 10 and 0.3 * own[1] < quiet[1] < own[1]
+    assert quiet[0] < 4 and drawn[0] < 4 < drawn[1]
+    # Where one is seen to be unstable, all are believed less.
+    means[5] -= [0, 6, -6]
+    assert np.quantile(found.drawn("r1", 9999), 0.999) > 1.3 * np.quantile(
+        spread_of(of_runs(*means)).drawn("r1", 9999), 0.999)
+    assert found.expected("r1")[1] < spread_of(of_runs(*means)).expected("r1")[1]
+
+
+def test_draws_of_a_variance_have_the_distribution_they_should():
+    lone = spread_of(of_runs([70, 71, 74]))
+    ratio = 2 * lone.own["r0"].variance / lone.drawn("r0", 9999)
+    assert stats.kstest(ratio, stats.chi2(2).cdf).statistic < 0.01
+
+
+def test_one_seed_borrows_its_variance_whole():
+    values = of_runs([70, 71], [60, 62], [50, 49], [40, 41])
+    found = spread_of(values | {"one": flat([90])})
+    assert set(found.own) == {*values, "one"} and found.own["one"].degrees == 0
+    others = spread_of(values)
+    assert found.own["r0"] == others.own["r0"] and found.common == others.common
+    assert found.expected("one")[0] == pytest.approx(
+        found.typical.weight @ found.typical.variance)
+    apart = between(values | {"one": flat([90])}, "one", "r1")
+    paired = between(values, "r0", "r1")
+    assert not apart.here and apart.seeds == 1 and apart.seed_variance > paired.seed_variance
+
+
+def test_where_no_two_runs_have_several_seeds_nothing_is_known_of_others():
+    values = of_runs([70], [60], [50, 52])
+    found = spread_of(values)
+    assert set(found.own) == {"r2"} and found.expected("r2") == (pytest.approx(2), 1)
+    assert found.common is None
+    one = between(values, "r0", "r1")
+    assert one.here and one.seed_variance == one.degrees == 0
+    assert between(values, "r0", "r2").here
+    (alone,) = effects([Contrast(Scores(values, {run: range(len(each)) for run, each in
+                                                 values.items()}), {"r2": 1.0})])
+    assert not alone.here
+    # Two runs that have two seeds each, but none in common, tell nothing about one another.
+    lonely = spread_of(of_runs([70, 71], [60, 63]), {"r0": [1, 2], "r1": [3, 4]})
+    assert [lonely.own[run].variance for run in ("r0", "r1")] == pytest.approx([0.5, 4.5])
+
+
+def test_two_runs_alone_give_a_paired_t_test():
+    first, second = np.array([70.0, 73.0, 71.0]), np.array([68.0, 70.0, 70.5])
+    ours = between({"a": flat(first), "b": flat(second)})
+    test = stats.ttest_rel(first, second)
+    interval = test.confidence_interval()
+    assert (ours.low, ours.high) == (pytest.approx(interval.low, rel=0.1),
+                                     pytest.approx(interval.high, rel=0.05))
+    assert 2 * ours.p_above == pytest.approx(test.pvalue, rel=0.1)
+
+
+def test_what_a_seed_does_to_all_runs_cancels_between_them_and_not_in_one():
+    random = np.random.default_rng(2)
+    own = random.normal(0, 0.1, (6, 4))
+    quiet = of_runs(*(own + 60))
+    loud = of_runs(*(own + 60 + np.array([0, 8, -8, 3])))
+    assert between(loud, "r0", "r1").seed_variance == pytest.approx(
+        between(quiet, "r0", "r1").seed_variance)
+    single = [effects([Contrast(Scores(values, {run: range(4) for run in values}), {"r0": 1.0})])[0]
+              for values in (quiet, loud)]
+    assert single[1].seed_variance > 100 * single[0].seed_variance
+    # On other seeds it does not cancel.
+    values = {run: each[:3] if run == "r1" else each for run, each in loud.items()}
+    apart = between(values, "r0", "r1")
+    assert apart.mean == pytest.approx(values["r0"].mean() - values["r1"].mean())
+    assert apart.seed_variance > 2 * between(loud, "r0", "r1").seed_variance
+
+
+def test_an_unstable_run_leaves_the_others_nearly_as_they_were():
     random = np.random.default_rng(1)
-    runs = [dict(enumerate(random.normal(70, 1, 3))) for _ in range(40)]
-    steady = statistics.prior_of_runs(runs).variance
-    assert steady == pytest.approx(1, rel=0.35)
-    unstable = statistics.prior_of_runs([*runs, {0: 10.0, 1: 90.0, 2: 50.0}]).variance
-    assert unstable == pytest.approx(steady, rel=0.15)
+    values = of_runs(*random.normal(70, 1, (20, 3)))
+    steady = spread_of(values)
+    shaken = spread_of(values | {"r19": flat([10, 90, 50])})
+    for run in ("r0", "r7"):
+        assert shaken.expected(run)[0] < 3 * steady.expected(run)[0]
+    assert shaken.expected("r19")[0] > 300
 
 
 def test_variances_add_up_and_the_interaction_counts_once():
@@ -104,10 +182,10 @@ def test_variances_add_up_and_the_interaction_counts_once():
 
 def test_an_effect_does_not_depend_on_what_else_is_estimated():
     random = np.random.default_rng(3)
-    contrasts = [Contrast(random.normal(number, 5, (2, images)))
+    contrasts = [contrast(random.normal(number, 5, (2, images)))
                  for number, images in enumerate([50, 80] * 20)]
     together = effects(contrasts, 500)
-    assert together == [effects([contrast], 500)[0] for contrast in contrasts]
+    assert together == [effects([each], 500)[0] for each in contrasts]
     assert together[7:30] == effects(contrasts[7:30], 500)
 
 
@@ -123,10 +201,10 @@ def test_shift_and_scale_carry_over():
 @pytest.mark.parametrize("shift", [-1.0, -0.3, -0.02, 0.02, 0.3, 1.0])
 def test_the_interval_and_the_p_values_say_the_same(shift):
     values = np.random.default_rng(6).exponential(size=(2, 300))
-    plain = estimate(values, prior=Prior(0.001, 10))
+    plain = estimate(values)
     for bound, name in ((plain.low, "p_above"), (plain.high, "p_below")):
         # With 0 just outside the bound p is below 2.5 %, just inside above it.
-        moved = estimate(values - bound - 0.05 * shift, prior=Prior(0.001, 10))
+        moved = estimate(values - bound - 0.05 * shift)
         outside = (shift < 0) == (name == "p_above")
         assert (getattr(moved, name) < 0.025) == outside
 
@@ -155,7 +233,8 @@ def test_where_all_images_agree_p_is_the_binomial_s(images, above):
 
 @pytest.mark.parametrize("images", [5, 6])
 def test_where_every_image_tells_two_runs_apart_p_is_mcnemar_s(images):
-    own = estimate(np.full((1, images), 100.0), bounds=(-100, 100), paired_hits=True)
+    own = between({"a": np.full((1, images), 100.0), "b": np.zeros((1, images))},
+                  bounds=(-100, 100), paired_hits=True)
     assert own.p_above == pytest.approx(0.5**images)
 
 
@@ -173,38 +252,33 @@ def test_one_image():
 @pytest.mark.parametrize(("first", "second"), [(5, 0), (0, 5), (10, 25), (121, 59)])
 def test_one_seed_of_hits_and_misses_is_tested_with_mcnemar(first, second):
     """Exactly, by the binomial distribution, whatever images both or neither got right."""
-    values = np.array([[100.0] * first + [-100.0] * second + [0.0] * 200])
-    ours = estimate(values, paired_hits=True)
+    values = {"a": np.array([[100.0] * first + [0.0] * second + [0.0] * 200]),
+              "b": np.array([[0.0] * first + [100.0] * second + [0.0] * 200])}
+    ours = between(values, paired_hits=True)
     for p, alternative in ((ours.p_above, "greater"), (ours.p_below, "less")):
         assert p == pytest.approx(stats.binomtest(
             first, first + second, alternative=alternative).pvalue)
-    several = np.repeat(values, 2, axis=0)
-    assert estimate(several, paired_hits=True).p_above == estimate(several).p_above
+    several = {run: np.repeat(each, 2, axis=0) for run, each in values.items()}
+    assert between(several, paired_hits=True).p_above == between(several).p_above
 
 
-def test_holm_by_hand():
-    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert statistics.holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
-    assert statistics.holm([]) == []
+@pytest.mark.parametrize("degrees", [3, 30])
+def test_beyond_the_draws_p_follows_student_s_distribution(degrees):
+    """Where images agree, it is Student's exactly; a few millionths are not made of 9,999 draws."""
+    means = np.random.default_rng(degrees).normal(size=degrees + 1)
+    means = (means - means.mean()) / means.std(ddof=1) * np.sqrt(degrees + 1)
+    for t in (3, 8, 40):
+        assert estimate(flat(means + t)).p_above == pytest.approx(
+            stats.t.sf(t, degrees), rel=0.15 if t < 40 else 0.3)
 
 
-def test_what_would_decide_a_claim_gives_the_power_it_promises():
-    effect = Effect(mean=2.0, low=0, high=0, p_above=0.2, p_below=0.8, seeds=2, images=1000,
-                    image_variance=0.1, seed_variance=1.5)
-    for needed, key in ((statistics.seeds_needed(effect, 0.05), "seed_variance"),
-                        (statistics.images_needed(replace(effect, seed_variance=0.3), 0.05),
-                         "image_variance")):
-        have = effect.seeds if key == "seed_variance" else effect.images
-        assert needed > have
-        other = 0.1 if key == "seed_variance" else 0.3
-        for number, enough in ((needed, True), (needed - 1, False)):
-            variance = other + getattr(effect, key) * have / number
-            power = special.ndtr(effect.mean / np.sqrt(variance) - special.ndtri(0.975))
-            assert (power >= 0.8) == enough or number <= have
-    assert statistics.seeds_needed(replace(effect, image_variance=5.0), 0.05) is None
-    assert statistics.images_needed(effect, 0.05) is None  # the seeds alone leave it open
-    assert statistics.seeds_needed(replace(effect, seeds=1, seed_variance=0.0), 0.05) is None
-    assert statistics.images_needed(replace(effect, mean=0.001), 0.05) is None
+def test_an_interval_at_any_level_fits_the_p_value():
+    values = np.random.default_rng(8).exponential(size=(3, 200))
+    (sample,) = statistics.samples([contrast(values)])
+    for outside in (0.2, 0.05, 0.004, 1e-4):
+        low, _ = sample.interval(outside)
+        (moved,) = effects([contrast(values - low)])
+        assert moved.p_above == pytest.approx(outside / 2, rel=0.1)
 
 
 def simulate(random, runs: int, seeds: int, images: int, own: float | list[float]):
@@ -229,11 +303,9 @@ def coverage(studies: int, seeds: int, images: int,
     single, paired = [], []
     for _ in range(studies):
         hits, truth = simulate(random, runs, seeds, images, own)
-        means = [dict(enumerate(run.mean(axis=1))) for run in hits]
-        alone, between = statistics.prior_of_runs(means), statistics.prior_of_differences(means)
-        found = effects([Contrast(run, alone) for run in hits] + [
-            Contrast(hits[run] - hits[run - 1], between.scaled(2)) for run in range(runs)],
-            resamples)
+        scores = Scores(dict(enumerate(hits)), dict.fromkeys(range(runs), range(seeds)))
+        found = effects([Contrast(scores, {run: 1.0}) for run in range(runs)] + [
+            Contrast(scores, {run: 1.0, (run - 1) % runs: -1.0}) for run in range(runs)], resamples)
         single.append([each.low <= true <= each.high
                        for each, true in zip(found[:runs], truth, strict=True)])
         paired.append([each.low <= truth[run] - truth[run - 1] <= each.high
@@ -274,16 +346,17 @@ def test_one_seed_holds_the_truth_of_its_own_models():
         truth = 100 * special.ndtr(0.6 / np.sqrt(1 + 1.2**2))
         hits = 100.0 * (random.random(rates.shape) < rates)
         held += [each.low <= truth <= each.high
-                 for each in effects([Contrast(run[None]) for run in hits], 499)]
+                 for each in effects([contrast(run[None]) for run in hits], 499)]
     assert 91 <= 100 * np.mean(held) <= 98
 
 
 def test_the_number_of_threads_changes_nothing():
     code = """
 import numpy as np
-from unfreeze.judging.statistics import Contrast, effects
+from unfreeze.judging.statistics import Contrast, Scores, effects
 hits = np.random.default_rng(3).integers(0, 2, (60, 2, 2000)) * 100.0
-print(effects([Contrast(one - other) for one, other in zip(hits, hits[1:])]))
+scores = Scores(dict(enumerate(hits)), dict.fromkeys(range(60), (1, 2)))
+print(effects([Contrast(scores, {run: 1.0, run + 1: -1.0}) for run in range(59)]))
 """
     printed = {subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True,

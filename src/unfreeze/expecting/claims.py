@@ -270,7 +270,7 @@ class _Parser:
         if lowest > 0 or highest <= 0:
             self.fail(f"{comparison.text} is {'always' if lowest > 0 else 'never'} true: "
                       f"{name} is {self.value_range(name)}", at)
-        # An expected calibration error below 1 % is nothing strange.
+        # An error of less than 1 % is nothing strange.
         is_share = (name in SCORES and SCORES[name].unit == "%"
                     and SCORES[name].better == "higher" and 0 < abs(constant) < 1)
         if is_share and list(map(abs, comparison.coefficients.values())) == [1]:

@@ -40,7 +40,7 @@ def stepped_down(p: Sequence[float], null: np.ndarray) -> list[float]:
     least = np.minimum.accumulate(null[:, order[::-1]], axis=1)[:, ::-1]
     corrected, largest = np.empty(len(p)), 0.0
     for rank, index in enumerate(order):
-        below = np.count_nonzero(least[:, rank] < p[index])
+        below = np.count_nonzero(least[:, rank] <= p[index])
         jointly = max(below, _FEW) / len(null)
         largest = max(largest, min(jointly, (len(p) - rank) * p[index], 1.0))
         corrected[index] = largest
@@ -51,4 +51,4 @@ def level(null: np.ndarray, alpha: float) -> float:
     """The p-value at or below which any of M claims is decided: in a share alpha of the joint draws
     (B, M) the least lies below; at least alpha / M (Bonferroni)."""
     least = np.sort(null.min(axis=1))
-    return max(float(least[int(alpha * len(least))]), alpha / null.shape[1])
+    return max(float(np.nextafter(least[int(alpha * len(least))], 0)), alpha / null.shape[1])

@@ -7,52 +7,118 @@ a difference between runs on the same seeds; what it does to one run does not. T
 median over runs, so that an unstable run does not move it; what it leaves is each run's own.
 
 Two or three seeds say little about a variance: it therefore borrows from the study's other runs, as
-in the moderated t of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027). A study has too few runs
-to tell how alike their variances are, so the weight of the others is fixed (BORROWED), to what 65
-runs of this project's studies show (1.3 to 3.8 degrees of freedom); but it falls for a run that
-varies more than chance explains, as in the robust moderated t of Phipson et al. 2016
-(https://doi.org/10.1214/16-AOAS920). A run with one seed borrows its variance whole.
+in the moderated t of Smyth 2004 (https://doi.org/10.2202/1544-6115.1027). There, variances have a
+scaled inverse chi-squared distribution: a typical one, and degrees of freedom that say how alike
+they are. Here neither is a number that is estimated, which so few runs cannot do: draws are over
+the posterior of both (Gelman et al., Bayesian Data Analysis, 3rd edition, section 5.3), so that
+where one run is seen to be unstable, all are believed less. A run with one seed borrows its
+variance whole.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from zlib import crc32
 
 import numpy as np
 from scipy import special  # scipy.stats would take a second to import
 
-BORROWED = 1.0, 3.0  # degrees of freedom that the study's other runs count for, least and most
+DEGREES = {1.0: 4.0, 2.0: 2.0, 4.0: 1.0, 8.0: 0.5, 16.0: 0.25}  # of freedom: how likely beforehand
 COMMON = 2.0  # degrees of freedom for a common part that is as large as a run's own
+_SCALES = np.geomspace(1e-3, 1e3, 91)  # of the mean variance, all as likely beforehand
 _ROUNDS = 20
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """Of a mean over images, from one seed to another.
+class Own:
+    """What is seen of a run's own deviation from seed to seed.
 
     Attributes:
-        variance: with that of the N images that it is a mean over, which the seed changes singly.
-        degrees: of freedom of that variance.
-        rest: what of the variance those single images make up, as the variance of a mean over N.
+        variance: with that of the N images of each mean, which a seed changes singly.
+        degrees: of freedom; 0 where the run has one seed.
+        rest: what of the variance those single images make up.
     """
 
     variance: float
-    degrees: float
-    rest: float = 0.0
+    degrees: int
+    rest: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Typical:
+    """What is known of the variances of all runs, as C cases and how likely each is.
+
+    Attributes:
+        variance, degrees: (C,) of a scaled inverse chi-squared distribution.
+        weight: (C,), of sum 1.
+    """
+
+    variance: np.ndarray
+    degrees: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Spread:
     """Over seeds, of runs that were tested on the same images.
 
     Attributes:
-        own: {run: what a seed does to it}, without the runs of which nothing is known.
-        common: what a seed does to all runs alike; None where nothing is known.
+        own: {run: what is seen of it}, without the runs of which nothing is known.
+        typical: what all runs together tell.
+        common: variance of what a seed does to all runs alike, and its degrees of freedom; None
+            where nothing is known.
         alike: whether the runs' variances are one and the same number, as of two runs.
     """
 
-    own: Mapping[str, Deviation]
-    common: Deviation | None
+    own: Mapping[str, Own]
+    typical: Typical
+    common: tuple[float, float] | None
     alike: bool = False
+
+    def expected(self, run: str) -> tuple[float, float]:
+        """The variance of a run's own deviation, and its degrees of freedom."""
+        own, typical = self.own[run], self.typical
+        degrees = typical.degrees + own.degrees
+        variance = (typical.degrees * typical.variance + own.degrees * own.variance) / degrees
+        return float(typical.weight @ variance), float(typical.weight @ degrees)
+
+    def drawn(self, run: str, size: int) -> np.ndarray:
+        """(size,) draws of that variance, the b-th of every run from the same case."""
+        own, typical = self.own[run], self.typical
+        cases = np.searchsorted(np.cumsum(typical.weight), uniform(size, "case")[1])
+        cases = np.minimum(cases, len(typical.weight) - 1)
+        share = uniform(size, "alike" if self.alike else f"run {run}")[1]
+        squares = typical.degrees * typical.variance + own.degrees * own.variance
+        draws = np.empty(size)
+        for degrees in np.unique(typical.degrees):
+            of_these = typical.degrees[cases] == degrees
+            draws[of_these] = (squares[cases[of_these]]
+                               / _chi_squared(size, degrees + own.degrees)(share[of_these]))
+        return draws
+
+    def drawn_common(self, size: int) -> np.ndarray:
+        """(size,) draws of the variance of the common part."""
+        variance, degrees = self.common
+        return variance * degrees / _chi_squared(size, degrees)(uniform(size, "common")[1])
+
+
+@cache
+def uniform(size: int, key: str) -> np.ndarray:
+    """(2, size) from 0 to 1, independent of those of another key: the points of a Fibonacci
+    lattice, which is even in the square, in an order of the key's own (a Latin hypercube: McKay et
+    al. 1979)."""
+    order = np.random.default_rng(crc32(key.encode())).permutation(size)
+    points = order + 0.5
+    return np.stack([points / size, points * _GOLDEN % 1])
+
+
+@cache
+def _chi_squared(size: int, degrees: float):
+    """Its quantiles, (n,) -> (n,), from a table, since the draws are many."""
+    logs = np.linspace(special.logit(0.1 / size), special.logit(1 - 0.1 / size), 2_000)
+    quantiles = np.log(2 * special.gammaincinv(degrees / 2, special.expit(logs)))
+    return lambda share: np.exp(np.interp(special.logit(share), logs, quantiles))
 
 
 def estimated(values: Mapping[str, np.ndarray], seeds: Mapping[str, Sequence[int]]) -> Spread:
@@ -62,38 +128,38 @@ def estimated(values: Mapping[str, np.ndarray], seeds: Mapping[str, Sequence[int
         values: {run: (R, N)}, N alike. seeds: {run: R of them}.
     """
     several = [run for run in values if len(seeds[run]) > 1]
-    if len(several) < 2:
-        return Spread({run: _alone(values[run]) for run in several}, None)
     columns = {seed: place for place, seed in enumerate(
         dict.fromkeys(seed for run in several for seed in seeds[run]))}
-    images = len(values[several[0]][0])
-    cube = np.full((len(several), len(columns), images), np.nan)
-    for row, run in enumerate(several):
-        cube[row, [columns[seed] for seed in seeds[run]]] = values[run]
-    cube = cube[:, (~np.isnan(cube[:, :, 0])).sum(axis=0) > 1]  # alone, own and common are one
-    counts = (~np.isnan(cube[:, :, 0])).sum(axis=1)
-    cube, several = cube[counts > 1], [run for run, n in zip(several, counts, strict=True) if n > 1]
-    if len(several) < 2:
-        return Spread({run: _alone(values[run]) for run in several}, None)
-    return _crossed(cube, several, list(values))
+    has = np.array([[seed in seeds[run] for seed in columns] for run in several], bool)
+    has = has.reshape(len(several), len(columns))
+    shared = has & (has.sum(axis=0) > 1)  # where a run is alone, own and common are one
+    crossed = [row for row in range(len(several)) if shared[row].sum() > 1]
+    if len(crossed) < 2:
+        return Spread({run: _alone(values[run]) for run in several},
+                      Typical(np.zeros(1), np.zeros(1), np.ones(1)), None)
+    used = shared[crossed].any(axis=0)
+    cube = np.full((len(crossed), used.sum(), values[several[0]].shape[1]), np.nan)
+    for place, row in enumerate(crossed):
+        run = several[row]
+        which = [seeds[run].index(seed) for number, seed in enumerate(columns)
+                 if used[number] and has[row, number]]
+        cube[place, has[row, used]] = values[run][which]
+    return _crossed(cube, [several[row] for row in crossed], list(values))
 
 
-def _alone(values: np.ndarray) -> Deviation:
+def _alone(values: np.ndarray) -> Own:
     """Own and common in one, of a run that no other shares seeds with."""
-    return Deviation(float(values.mean(axis=1).var(ddof=1)), len(values) - 1, _rest(values))
-
-
-def _rest(values: np.ndarray) -> float:
     seeds, images = values.shape
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    return float((rest**2).sum() / (seeds - 1) / max(images - 1, 1) / images)
+    return Own(float(values.mean(axis=1).var(ddof=1)), seeds - 1,
+               float((rest**2).sum() / (seeds - 1) / max(images - 1, 1) / images))
 
 
 def _crossed(cube: np.ndarray, several: list[str], names: list[str]) -> Spread:
     """From (K, S, N) of K runs that have at least two of S seeds each, NaN where they have not."""
     means = cube.mean(axis=2)
     has = ~np.isnan(means)
-    company, counts = has.sum(axis=0), has.sum(axis=1)
+    company, degrees = has.sum(axis=0), has.sum(axis=1) - 1
     common = np.zeros(means.shape[1])
     for _ in range(_ROUNDS):  # once is enough where all runs have all seeds
         level = np.nanmean(means - common, axis=1, keepdims=True)
@@ -101,44 +167,38 @@ def _crossed(cube: np.ndarray, several: list[str], names: list[str]) -> Spread:
     kept = 1 - 1 / company  # of a variance, once the mean of so many runs is taken away
     residual = means - common
     residual = (residual - np.nanmean(residual, axis=1, keepdims=True)) / np.sqrt(kept)
-    own = np.nansum(residual**2, axis=1) / (counts - 1)
-    degrees = counts - 1
-    total = float(degrees.sum() - (len(common) - 1))
-    typical = _typical(own, degrees)
+    variances = np.nansum(residual**2, axis=1) / degrees
 
     singly = cube - np.nanmean(cube, axis=0)
     singly = (singly - np.nanmean(singly, axis=1, keepdims=True)) / np.sqrt(kept)[:, None]
-    rest = np.nansum(np.nanvar(singly, axis=2), axis=1) / (counts - 1) / cube.shape[2]
+    singly = np.where(has[:, :, None], singly, 0.0).var(axis=2).sum(axis=1)
+    rest = singly / degrees / cube.shape[2]
 
-    deviations = {}
-    for row, run in enumerate(several):
-        borrowed = _borrowed(own[row], degrees[row], typical)
-        deviations[run] = Deviation(
-            float((borrowed * typical + degrees[row] * own[row]) / (borrowed + degrees[row])),
-            float(min(borrowed + degrees[row], max(total, 1))), float(rest[row]))
-    unknown = Deviation(typical, float(min(BORROWED[1], max(total, 1))), float(np.median(rest)))
-    of_common = len(common) - 1
-    left = max(float(common.var(ddof=1)) - typical / np.median(company), 0.0)
-    return Spread(
-        {run: deviations.get(run, unknown) for run in names},
-        Deviation((COMMON * typical + of_common * left) / (COMMON + of_common), COMMON + of_common),
-        alike=len(several) == 2)
+    own = {run: Own(float(variances[row]), int(degrees[row]), float(rest[row]))
+           for row, run in enumerate(several)}
+    typical = _typical(variances, degrees)
+    a_run_s = float(typical.weight @ typical.variance)
+    unseen = Own(0.0, 0, float(np.median(rest)))
+    left = max(float(common.var(ddof=1)) - a_run_s / np.median(company), 0.0)
+    free = COMMON + len(common) - 1
+    return Spread({run: own.get(run, unseen) for run in names}, typical,
+                  ((COMMON * a_run_s + (free - COMMON) * left) / free, free),
+                  alike=len(several) == 2)
 
 
-def _typical(variances: np.ndarray, degrees: np.ndarray) -> float:
-    """Their median, so that one unstable run does not drown the others, over the median that they
-    would have by chance were the true variance 1; their mean where most are 0."""
-    shapes = degrees / 2  # of gamma distributions
-    variance = np.median(variances / (special.gammaincinv(shapes, 0.5) / shapes))
-    return float(variance or np.average(variances, weights=degrees))
-
-
-def _borrowed(variance: float, degrees: int, typical: float) -> float:
-    """Degrees of freedom that the study's other runs count for beside one variance: the most where
-    it is below the median that chance gives, were the true one typical, and above it less, in
-    proportion to the p-value of that (an F test)."""
-    least, most = BORROWED
-    if not typical:
-        return least if variance else most
-    p = special.fdtrc(degrees, most, variance / typical)
-    return round(float(np.clip(2 * p * most, least, most)), 1)  # few distributions to compute
+def _typical(variances: np.ndarray, degrees: np.ndarray) -> Typical:
+    """The posterior of what K runs have in common. Each of their variances has an F distribution
+    times the typical one."""
+    mean = variances.mean()
+    if not mean:
+        return Typical(np.zeros(1), np.ones(1), np.ones(1))
+    typical, free = (each.ravel() for each in np.meshgrid(mean * _SCALES, list(DEGREES)))
+    logs = np.log([DEGREES[each] for each in free])
+    independent = 1 - 1 / len(variances)  # the K residuals of a seed have a mean of 0
+    for variance, own in zip(np.maximum(variances, 1e-6 * mean), degrees, strict=True):
+        ratio = own * variance / typical
+        logs += independent * (
+            special.gammaln((own + free) / 2) - special.gammaln(free / 2)
+            + own / 2 * np.log(ratio / free) - (own + free) / 2 * np.log1p(ratio / free))
+    weight = np.exp(logs - logs.max())
+    return Typical(typical, free, weight / weight.sum())

@@ -21,18 +21,16 @@ the effect is that of these trained models, over test images alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from zlib import crc32
 
 import numpy as np
 from scipy import special  # scipy.stats would take a second to import
 
 from unfreeze.judging import spread
-from unfreeze.judging.spread import Deviation, Spread
+from unfreeze.judging.spread import Spread, uniform
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
 TAIL = 0.005  # the share of draws beyond which their distribution is taken to be Student's
-_GOLDEN = (5**0.5 - 1) / 2
 _BLOCK = 16  # columns
 _DIGITS = 9  # after the point, of resampled means
 _CHUNK = 2**22  # resampled images at a time, which bounds memory
@@ -228,17 +226,16 @@ def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.nda
     of_images = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
     parts = _parts(contrast, over_seeds)
     here, parts = parts is None, parts or []
-    of_parts = [part.weight * max(part.of.variance - part.of.rest, 0.0) for part in parts]
-    of_seeds = sum(of_parts)
+    of_seeds = sum(part.expected for part in parts)
     deviations = None
-    doubt = sum(each**2 / part.of.degrees for each, part in zip(of_parts, parts, strict=True))
+    doubt = sum(part.expected**2 / part.degrees for part in parts)  # Welch and Satterthwaite's
     if not of_images + of_seeds:
         above, below = _without_variance(mean, images, contrast.bounds)
     else:
         draws = np.round(sum(factor * resampled[run] for run, factor in coefficients.items()),
                          _DIGITS - 1)
         for part in parts:
-            draws = draws + part.drawn(len(draws))
+            draws = draws + part.drawn(over_seeds, len(draws))
         # BCa's acceleration: of the images' skewness; the part of the seeds is symmetric.
         cubes = float((((per_image - mean) / images)**3).sum())
         deviations = Deviations(
@@ -250,7 +247,7 @@ def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.nda
     low, high = _interval(mean, images, deviations, contrast.bounds, 1 - CONFIDENCE)
     return Sample(Effect(
         mean, low, high, above, below, seeds, images, of_images, of_seeds,
-        min(sum(part.weight * part.of.rest for part in parts), of_images),
+        min(sum(part.weight * part.rest for part in parts), of_images),
         of_seeds**2 / doubt if doubt else 0.0, here), deviations, contrast.bounds)
 
 
@@ -269,58 +266,57 @@ def _interval(mean: float, images: int, deviations: Deviations | None,
 
 @dataclass(frozen=True)
 class _Part:
-    """Of a contrast's deviation over seeds.
+    """Of a contrast's deviation over seeds: what one run's own part does, or one seed's common one.
 
     Attributes:
-        of: a run's own deviation, or the common one.
-        weight: squared, summed over seeds.
-        keys: what its draws are known by, of the normal values and of the variance.
+        key: that its draws are known by.
+        run: whose own part it is; None: a common part.
+        weight: squared, over how many seeds it is spread.
+        variance, degrees: of a mean over images, as expected.
+        rest: what of it images make up.
     """
 
-    of: Deviation
+    key: str
+    run: str | None
     weight: float
-    keys: tuple[str, str]
+    variance: float
+    degrees: float
+    rest: float = 0.0
 
-    def drawn(self, size: int) -> np.ndarray:
+    @property
+    def expected(self) -> float:
+        """Variance, without what images do."""
+        return self.weight * max(self.variance - self.rest, 0.0)
+
+    def drawn(self, over_seeds: Spread, size: int) -> np.ndarray:
         """(size,)"""
-        normal, inverse = (_shuffled(size, self.of.degrees, key) for key in self.keys)
-        return normal[0] * np.sqrt(
-            self.weight * np.maximum(self.of.variance * inverse[1] - self.of.rest, 0.0))
+        variance = (over_seeds.drawn(self.run, size) if self.run else
+                    over_seeds.drawn_common(size))
+        return _normal(size, self.key) * np.sqrt(
+            self.weight * np.maximum(variance - self.rest, 0.0))
+
+
+@cache
+def _normal(size: int, key: str) -> np.ndarray:
+    return special.ndtri(uniform(size, key)[0])
 
 
 def _parts(contrast: Contrast, over_seeds: Spread) -> list[_Part] | None:
     """None where of a run nothing is known."""
     if not over_seeds.own.keys() >= contrast.coefficients.keys():
         return None
-    parts, shared = [], {}
+    parts: list[_Part] = []
+    shared: dict[int, float] = {}
     for run, factor in contrast.coefficients.items():
         seeds = contrast.scores.seeds[run]
-        key = f"run {run}"
-        parts.append(_Part(over_seeds.own[run], factor**2 / len(seeds),
-                           (key, "alike" if over_seeds.alike else key)))
+        parts.append(_Part(f"run {run}", run, factor**2 / len(seeds), *over_seeds.expected(run),
+                           over_seeds.own[run].rest))
         for seed in seeds:
             shared[seed] = shared.get(seed, 0.0) + factor / len(seeds)
     if over_seeds.common:
-        parts += [_Part(over_seeds.common, weight**2, (f"seed {seed}", "common"))
+        parts += [_Part(f"seed {seed}", None, weight**2, *over_seeds.common)
                   for seed, weight in shared.items() if abs(weight) > 1e-9]
     return parts
-
-
-@cache
-def _shuffled(size: int, degrees: float, key: str) -> np.ndarray:
-    """(2, size): standard normal values, and values of degrees / chi-squared, independent of those
-    of another key: a Latin hypercube (McKay et al. 1979)."""
-    order = np.random.default_rng(crc32(key.encode())).permutation(size)
-    return np.stack([values[order] for values in _seed_distribution(size, degrees)])
-
-
-@cache
-def _seed_distribution(size: int, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """(size,) standard normal values, and values of degrees / chi-squared."""
-    # The points of a Fibonacci lattice in the unit square: the distributions, not a sample.
-    points = np.arange(size) + 0.5
-    normal, chi_squared = points / size, points * _GOLDEN % 1
-    return special.ndtri(normal), degrees / (2 * special.gammaincinv(degrees / 2, chi_squared))
 
 
 def _without_variance(mean: float, images: int,

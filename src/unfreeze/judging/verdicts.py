@@ -328,10 +328,14 @@ def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float,
     """
     effect = part.sample.effect
     two_sided = min(1.0, 2 * min(effect.p_above, effect.p_below))
-    # K parts have K chances; where the claim holds, its test has shown each of them.
-    chances = 1 if verdict in (HOLDS, HOLDS_HERE) else len(case.effects)
-    found = _decision(min(1.0, chances * two_sided), level, effect.p_above <= effect.p_below,
-                      effect.here)
+    # K comparisons have K chances; that all hold, or that the clearest does not, is the claim's.
+    found = _decision(min(1.0, len(case.effects) * two_sided), level,
+                      effect.p_above <= effect.p_below, effect.here)
+    clearest = min(case.effects, key=lambda effect: effect.p_below)
+    if verdict in (HOLDS, HOLDS_HERE):
+        found = HOLDS_HERE if effect.here else HOLDS
+    elif verdict in (CONTRADICTED, CONTRADICTED_HERE) and effect is clearest:
+        found = CONTRADICTED_HERE if effect.here else CONTRADICTED
     low, high = part.sample.interval(wide / len(case.effects))
     # What stepping down decides is bounded by 0, and only that (Strassburger and Bretz 2008).
     if found == OPEN:
@@ -342,9 +346,9 @@ def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float,
         high = min(high, 0.0)
     why = []
     if effect.here:
-        why.append("seeds are not in the interval: of these trained models")
+        why.append("of these trained models: seeds are not in the interval")
     if found == OPEN and not effect.low <= 0 <= effect.high:
-        why.append("leaves out 0 by itself, not among all that is claimed")
+        why.append("the interval leaves out 0, not that for all claims at once")
     return Finding(part.comparison.text, found, effect.mean, effect.low, effect.high, low, high,
                    two_sided, effect.seeds, effect.images, planning.smallest(effect, level),
                    planning.seeds_needed(effect, worth, level) if worth else None, "; ".join(why))
