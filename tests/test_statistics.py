@@ -159,6 +159,21 @@ def test_what_a_seed_does_to_all_runs_cancels_between_them_and_not_in_one():
     assert apart.seed_variance > 2 * between(loud, "r0", "r1").seed_variance
 
 
+def test_draws_of_contrasts_have_in_common_what_their_runs_do():
+    """a - b and b - c err in opposite ways, a - b and a - c in the same."""
+    random = np.random.default_rng(9)
+    values = of_runs(*random.normal(70, 2, (8, 3)))
+    values = {run: each + random.normal(0, 5, 50) for run, each in values.items()}
+    scores = Scores(values, dict.fromkeys(values, range(3)))
+    pairs = [("r0", "r1"), ("r1", "r2"), ("r0", "r2"), ("r3", "r4")]
+    found = statistics.samples([Contrast(scores, {one: 1.0, other: -1.0}) for one, other in pairs])
+    for kind in ("joint", "draws"):
+        draws = [getattr(each.deviations, kind) for each in found]
+        ranks = np.argsort(np.argsort(draws, axis=1), axis=1)
+        (_, opposite, same, apart), *_ = np.corrcoef(ranks)
+        assert opposite < -0.3 < 0.3 < same and abs(apart) < 0.06
+
+
 def test_an_unstable_run_leaves_the_others_nearly_as_they_were():
     random = np.random.default_rng(1)
     values = of_runs(*random.normal(70, 1, (20, 3)))

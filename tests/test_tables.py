@@ -25,7 +25,7 @@ def spread(mean: float, std: float | None, n: int) -> dict:
 
 
 def effect(mean: float, seeds: int = 2) -> Effect:
-    return Effect(mean, mean - 1.23456, mean + 2, 0, 1, seeds, 50, 1.0, 1.0)
+    return Effect(mean, mean - 1.23456, mean + 2, 0, 1, seeds, 50, 1.0, 1.0, here=seeds == 1)
 
 
 def run(name: str, accuracy: float | None, knobs: dict | None = None, changes: dict | None = None,

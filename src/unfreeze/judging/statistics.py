@@ -106,11 +106,14 @@ class Deviations:
 
     Attributes:
         draws: (B,), the b-th of every contrast on the same images and seeds.
+        joint: (B,), the same with the variances over seeds as expected: what contrasts have in
+            common, without the common chance that a variance is far off, which nobody knows.
         degrees: of freedom of Student's distribution, which they have in their tails.
         acceleration: how fast their spread grows with what is estimated.
     """
 
     draws: np.ndarray
+    joint: np.ndarray
     degrees: float
     acceleration: float
 
@@ -125,9 +128,10 @@ class Deviations:
 
     @property
     def ranks(self) -> np.ndarray:
-        """(B,), from 0 to 1: one-sided p-values of estimates that lie so far from no effect."""
-        ranks = np.empty(len(self.draws))
-        ranks[np.argsort(self.draws, kind="stable")] = np.arange(len(ranks)) + 0.5
+        """(B,), from 0 to 1, of the joint draws: one-sided p-values of estimates that lie so far
+        from no effect."""
+        ranks = np.empty(len(self.joint))
+        ranks[np.argsort(self.joint, kind="stable")] = np.arange(len(ranks)) + 0.5
         return ranks / len(ranks)
 
     def p_values(self, estimate: float) -> tuple[float, float]:
@@ -232,14 +236,15 @@ def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.nda
     if not of_images + of_seeds:
         above, below = _without_variance(mean, images, contrast.bounds)
     else:
-        draws = np.round(sum(factor * resampled[run] for run, factor in coefficients.items()),
-                         _DIGITS - 1)
+        draws = joint = np.round(
+            sum(factor * resampled[run] for run, factor in coefficients.items()), _DIGITS - 1)
         for part in parts:
             draws = draws + part.drawn(over_seeds, len(draws))
+            joint = joint + part.drawn_as_expected(len(draws))
         # BCa's acceleration: of the images' skewness; the part of the seeds is symmetric.
         cubes = float((((per_image - mean) / images)**3).sum())
         deviations = Deviations(
-            draws, min((of_images + of_seeds)**2 / doubt, _NORMAL) if doubt else _NORMAL,
+            draws, joint, min((of_images + of_seeds)**2 / doubt, _NORMAL) if doubt else _NORMAL,
             cubes / (6 * (of_images + of_seeds)**1.5))
         one_model_each = all(len(contrast.scores.seeds[run]) == 1 for run in coefficients)
         above, below = (_mcnemar(per_image) if contrast.paired_hits and here and one_model_each else
@@ -247,7 +252,7 @@ def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.nda
     low, high = _interval(mean, images, deviations, contrast.bounds, 1 - CONFIDENCE)
     return Sample(Effect(
         mean, low, high, above, below, seeds, images, of_images, of_seeds,
-        min(sum(part.weight * part.rest for part in parts), of_images),
+        min(sum(part.factor**2 * part.rest for part in parts), of_images),
         of_seeds**2 / doubt if doubt else 0.0, here), deviations, contrast.bounds)
 
 
@@ -271,14 +276,14 @@ class _Part:
     Attributes:
         key: that its draws are known by.
         run: whose own part it is; None: a common part.
-        weight: squared, over how many seeds it is spread.
+        factor: of the mean over seeds that it is part of, over the root of their number.
         variance, degrees: of a mean over images, as expected.
         rest: what of it images make up.
     """
 
     key: str
     run: str | None
-    weight: float
+    factor: float
     variance: float
     degrees: float
     rest: float = 0.0
@@ -286,14 +291,18 @@ class _Part:
     @property
     def expected(self) -> float:
         """Variance, without what images do."""
-        return self.weight * max(self.variance - self.rest, 0.0)
+        return self.factor**2 * max(self.variance - self.rest, 0.0)
 
     def drawn(self, over_seeds: Spread, size: int) -> np.ndarray:
-        """(size,)"""
+        """(size,), with a variance that is drawn too."""
         variance = (over_seeds.drawn(self.run, size) if self.run else
                     over_seeds.drawn_common(size))
-        return _normal(size, self.key) * np.sqrt(
-            self.weight * np.maximum(variance - self.rest, 0.0))
+        return self.factor * np.sqrt(np.maximum(variance - self.rest, 0.0)) * _normal(
+            size, self.key)
+
+    def drawn_as_expected(self, size: int) -> np.ndarray:
+        """(size,), with the variance that is expected."""
+        return self.factor * np.sqrt(max(self.variance - self.rest, 0.0)) * _normal(size, self.key)
 
 
 @cache
@@ -309,12 +318,12 @@ def _parts(contrast: Contrast, over_seeds: Spread) -> list[_Part] | None:
     shared: dict[int, float] = {}
     for run, factor in contrast.coefficients.items():
         seeds = contrast.scores.seeds[run]
-        parts.append(_Part(f"run {run}", run, factor**2 / len(seeds), *over_seeds.expected(run),
-                           over_seeds.own[run].rest))
+        parts.append(_Part(f"run {run}", run, factor / np.sqrt(len(seeds)),
+                           *over_seeds.expected(run), over_seeds.own[run].rest))
         for seed in seeds:
             shared[seed] = shared.get(seed, 0.0) + factor / len(seeds)
     if over_seeds.common:
-        parts += [_Part(f"seed {seed}", None, weight**2, *over_seeds.common)
+        parts += [_Part(f"seed {seed}", None, weight, *over_seeds.common)
                   for seed, weight in shared.items() if abs(weight) > 1e-9]
     return parts
 
