@@ -307,14 +307,19 @@ def test_advice_names_both_where_either_alone_would_not_do():
 
 def test_the_study_says_what_it_could_show():
     table = tables.by_name()["reach"]
-    outcome = Outcome(SimpleNamespace(worth=12.0, score="accuracy"), RUNS, {}, judge(
-        RUNS, "fair > like", "good > poor", worth=12.0))
-    (row,) = [dict(zip(table.HEADER, row, strict=True)) for row in table.rows(outcome)]
+
+    def rows(worth, *claims):
+        planned = SimpleNamespace(worth=worth, score="accuracy")
+        return [dict(zip(table.HEADER, row, strict=True)) for row in table.rows(
+            Outcome(planned, RUNS, {}, judge(RUNS, *claims, worth=worth)))]
+
+    (row,) = rows(1.0, "fair > like", "good > poor")
     assert (row["claims"], row["comparisons"], row["seeds"], row["images"], row["worth"]) == (
-        2, 2, 2, 400, 12)
-    assert row["unit"] == "points" and 3 < row["difference"] < 40
-    assert 2 < row["seeds_low"] <= row["seeds_high"]
-    assert table.rows(Outcome(outcome.plan, RUNS, {}, judge(RUNS, "good.flops > poor"))) == []
+        2, 2, 2, 400, 1)
+    assert row["unit"] == "points" and 3 < row["difference"] < 40 and row["seeds_low"] is None
+    (row,) = rows(0.97 * row["difference"], "fair > like", "good > poor")
+    assert 2 < row["seeds_low"] <= 10
+    assert rows(1.0, "good.flops > poor") == []
 
 
 def test_looks_of_a_race_keep_what_is_decided():
