@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,18 @@ import yaml
 from helpers import TINY, tiny_recipe
 from unfreeze import files, models, places
 from unfreeze import recipe as recipes
-from unfreeze.choosing import choice, edges, halving, leftovers, outcomes, searched, trials
+from unfreeze.ahead import trials as ahead
+from unfreeze.choosing import (
+    choice,
+    edges,
+    finding,
+    halving,
+    leftovers,
+    outcomes,
+    searched,
+    trials,
+)
+from unfreeze.choosing import pinned as choosing
 from unfreeze.choosing.pinned import Candidate, Pinned
 from unfreeze.choosing.scores import Outcome, ranking, scored
 from unfreeze.errors import UserError
@@ -355,6 +367,48 @@ def test_as_many_candidates_are_tried_as_the_operations_allow_in_their_order(pin
     assert trials.affordable(pinned((0.1,) * 9, halving=3, epochs=9, operations=270.0)) == [
         *range(9)]
     assert len(trials.affordable(pinned((0.1,) * 9, halving=3, epochs=9, operations=269.0))) < 9
+
+
+# What is trained before choices are made
+
+
+def test_trials_of_all_runs_are_trained_together_rung_by_rung(pinned, monkeypatch, tmp_path):
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("UNFREEZE_DEVICE", "cpu")
+    rates = tuple(0.1 / 2**power for power in range(3))
+    for run, wanted in {
+            "twice": pinned(rates, halving=3, epochs=9), "once": pinned(rates[:2], epochs=3),
+            "failing": pinned((0.5, 0.7), halving=2, epochs=9), "without": pinned(rates, seeds=()),
+            "too_dear": pinned(rates, operations=1.0)}.items():
+        written = wanted if run != "without" else replace(wanted, candidates=wanted.candidates[:1])
+        choosing.write(choosing.path(run), written)
+    rounds = []
+
+    def train(tasks, what):
+        rounds.append([task.label for task in tasks])
+        for task in tasks:
+            epochs = task.recipe.phases[0].knobs["epochs"]
+            history = [(1, epoch + 1) for epoch in range(epochs)]
+            if "lr: 0.5" not in task.label:
+                Scratch(task.identity, arithmetic.without_torch()).save_done(
+                    finished(1 - task.recipe.phases[0].knobs["lr"], 0.5, history).to_bytes())
+
+    monkeypatch.setattr(ahead.workers, "train", train)
+    monkeypatch.setattr(ahead, "available", lambda: SimpleNamespace(devices=("cpu", "cpu")))
+    monkeypatch.setattr(ahead.needed, "would_run", lambda stages, runs: {*runs})
+    ahead.train()
+    assert rounds == [
+        ["failing (lr: 0.5) seed 7, 4 epochs", "failing (lr: 0.7) seed 7, 4 epochs",
+         "once (lr: 0.1) seed 7", "once (lr: 0.05) seed 7",  # which are two of twice's, too
+         "twice (lr: 0.025) seed 7, 3 epochs"],
+        ["twice (lr: 0.025) seed 7"]]
+    # What is there is not trained again, and the choice takes it from there.
+    rounds.clear()
+    monkeypatch.setattr(ahead.needed, "would_run", lambda stages, runs: {*runs} - {"failing"})
+    ahead.train()
+    assert not any(rounds)
+    run = choosing.read(choosing.path("twice"))
+    assert choice.choose(run, finding.find("twice", run)).searched.values == {"lr": rates[2]}
 
 
 # Edges
