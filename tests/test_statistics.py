@@ -85,22 +85,25 @@ def test_a_variance_is_drawn_between_its_own_and_that_of_the_others():
     means = random.normal(70, 1, (12, 3))
     means[5] += [0, 6, -6]
     found = spread_of(of_runs(*means))
-    quiet, own, drawn = ([numbers(run) for run in ("r1", "r5")] for numbers in (
-        lambda run: found.expected(run)[0], lambda run: found.own[run].variance,
-        lambda run: np.median(found.drawn(run, 9999))))
-    assert own[1] > 10 and 0.3 * own[1] < quiet[1] < own[1]
-    assert quiet[0] < 4 and drawn[0] < 4 < drawn[1]
+    quiet, loud = (found.own_deviation(run, 9999) for run in ("r1", "r5"))
+    own = found.own["r5"].variance
+    assert own > 10 and 0.3 * own < loud.variance < own and quiet.variance < 4
+    assert quiet.draws.std() > 1.1 * quiet.joint.std()
+    assert quiet.joint.var() == pytest.approx(quiet.variance, rel=0.01)
     # Where one is seen to be unstable, all are believed less.
     means[5] -= [0, 6, -6]
-    assert np.quantile(found.drawn("r1", 9999), 0.999) > 1.3 * np.quantile(
-        spread_of(of_runs(*means)).drawn("r1", 9999), 0.999)
-    assert found.expected("r1")[1] < spread_of(of_runs(*means)).expected("r1")[1]
+    before = spread_of(of_runs(*means)).own_deviation("r1", 9999)
+    assert quiet.degrees < before.degrees
+    assert (quiet.draws**4).mean() / quiet.draws.var()**2 > (before.draws**4).mean() / (
+        before.draws.var()**2)
 
 
-def test_draws_of_a_variance_have_the_distribution_they_should():
+def test_draws_of_a_deviation_have_the_distribution_they_should():
     lone = spread_of(of_runs([70, 71, 74]))
-    ratio = 2 * lone.own["r0"].variance / lone.drawn("r0", 9999)
-    assert stats.kstest(ratio, stats.chi2(2).cdf).statistic < 0.01
+    drawn = lone.own_deviation("r0", 9999)
+    assert drawn.variance == pytest.approx(np.var([70, 71, 74], ddof=1)) and drawn.degrees == 2
+    assert stats.kstest(drawn.draws / np.sqrt(drawn.variance), stats.t(2).cdf).statistic < 0.01
+    assert stats.kstest(drawn.joint / np.sqrt(drawn.variance), stats.norm.cdf).statistic < 0.01
 
 
 def test_one_seed_borrows_its_variance_whole():
@@ -109,7 +112,7 @@ def test_one_seed_borrows_its_variance_whole():
     assert set(found.own) == {*values, "one"} and found.own["one"].degrees == 0
     others = spread_of(values)
     assert found.own["r0"] == others.own["r0"] and found.common == others.common
-    assert found.expected("one")[0] == pytest.approx(
+    assert found.own_deviation("one", 999).variance == pytest.approx(
         found.typical.weight @ found.typical.variance)
     apart = between(values | {"one": flat([90])}, "one", "r1")
     paired = between(values, "r0", "r1")
@@ -119,7 +122,7 @@ def test_one_seed_borrows_its_variance_whole():
 def test_where_no_two_runs_have_several_seeds_nothing_is_known_of_others():
     values = of_runs([70], [60], [50, 52])
     found = spread_of(values)
-    assert set(found.own) == {"r2"} and found.expected("r2") == (pytest.approx(2), 1)
+    assert set(found.own) == {"r2"} and found.own["r2"].variance == pytest.approx(2)
     assert found.common is None
     one = between(values, "r0", "r1")
     assert one.here and one.seed_variance == one.degrees == 0
@@ -180,8 +183,9 @@ def test_an_unstable_run_leaves_the_others_nearly_as_they_were():
     steady = spread_of(values)
     shaken = spread_of(values | {"r19": flat([10, 90, 50])})
     for run in ("r0", "r7"):
-        assert shaken.expected(run)[0] < 3 * steady.expected(run)[0]
-    assert shaken.expected("r19")[0] > 300
+        assert shaken.own_deviation(run, 999).variance < 3 * steady.own_deviation(
+            run, 999).variance
+    assert shaken.own_deviation("r19", 999).variance > 300
 
 
 def test_variances_add_up_and_the_interaction_counts_once():

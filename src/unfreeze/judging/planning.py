@@ -39,7 +39,7 @@ def smallest(effect: Effect, level: float) -> float:
 def seeds_needed(effect: Effect, difference: float, level: float) -> Range | None:
     """Seeds, more than now, with which a test at `level` would find so large a difference in 80 of
     100 studies; None where no number up to MOST would do, or what seeds do is unknown."""
-    if effect.here or not effect.degrees:
+    if effect.here:
         return None
     low, high = (_seeds(effect, difference, level, share) for share in QUARTILES)
     return Range(low, high) if low else None
@@ -47,7 +47,9 @@ def seeds_needed(effect: Effect, difference: float, level: float) -> Range | Non
 
 def _seeds(effect: Effect, difference: float, level: float, quartile: float) -> int | None:
     """With the variance over seeds at a quartile of what is known of it (chi-squared)."""
-    scale = effect.degrees / (2 * special.gammaincinv(effect.degrees / 2, 1 - quartile))
+    scale = 1.0
+    if effect.seed_variance:
+        scale = effect.degrees / (2 * special.gammaincinv(effect.degrees / 2, 1 - quartile))
     seeds = np.arange(effect.seeds + 1, MOST + 1)
     over = effect.seeds / seeds
     reach = _reach(level, effect.image_variance - effect.rest_variance * (1 - over),

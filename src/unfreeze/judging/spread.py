@@ -76,31 +76,57 @@ class Spread:
     common: tuple[float, float] | None
     alike: bool = False
 
-    def expected(self, run: str) -> tuple[float, float]:
-        """The variance of a run's own deviation, and its degrees of freedom."""
+    def own_deviation(self, run: str, size: int) -> "Deviation":
+        """Of one seed of a run, in so many draws, the b-th of every run from the same case."""
         own, typical = self.own[run], self.typical
         degrees = typical.degrees + own.degrees
-        variance = (typical.degrees * typical.variance + own.degrees * own.variance) / degrees
-        return float(typical.weight @ variance), float(typical.weight @ degrees)
-
-    def drawn(self, run: str, size: int) -> np.ndarray:
-        """(size,) draws of that variance, the b-th of every run from the same case."""
-        own, typical = self.own[run], self.typical
+        squares = typical.degrees * typical.variance + own.degrees * own.variance
         cases = np.searchsorted(np.cumsum(typical.weight), uniform(size, "case")[1])
         cases = np.minimum(cases, len(typical.weight) - 1)
         share = uniform(size, "alike" if self.alike else f"run {run}")[1]
-        squares = typical.degrees * typical.variance + own.degrees * own.variance
-        draws = np.empty(size)
-        for degrees in np.unique(typical.degrees):
-            of_these = typical.degrees[cases] == degrees
-            draws[of_these] = (squares[cases[of_these]]
-                               / _chi_squared(size, degrees + own.degrees)(share[of_these]))
-        return draws
+        variances = np.empty(size)
+        for each in np.unique(degrees):
+            drawn = degrees[cases] == each
+            variances[drawn] = squares[cases[drawn]] / _chi_squared(size, each)(share[drawn])
+        return _deviation(float(typical.weight @ (squares / degrees)),
+                          float(typical.weight @ degrees), variances, f"run {run}", own.rest)
 
-    def drawn_common(self, size: int) -> np.ndarray:
-        """(size,) draws of the variance of the common part."""
+    def common_deviation(self, seed: int, size: int) -> "Deviation":
+        """Of what a seed does to all runs alike, in so many draws."""
         variance, degrees = self.common
-        return variance * degrees / _chi_squared(size, degrees)(uniform(size, "common")[1])
+        variances = variance * degrees / _chi_squared(size, degrees)(uniform(size, "common")[1])
+        return _deviation(variance, degrees, variances, f"seed {seed}")
+
+
+@dataclass(frozen=True, eq=False)
+class Deviation:
+    """Of a mean over images, from one seed to another, without what those images do.
+
+    Attributes:
+        variance, degrees: as expected, of freedom.
+        rest: variance that its images add, and that a mean over seeds has among its images' too.
+        draws: (B,), each with a variance that is drawn too. joint: (B,), all with the expected one.
+    """
+
+    variance: float
+    degrees: float
+    rest: float
+    draws: np.ndarray
+    joint: np.ndarray
+
+
+def _deviation(variance: float, degrees: float, variances: np.ndarray, key: str,
+               rest: float = 0.0) -> Deviation:
+    """From (B,) draws of the variance, with what images do."""
+    normal = _normal(len(variances), key)
+    left = max(variance - rest, 0.0)
+    return Deviation(left, degrees, rest, normal * np.sqrt(np.maximum(variances - rest, 0.0)),
+                     normal * np.sqrt(left))
+
+
+@cache
+def _normal(size: int, key: str) -> np.ndarray:
+    return special.ndtri(uniform(size, key)[0])
 
 
 @cache

@@ -18,15 +18,15 @@ Where nothing is known of the spread over seeds (one seed everywhere, say), ther
 the effect is that of these trained models, over test images alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 from scipy import special  # scipy.stats would take a second to import
 
 from unfreeze.judging import spread
-from unfreeze.judging.spread import Spread, uniform
+from unfreeze.judging.spread import Deviation
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
@@ -34,6 +34,7 @@ TAIL = 0.005  # the share of draws beyond which their distribution is taken to b
 _BLOCK = 16  # columns
 _DIGITS = 9  # after the point, of resampled means
 _CHUNK = 2**22  # resampled images at a time, which bounds memory
+_KEPT = 2**26  # of them at most from one call to the next
 _NORMAL = 1e6  # degrees of freedom that make Student's distribution the normal one
 
 
@@ -182,10 +183,36 @@ def samples(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[S
             [columns[key] - columns[key].mean() for key in alike], axis=1), resamples)
         resampled |= {key: means[:, place] for place, key in enumerate(alike)}
     spreads = {key: spread.estimated(each.values, each.seeds) for key, each in scores.items()}
-    return [_sample(contrast, spreads[id(contrast.scores)],
-                    {run: columns[id(contrast.scores), run] for run in contrast.coefficients},
-                    {run: resampled[id(contrast.scores), run] for run in contrast.coefficients})
-            for contrast in contrasts]
+    own = cache(lambda key, run: spreads[key].own_deviation(run, resamples))
+    common = cache(lambda key, seed: spreads[key].common_deviation(seed, resamples))
+    drawn = []
+    for contrast in contrasts:
+        key = id(contrast.scores)
+        parts = None
+        if spreads[key].own.keys() >= contrast.coefficients.keys():
+            parts = [(factor, own(key, run)) for run, factor in _own_factors(contrast).items()]
+            if spreads[key].common:
+                parts += [(factor, common(key, seed))
+                          for seed, factor in _common_factors(contrast).items()]
+        drawn.append(_sample(contrast, {run: columns[key, run] for run in contrast.coefficients},
+                             {run: resampled[key, run] for run in contrast.coefficients}, parts))
+    return drawn
+
+
+def _own_factors(contrast: Contrast) -> dict[str, float]:
+    """{run: of the deviation of one of its seeds}."""
+    return {run: factor / np.sqrt(len(contrast.scores.seeds[run]))
+            for run, factor in contrast.coefficients.items()}
+
+
+def _common_factors(contrast: Contrast) -> dict[int, float]:
+    """{seed: of what it does to all runs alike}, without those that cancel."""
+    factors: dict[int, float] = {}
+    for run, factor in contrast.coefficients.items():
+        seeds = contrast.scores.seeds[run]
+        for seed in seeds:
+            factors[seed] = factors.get(seed, 0.0) + factor / len(seeds)
+    return {seed: factor for seed, factor in factors.items() if abs(factor) > 1e-9}
 
 
 def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Effect]:
@@ -199,61 +226,72 @@ def _resampled_means(columns: np.ndarray, resamples: int) -> np.ndarray:
     images, wanted = columns.shape
     # Products of one shape only: with another the last digits of a column could be others.
     columns = np.pad(columns, ((0, 0), (0, -wanted % _BLOCK)))
+    few = images * resamples <= _KEPT
+    means = [np.concatenate([weights @ columns[:, block:block + _BLOCK]
+                             for block in range(0, columns.shape[1], _BLOCK)], axis=1)
+             for counts in (_kept_counts if few else _counts)(images, resamples)
+             for weights in [counts.astype(np.float64)]]
+    # The last digits of a product depend on how many threads share it; rounded, ties are ties.
+    return np.round(np.concatenate(means)[:, :wanted] / images, _DIGITS)
+
+
+def _counts(images: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each of N images is in each of B samples, (some of B, N) uint8 at a time."""
     random = np.random.default_rng([images, resamples])
     rows = max(1, _CHUNK // images)
-    means = np.empty((resamples, columns.shape[1]))
     for start in range(0, resamples, rows):
         count = min(rows, resamples - start)
         drawn = random.integers(0, images, (count, images), dtype=np.int32)
         drawn += np.arange(count, dtype=np.int32)[:, None] * images
-        weights = np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images)
-        weights = weights.astype(np.float64)
-        for block in range(0, means.shape[1], _BLOCK):
-            means[start:start + count, block:block + _BLOCK] = (
-                weights @ columns[:, block:block + _BLOCK])
-    # The last digits of a product depend on how many threads share it; rounded, ties are ties.
-    return np.round(means[:, :wanted] / images, _DIGITS)
+        yield np.bincount(drawn.ravel(), minlength=count * images).reshape(
+            count, images).astype(np.uint8)
 
 
-def _sample(contrast: Contrast, over_seeds: Spread, columns: Mapping[str, np.ndarray],
-            resampled: Mapping[str, np.ndarray]) -> Sample:
+@lru_cache(maxsize=1)
+def _kept_counts(images: int, resamples: int) -> list[np.ndarray]:
+    """For the next call, which is about the same images."""
+    return list(_counts(images, resamples))
+
+
+def _sample(contrast: Contrast, columns: Mapping[str, np.ndarray],
+            resampled: Mapping[str, np.ndarray],
+            parts: Sequence[tuple[float, Deviation]] | None) -> Sample:
     """One contrast.
 
     Args:
         columns: {run: (N,) means over seeds}. resampled: {run: (B,) deviations of their mean}.
+        parts: its deviation over seeds, as factors and what they are of; None: unknown.
     """
     coefficients = contrast.coefficients
     per_image = contrast.constant + sum(
         factor * columns[run] for run, factor in coefficients.items())
     images, mean = len(per_image), float(per_image.mean())
-    seeds = min(len(contrast.scores.seeds[run]) for run in coefficients)
+    seeds = [len(contrast.scores.seeds[run]) for run in coefficients]
     of_images = float(per_image.var(ddof=1) / images) if images > 1 else 0.0
-    parts = _parts(contrast, over_seeds)
     here, parts = parts is None, parts or []
-    of_seeds = sum(part.expected for part in parts)
+    of_seeds = sum(factor**2 * part.variance for factor, part in parts)
+    rest = sum(factor**2 * part.rest for factor, part in parts)
+    # Welch and Satterthwaite's degrees of freedom.
+    doubt = sum((factor**2 * part.variance)**2 / part.degrees for factor, part in parts)
     deviations = None
-    doubt = sum(part.expected**2 / part.degrees for part in parts)  # Welch and Satterthwaite's
     if not of_images + of_seeds:
         above, below = _without_variance(mean, images, contrast.bounds)
     else:
         draws = joint = np.round(
             sum(factor * resampled[run] for run, factor in coefficients.items()), _DIGITS - 1)
-        for part in parts:
-            draws = draws + part.drawn(over_seeds, len(draws))
-            joint = joint + part.drawn_as_expected(len(draws))
+        for factor, part in parts:
+            draws, joint = draws + factor * part.draws, joint + factor * part.joint
         # BCa's acceleration: of the images' skewness; the part of the seeds is symmetric.
         cubes = float((((per_image - mean) / images)**3).sum())
         deviations = Deviations(
             draws, joint, min((of_images + of_seeds)**2 / doubt, _NORMAL) if doubt else _NORMAL,
             cubes / (6 * (of_images + of_seeds)**1.5))
-        one_model_each = all(len(contrast.scores.seeds[run]) == 1 for run in coefficients)
-        above, below = (_mcnemar(per_image) if contrast.paired_hits and here and one_model_each else
-                        deviations.p_values(round(mean, _DIGITS - 1)))
+        above, below = (_mcnemar(per_image) if contrast.paired_hits and here and max(seeds) == 1
+                        else deviations.p_values(round(mean, _DIGITS - 1)))
     low, high = _interval(mean, images, deviations, contrast.bounds, 1 - CONFIDENCE)
-    return Sample(Effect(
-        mean, low, high, above, below, seeds, images, of_images, of_seeds,
-        min(sum(part.factor**2 * part.rest for part in parts), of_images),
-        of_seeds**2 / doubt if doubt else 0.0, here), deviations, contrast.bounds)
+    effect = Effect(mean, low, high, above, below, min(seeds), images, of_images, of_seeds,
+                    min(rest, of_images), of_seeds**2 / doubt if doubt else 0.0, here)
+    return Sample(effect, deviations, contrast.bounds)
 
 
 def _interval(mean: float, images: int, deviations: Deviations | None,
@@ -267,65 +305,6 @@ def _interval(mean: float, images: int, deviations: Deviations | None,
         return low, high
     low, high = (mean + end for end in deviations.interval(outside))
     return tuple(np.clip((low, high), *bounds).tolist()) if bounds else (low, high)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Of a contrast's deviation over seeds: what one run's own part does, or one seed's common one.
-
-    Attributes:
-        key: that its draws are known by.
-        run: whose own part it is; None: a common part.
-        factor: of the mean over seeds that it is part of, over the root of their number.
-        variance, degrees: of a mean over images, as expected.
-        rest: what of it images make up.
-    """
-
-    key: str
-    run: str | None
-    factor: float
-    variance: float
-    degrees: float
-    rest: float = 0.0
-
-    @property
-    def expected(self) -> float:
-        """Variance, without what images do."""
-        return self.factor**2 * max(self.variance - self.rest, 0.0)
-
-    def drawn(self, over_seeds: Spread, size: int) -> np.ndarray:
-        """(size,), with a variance that is drawn too."""
-        variance = (over_seeds.drawn(self.run, size) if self.run else
-                    over_seeds.drawn_common(size))
-        return self.factor * np.sqrt(np.maximum(variance - self.rest, 0.0)) * _normal(
-            size, self.key)
-
-    def drawn_as_expected(self, size: int) -> np.ndarray:
-        """(size,), with the variance that is expected."""
-        return self.factor * np.sqrt(max(self.variance - self.rest, 0.0)) * _normal(size, self.key)
-
-
-@cache
-def _normal(size: int, key: str) -> np.ndarray:
-    return special.ndtri(uniform(size, key)[0])
-
-
-def _parts(contrast: Contrast, over_seeds: Spread) -> list[_Part] | None:
-    """None where of a run nothing is known."""
-    if not over_seeds.own.keys() >= contrast.coefficients.keys():
-        return None
-    parts: list[_Part] = []
-    shared: dict[int, float] = {}
-    for run, factor in contrast.coefficients.items():
-        seeds = contrast.scores.seeds[run]
-        parts.append(_Part(f"run {run}", run, factor / np.sqrt(len(seeds)),
-                           *over_seeds.expected(run), over_seeds.own[run].rest))
-        for seed in seeds:
-            shared[seed] = shared.get(seed, 0.0) + factor / len(seeds)
-    if over_seeds.common:
-        parts += [_Part(f"seed {seed}", None, weight, *over_seeds.common)
-                  for seed, weight in shared.items() if abs(weight) > 1e-9]
-    return parts
 
 
 def _without_variance(mean: float, images: int,

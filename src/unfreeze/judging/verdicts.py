@@ -257,7 +257,8 @@ def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedR
     for name in names[1:]:
         if runs[name].test_set != runs[names[0]].test_set:
             return not_comparable(f"{names[0]} and {name} were tested on different images")
-    if not common_seeds(runs[name] for name in names):
+    if any(not any(common_seeds([runs[name], runs[other]]) for other in names if other != name)
+           for name in names) and len(names) > 1:
         return not_comparable(f"{', '.join(names)} have no seed in common")
     return None
 
