@@ -109,13 +109,11 @@ def _run(name: str, settled: plan.Run, study: Path) -> TrainedRun:
         name, settled.knobs, settled.changes, cost, metrics, seeds, scores,
         files.read_csv(folder / "history.csv"), files.read_csv(folder / "scores/calibration.csv"),
         files.read_csv(folder / "movement.csv"), found,
-        finals(folder / "predictions.npz") if validated else {},
+        {} if "failed" in metrics else _finals(folder / "predictions.npz"),
         _trials(searched.read_validation(name, study)) if validated else {})
 
 
-def finals(file: Path) -> Validated:
-    """What the replicates in predictions.npz scored on their validation images, where they have
-    some."""
+def _finals(file: Path) -> Validated:
     names = "seeds", "validation_logits", "validation_labels"
     arrays = files.read_arrays(file, names, rest=False)
     return {(int(seed), 0): per_image(Predictions(logits, labels))

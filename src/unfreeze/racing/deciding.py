@@ -10,16 +10,13 @@ more than the study's margin.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import special
 
-from unfreeze import places
 from unfreeze.expecting import claims
 from unfreeze.expecting.claims import Comparison
 from unfreeze.judging import estimates
-from unfreeze.judging import runs as trained
 from unfreeze.judging.estimates import Sum
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.statistics import Effect
@@ -56,11 +53,11 @@ class Judged:
         return list(dict.fromkeys([*named, *self.contest]))
 
 
-def judged(outcome: Outcome, race: Race, folder: Path) -> Judged:
+def judged(outcome: Outcome, race: Race) -> Judged:
     """What the look of now has shown.
 
     Args:
-        outcome: of the study, judged at this look. folder: of the study.
+        outcome: of the study, judged at this look.
     """
     tested = [verdict for verdict in outcome.verdicts if verdict.p is not None]
     decided = {verdict.claim: verdict.verdict for verdict in tested
@@ -69,7 +66,7 @@ def judged(outcome: Outcome, race: Race, folder: Path) -> Judged:
             if verdict.verdict == OPEN and verdict.claim not in race.hopeless}
     chances = _chances(outcome, {verdict.claim: verdict for verdict in tested}, left)
     hopeless = tuple(claim for claim in left if chances[claim] < HOPELESS)
-    contest, settled = _contest(outcome, race, folder)
+    contest, settled = _contest(outcome, race)
     return Judged(decided, hopeless,
                   {claim: comparisons for claim, comparisons in left.items()
                    if claim not in hopeless}, contest, settled)
@@ -123,7 +120,7 @@ def chance(effect: Effect, seeds: int, level: float) -> tuple[float, float]:
             float(special.ndtr((-effect.mean - reach) / moves)))
 
 
-def _contest(outcome: Outcome, race: Race, folder: Path) -> tuple[tuple[str, ...], str]:
+def _contest(outcome: Outcome, race: Race) -> tuple[tuple[str, ...], str]:
     """The runs that may be the best and get more seeds, and why none does."""
     recommendation = outcome.recommendation
     chosen = recommendation.recommended if recommendation else None
@@ -135,18 +132,12 @@ def _contest(outcome: Outcome, race: Race, folder: Path) -> tuple[tuple[str, ...
     look = race.looks[-1]
     still_in = [each.run for each in recommendation.candidates
                 if not each.over and not each.note and each.run in look.runs]
-    scores = {run: score for run in still_in
-              if (score := _on_validation(run, outcome.score, folder)) is not None}
-    if len(scores) < len(still_in):
+    finals = {run: outcome.runs[run].finals for run in still_in}
+    if not all(finals.values()):
         return (), ("not every run has validation images of its tested models, and test images do "
                     "not choose")
     sign = 1 if SCORES[outcome.score].better == "higher" else -1
     most = -(-len(outcome.runs) // 2**len(race.looks))
-    ranked = sorted(still_in, key=lambda run: -sign * scores[run])[:most]
+    ranked = sorted(still_in, key=lambda run: -sign * np.mean(
+        [values[outcome.score].mean() for values in finals[run].values()]))[:most]
     return (tuple(ranked), "") if len(ranked) > 1 else ((), "halving has left one run")
-
-
-def _on_validation(run: str, score: str, folder: Path) -> float | None:
-    """What a run's tested models score on their validation images; None where they have none."""
-    found = trained.finals(folder / places.RUNS / run / "predictions.npz")
-    return float(np.mean([values[score].mean() for values in found.values()])) if found else None

@@ -37,7 +37,7 @@ def run(study: Path, minutes: float | None = None, again: bool = False) -> None:
     while True:
         _repro(study)
         outcome = outcomes.judge(plan.read(study), study)
-        found = deciding.judged(outcome, raced, study)
+        found = deciding.judged(outcome, raced)
         look = deciding.following(found, raced)
         _say_look(outcome, raced, found, look)
         if look is None:
