@@ -21,7 +21,7 @@ from unfreeze.judging.estimates import Sum
 from unfreeze.judging.outcome import Outcome
 from unfreeze.judging.statistics import Effect
 from unfreeze.judging.verdicts import DECIDED, HOLDS, OPEN, Verdict
-from unfreeze.params.race import SEEDS, Look, Race
+from unfreeze.params.race import ALPHAS, SEEDS, Look, Race
 from unfreeze.scoring.scores import SCORES
 
 HOPELESS = 0.1  # chance of being decided at the last look below which a claim is given up
@@ -64,7 +64,7 @@ def judged(outcome: Outcome, race: Race) -> Judged:
                if verdict.verdict in DECIDED and verdict.claim not in race.decided}
     left = {verdict.claim: _left(verdict, outcome) for verdict in tested
             if verdict.verdict == OPEN and verdict.claim not in race.hopeless}
-    chances = _chances(outcome, {verdict.claim: verdict for verdict in tested}, left)
+    chances = _chances(outcome, race, {verdict.claim: verdict for verdict in tested}, left)
     hopeless = tuple(claim for claim in left if chances[claim] < HOPELESS)
     contest, settled = _contest(outcome, race)
     return Judged(decided, hopeless,
@@ -87,7 +87,7 @@ def _left(verdict: Verdict, outcome: Outcome) -> list[Comparison]:
         comparisons, verdict.comparisons, strict=True) if finding.verdict != HOLDS]
 
 
-def _chances(outcome: Outcome, verdicts: Mapping[str, Verdict],
+def _chances(outcome: Outcome, race: Race, verdicts: Mapping[str, Verdict],
              left: Mapping[str, Sequence[Comparison]]) -> dict[str, float]:
     """Of each claim that is open, how probably it would be decided at the last look."""
     pairs = [(claim, comparison) for claim, comparisons in left.items()
@@ -97,7 +97,8 @@ def _chances(outcome: Outcome, verdicts: Mapping[str, Verdict],
         for claim, comparison in pairs])
     chances: dict[str, list[tuple[float, float]]] = {claim: [] for claim in left}
     for (claim, _), effect in zip(pairs, effects, strict=True):
-        chances[claim].append(chance(effect, SEEDS[-1], verdicts[claim].level))
+        level = verdicts[claim].level * ALPHAS[-1] / race.alpha
+        chances[claim].append(chance(effect, SEEDS[-1], level))
     # It holds at most as probably as its weakest comparison, and one is enough to contradict it.
     return {claim: max(min(above for above, _ in each), max(below for _, below in each))
             for claim, each in chances.items()}
