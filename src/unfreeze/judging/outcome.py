@@ -2,7 +2,7 @@
 _made/measured/ are written from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unfreeze import files, places
@@ -52,18 +52,27 @@ class Outcome:
 
 def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
     """Read the planned runs and pairs in a study's folder, and judge them."""
-    runs = read(plan.runs, folder)
+    found = of_runs(plan, read(plan.runs, folder))
+    chosen = found.recommendation.recommended
+    shown = chosen.run if chosen else base(found.runs)
+    return replace(
+        found,
+        confusion=files.read_csv(folder / places.RUNS / shown / "scores/confusion.csv"),
+        compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")
+                  for pair in plan.compare})
+
+
+def of_runs(plan: Plan, runs: Mapping[str, TrainedRun]) -> Outcome:
+    """Judge the planned runs. Where they are raced, by the share of the present look, and with what
+    earlier ones decided."""
     intervals = estimates.intervals(runs)
     counted = {cost: most for cost, most in plan.budget.items() if not COSTS[cost].measured}
     recommendation, measured = (
         budget.recommend(runs, limits, intervals, plan.score, plan.margin)
         for limits in (counted, plan.budget))
-    shown = recommendation.recommended.run if recommendation.recommended else base(runs)
+    race = plan.race
     return Outcome(
         plan, runs, intervals,
-        verdicts=verdicts.judge(plan.claims, runs, plan.not_run, worth=plan.worth,
-                                score=plan.score),
-        recommendation=recommendation, measured=measured,
-        confusion=files.read_csv(folder / places.RUNS / shown / "scores/confusion.csv"),
-        compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")
-                  for pair in plan.compare})
+        verdicts=verdicts.judge(plan.claims, runs, plan.not_run, race.alpha or verdicts.ALPHA,
+                                race.decided, plan.worth, plan.score),
+        recommendation=recommendation, measured=measured)

@@ -5,6 +5,12 @@ from unfreeze.reporting.sections import common
 from unfreeze.reporting.study import Study
 
 
+def _level(study: Study) -> str:
+    """Of the claims."""
+    alpha = study.plan.race.alpha
+    return "0.05" if alpha is None else f"{alpha} (what this look of the race has of 0.05)"
+
+
 def section(study: Study) -> Section:
     searched = line(
         "A search looks at images held out of training and never at test images: its trials are "
@@ -22,10 +28,11 @@ def section(study: Study) -> Section:
              "less for a run that varies more than chance explains. Where no run has several "
              "seeds, nothing is known of other seeds: such a verdict is one ",
              common.FOR_THESE_MODELS, ", over test images alone."),
-        line("A claim holds, or is contradicted, where its p-value stays at or below 0.05 after a "
-             "correction for all claims tested; else it is not distinguishable, which does not "
-             "mean equal. In at most 5 of 100 studies is any verdict wrong that says more. A claim "
-             "of several comparisons holds only if all of them do. The interval of one comparison "
+        line("A claim holds, or is contradicted, where its p-value stays at or below "
+             f"{_level(study)} after a correction for all claims tested; else it is not "
+             "distinguishable, which does not mean equal. In at most 5 of 100 studies is any "
+             "verdict wrong that says more. A claim of several comparisons holds only if all of "
+             "them do. The interval of one comparison "
              "may leave out 0 while its verdict is open: the one for all at once tells why. "
              "Counted costs are compared as they are; measured ones (time, memory) vary from one "
              "time to the next, so differences under 10 % do not count."),
