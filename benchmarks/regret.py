@@ -81,16 +81,16 @@ def simulate(setting: Setting, random: np.random.Generator) -> Study:
     accuracy = (true[:, None] + random.normal(0, COMMON, models)
                 + own[:, None] * random.normal(size=(setting.runs, models)))
     if setting.folds:
-        hits = np.concatenate([_hits(accuracy[:, [model]], setting.images, random)
+        hits = np.concatenate([drawn_hits(accuracy[:, [model]], setting.images, random)
                                for model in range(models)], axis=1)
     else:
-        hits = _hits(accuracy, setting.images, random)
+        hits = drawn_hits(accuracy, setting.images, random)
     runs = {f"r{place}": _run(f"r{place}", values, float(np.exp(cost)), setting)
             for place, (values, cost) in enumerate(zip(hits, log_cost, strict=True))}
     return Study(runs, true, log_cost)
 
 
-def _hits(accuracy: np.ndarray, images: int, random: np.random.Generator) -> np.ndarray:
+def drawn_hits(accuracy: np.ndarray, images: int, random: np.random.Generator) -> np.ndarray:
     """(K, R) true accuracies of replicates -> (K, R, N), 100 for a hit and 0 for a miss."""
     runs, seeds = accuracy.shape
     parts = ((_latent(OTHER), (1, 1)), (_latent(SAME_RUN) - _latent(OTHER), (runs, 1)),

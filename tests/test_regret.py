@@ -7,7 +7,7 @@ from benchmarks.regret import Setting
 
 
 def test_hits_correlate_as_they_are_meant_to():
-    hits = regret._hits(np.full((3, 3), 65.0), 40_000, np.random.default_rng(1)).reshape(9, -1)
+    hits = regret.drawn_hits(np.full((3, 3), 65.0), 40_000, np.random.default_rng(1)).reshape(9, -1)
     assert hits.mean() == pytest.approx(65, abs=0.5)
     correlations = np.corrcoef(hits).reshape(3, 3, 3, 3)  # run, seed, run, seed
     assert correlations[0, 0, 0, 1] == pytest.approx(regret.SAME_RUN, abs=0.02)

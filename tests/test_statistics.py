@@ -337,26 +337,6 @@ def test_most_intervals_hold_the_truth():
     assert 90 <= single.mean() <= 99.5 and 91 <= paired.mean() <= 99.5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "images", "own"), [
-    (2, 500, 0.05), (2, 2000, 0.05), (3, 500, 0.05), (5, 500, 0.1),
-    (2, 500, [0.02, 0.1] * 5)])
-def test_95_percent_of_intervals_hold_the_truth(seeds, images, own):
-    single, paired = (held.mean() for held in coverage(300, seeds, images, own))
-    print(f"{seeds} seeds, {images} images: {single:.1f} % of runs, {paired:.1f} % of differences")
-    assert 93 <= single <= 97.5 and 93 <= paired <= 97.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "images", "least"), [(2, 500, 79), (3, 500, 81), (5, 500, 88)])
-def test_most_intervals_of_a_run_hold_the_truth_that_is_far_less_stable(seeds, images, least):
-    """Its seeds spread five times as much as those of the nine others."""
-    single, paired = coverage(400, seeds, images, [0.05] * 9 + [0.25])
-    print(f"{seeds} seeds, {images} images: {single[9]:.1f} % of the run, {paired[9]:.1f} % of its "
-          f"differences; {single[:9].mean():.1f} and {paired[1:9].mean():.1f} % of the others")
-    assert least <= min(single[9], paired[9]) and 93 <= single[:9].mean()
-
-
 def test_one_seed_holds_the_truth_of_its_own_models():
     """With the seed's own part taken as it is, images are all that is sampled."""
     random, held = np.random.default_rng(9), []

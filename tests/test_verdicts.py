@@ -409,35 +409,3 @@ def test_reported_numbers_beside_ours():
         ("good", "no"), ("broken", "failed"), ("fair", "yes"), ("vit", "not run")]
     assert rows[3]["ours"] is rows[3]["difference"] is None and rows[3]["reported"] == 98.4
     assert rows[0]["difference"] == pytest.approx(mean - low + 0.1, abs=1e-3)
-
-
-CLAIMS_OF_NOTHING = [
-    *(f"r{place} > r{place + 1}" for place in range(9)),
-    *(f"r{place} < r{place + 2}" for place in range(5)),
-    "r0 > r5 > r9", "r1 > [r6, r7]", "r8 > [r3, r4, r5]", "gap(r0, r1) > gap(r2, r3)",
-    "gap(r4, r5) > gap(r6, r7)", "r9 > r0"]
-
-
-def false_verdicts(studies: int) -> tuple[int, int]:
-    """Of studies of runs without any difference, how many have a claim that holds, how many any
-    verdict."""
-    holding = any_verdict = 0
-    for study in range(studies):
-        runs = {f"r{place}": run(0.6, 1000 + 10 * study + place, seed_spread=0.15, images=300)
-                for place in range(10)}
-        found = {each.verdict for each in judge(runs, *CLAIMS_OF_NOTHING)}
-        holding += HOLDS in found
-        any_verdict += found != {OPEN}
-    return holding, any_verdict
-
-
-def test_no_difference_seldom_gives_a_verdict():
-    assert len(CLAIMS_OF_NOTHING) == 20
-    assert false_verdicts(12)[1] <= stats.binom.ppf(0.999, 12, 0.05)
-
-
-@pytest.mark.slow
-def test_false_verdicts_of_twenty_claims_are_rare():
-    studies = 200
-    holding, any_verdict = false_verdicts(studies)
-    assert max(holding, any_verdict) <= stats.binom.ppf(0.99, studies, 0.05), (holding, any_verdict)
