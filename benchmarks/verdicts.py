@@ -15,20 +15,30 @@ Usage: python benchmarks/verdicts.py [--studies 1000] [--only TEXT] [--write]  (
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from benchmarks.regret import CENTRE, COMMON, OWN, drawn_hits
 
-from unfreeze.judging import estimates, verdicts
-from unfreeze.judging.estimates import Sum
-from unfreeze.judging.runs import TrainedRun
-from unfreeze.judging.verdicts import CONTRADICTED, CONTRADICTED_HERE, HOLDS, HOLDS_HERE
-from unfreeze.params.plan import Claim
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-PAGE = Path(__file__).parents[1] / "docs/verdicts.md"
+from benchmarks.regret import CENTRE, COMMON, OWN, drawn_hits  # noqa: E402
+
+from unfreeze.judging import estimates, verdicts  # noqa: E402
+from unfreeze.judging.estimates import Sum  # noqa: E402
+from unfreeze.judging.runs import TrainedRun  # noqa: E402
+from unfreeze.judging.verdicts import (  # noqa: E402
+    CONTRADICTED,
+    CONTRADICTED_HERE,
+    HOLDS,
+    HOLDS_HERE,
+)
+from unfreeze.params.plan import Claim  # noqa: E402
+
+PAGE = ROOT / "docs/verdicts.md"
 FALL = 30.0  # points, of a seed that collapses
 
 
