@@ -82,7 +82,7 @@ def _lines(rows: Rows) -> list[tuple[Cell, ...]]:
     effect = _effect(first) if alone else (EMPTY,) * 3
     of_all = f"all {len(rows)} comparisons: " if alone and len(rows) > 1 else ""
     claim = (Code(first["claim"]), Verdict(first["claim_verdict"]), *effect,
-             cells.p_value(first["p_corrected"]), _settings(first.get("settings", "")),
+             cells.p_value(first["p_corrected"]), _settings(first["settings"]),
              _remarks(first["advice"], of_all + first["why"] if alone else "", first["note"]))
     if alone:
         return [claim]
@@ -119,7 +119,7 @@ def _effect(row: Row) -> tuple[Number, Number, Number]:
         return cells.NONE, cells.NONE, cells.NONE
     value, unit = float(row["effect"]), row["unit"]
     return (Number(value, quantity(value, unit, sign=True)),
-            *(_interval(row.get(f"{which}low", ""), row.get(f"{which}high", ""), unit)
+            *(_interval(row[f"{which}low"], row[f"{which}high"], unit)
               for which in ("", "wide_")))
 
 

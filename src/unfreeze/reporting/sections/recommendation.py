@@ -162,7 +162,7 @@ def _evidence(study: Study) -> Parts:
 
 def _reach(study: Study) -> list[Parts]:
     """What the study could have shown at all."""
-    if not study.rows.get("reach"):
+    if not study.rows["reach"]:
         return []
     (row,) = study.rows["reach"]
     low, high = row["seeds_low"], row["seeds_high"]
