@@ -130,6 +130,11 @@ def test_where_no_two_runs_have_several_seeds_nothing_is_known_of_others():
     (alone,) = effects([Contrast(Scores(values, {run: range(len(each)) for run, each in
                                                  values.items()}), {"r2": 1.0})])
     assert not alone.here
+    # A seed that is shared with a run that has no other is as good as one that is not shared.
+    seeds = {"r0": [1, 2, 3], "r1": [1, 2], "r2": [3, 4]}
+    chain = spread_of(of_runs([70, 71, 99], [60, 63], [50, 51]), seeds)
+    assert chain.own["r0"].degrees == chain.own["r1"].degrees == 1
+    assert chain.own["r2"].degrees == 0 and chain.own["r0"].variance == pytest.approx(2**2 / 4)
     # Two runs that have two seeds each, but none in common, tell nothing about one another.
     lonely = spread_of(of_runs([70, 71], [60, 63]), {"r0": [1, 2], "r1": [3, 4]})
     assert [lonely.own[run].variance for run in ("r0", "r1")] == pytest.approx([0.5, 4.5])

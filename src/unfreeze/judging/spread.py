@@ -153,24 +153,26 @@ def estimated(values: Mapping[str, np.ndarray], seeds: Mapping[str, Sequence[int
     Args:
         values: {run: (R, N)}, N alike. seeds: {run: R of them}.
     """
-    several = [run for run in values if len(seeds[run]) > 1]
-    columns = {seed: place for place, seed in enumerate(
-        dict.fromkeys(seed for run in several for seed in seeds[run]))}
-    has = np.array([[seed in seeds[run] for seed in columns] for run in several], bool)
-    has = has.reshape(len(several), len(columns))
-    shared = has & (has.sum(axis=0) > 1)  # where a run is alone, own and common are one
-    crossed = [row for row in range(len(several)) if shared[row].sum() > 1]
-    if len(crossed) < 2:
-        return Spread({run: _alone(values[run]) for run in several},
+    columns = list(dict.fromkeys(seed for run in values for seed in seeds[run]))
+    has = np.array([[seed in seeds[run] for seed in columns] for run in values], bool)
+    has = has.reshape(len(values), len(columns))
+    while True:  # a seed that one run has alone tells nothing, nor does a run with one that is left
+        shared = has.sum(axis=0) > 1
+        enough = (has & shared).sum(axis=1) > 1
+        if (has == has & shared & enough[:, None]).all():
+            break
+        has = has & shared & enough[:, None]
+    crossed = [run for run, some in zip(values, has.any(axis=1), strict=True) if some]
+    if not crossed:
+        return Spread({run: _alone(each) for run, each in values.items() if len(each) > 1},
                       Typical(np.zeros(1), np.zeros(1), np.ones(1)), None)
-    used = shared[crossed].any(axis=0)
-    cube = np.full((len(crossed), used.sum(), values[several[0]].shape[1]), np.nan)
-    for place, row in enumerate(crossed):
-        run = several[row]
-        which = [seeds[run].index(seed) for number, seed in enumerate(columns)
-                 if used[number] and has[row, number]]
-        cube[place, has[row, used]] = values[run][which]
-    return _crossed(cube, [several[row] for row in crossed], list(values))
+    has = has[has.any(axis=1)][:, has.any(axis=0)]
+    columns = [seed for seed, one in zip(columns, shared, strict=True) if one]
+    cube = np.full((*has.shape, values[crossed[0]].shape[1]), np.nan)
+    for row, run in enumerate(crossed):
+        cube[row, has[row]] = [values[run][seeds[run].index(seed)]
+                               for seed, one in zip(columns, has[row], strict=True) if one]
+    return _crossed(cube, crossed, list(values))
 
 
 def _alone(values: np.ndarray) -> Own:

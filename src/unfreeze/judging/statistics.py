@@ -283,9 +283,9 @@ def _sample(contrast: Contrast, columns: Mapping[str, np.ndarray],
             draws, joint = draws + factor * part.draws, joint + factor * part.joint
         # BCa's acceleration: of the images' skewness; the part of the seeds is symmetric.
         cubes = float((((per_image - mean) / images)**3).sum())
-        deviations = Deviations(
-            draws, joint, min((of_images + of_seeds)**2 / doubt, _NORMAL) if doubt else _NORMAL,
-            cubes / (6 * (of_images + of_seeds)**1.5))
+        # Far out, they are like those of the part that is known least.
+        degrees = min((part.degrees for _, part in parts if part.variance), default=_NORMAL)
+        deviations = Deviations(draws, joint, degrees, cubes / (6 * (of_images + of_seeds)**1.5))
         above, below = (_mcnemar(per_image) if contrast.paired_hits and here and max(seeds) == 1
                         else deviations.p_values(round(mean, _DIGITS - 1)))
     low, high = _interval(mean, images, deviations, contrast.bounds, 1 - CONFIDENCE)
