@@ -72,6 +72,14 @@ def test_what_costs_the_same_is_chosen_by_what_it_reaches():
     assert found["worse"].enough and chosen(runs, margin=5.0) == ["better"]
 
 
+def test_two_runs_that_are_one_and_the_same_are_one_choice():
+    twins = {"second": RUNS["base"], "first": RUNS["base"], "poor": RUNS["poor"]}
+    found = recommend(twins)
+    assert found.best == found.recommended and found.best.run == "first"
+    assert found.best.behind == 0 and [each.run for each in found.candidates][:2] == [
+        "first", "second"]
+
+
 def test_knowing_little_of_a_run_does_not_recommend_it():
     """Ten runs with few images: the cheapest was far behind, and is not taken for being unclear."""
     runs = {f"r{place}": run(0.7, place, images=60, operations=place + 1e3) for place in range(9)}

@@ -28,6 +28,7 @@ from unfreeze.scoring.scores import SCORES
 _REACH = 1.959964  # standard deviations either side of a normal mean that hold 95 %
 _MAY_BE_BEST = 0.01  # probability from which more seeds of a run are worth having
 _TIMES = 2, 4, 8  # as many seeds as now
+_DIGITS = 9  # to which scores are compared
 _MOST = 100  # seeds of a run, more than anybody would train
 
 
@@ -159,7 +160,7 @@ def recommend(runs: Mapping[str, TrainedRun], budget: Mapping[str, float], inter
     found = evidence.gather(compared, score)
     known = posterior.posterior(found.replicates)
     judged = _judged(competing, found, known, margin, SCORES[score].bounds)
-    judged.sort(key=lambda each: (-found.sign * each.posterior.mean, each.run))
+    judged.sort(key=lambda each: (-found.sign * round(each.posterior.mean, _DIGITS), each.run))
     return Recommendation(
         (*judged, *(each for each in candidates if each.note)), score, margin, found.chosen_by,
         found.why, int(found.seeds.min()), found.images, found.knob, known.spread,
@@ -209,7 +210,14 @@ def _judged(competing: list[Candidate], found: Evidence, known: Posterior, margi
         judged.append(replace(each, posterior=true, expected=true if corrected else each.score))
     if not within:
         return judged
-    best = max(within, key=lambda place: known.mean[place])
+
+    def cost(place: int) -> float:
+        return COSTS["operations"].of(competing[place].cost)
+
+    def mean(place: int) -> float:
+        return round(float(known.mean[place]), _DIGITS)  # equal is equal
+
+    best = min(within, key=lambda place: (-mean(place), cost(place), competing[place].run))
     truth = known.draws()[:, within]
     losses = truth.max(axis=1).mean() - truth.mean(axis=0)
     chances = np.bincount(truth.argmax(axis=1), minlength=len(within)) / len(truth)
@@ -217,7 +225,7 @@ def _judged(competing: list[Candidate], found: Evidence, known: Posterior, margi
                     for values in (losses, chances))
     deviations = known.deviation_from(best)
     for place, each in enumerate(judged):
-        behind = float(known.mean[best] - known.mean[place])
+        behind = mean(best) - mean(place)
         difference = _estimate(-found.sign * behind, deviations[place])
         judged[place] = replace(
             each, behind=behind, loss=loss.get(place), chance=chance.get(place),
@@ -225,8 +233,7 @@ def _judged(competing: list[Candidate], found: Evidence, known: Posterior, margi
             tied=place in loss and difference.low <= 0 <= difference.high,
             enough=place in loss and behind <= margin)
     cheapest = min((place for place, each in enumerate(judged) if each.enough),
-                   key=lambda place: (COSTS["operations"].of(judged[place].cost),
-                                      judged[place].behind, judged[place].run))
+                   key=lambda place: (cost(place), judged[place].behind, judged[place].run))
     judged[cheapest] = replace(judged[cheapest], recommended=True)
     return judged
 

@@ -28,6 +28,7 @@ BORROWED = 4  # degrees of freedom that the other runs count for beside a run's 
 _LEAST_DEGREES = 3  # of a variance, however few seeds a study has
 DRAWS = 20_000
 _STEPS = 100  # of the spread
+_TIMES_NOISE = 0.02, 500.0  # the least and the largest spread that is considered
 _NEXT_TO_NOTHING = 1e-12
 _TAIL = 0.975  # to which the wider distribution is matched
 _FEW = 1e-6  # degrees of freedom, of which rounding leaves some where there are none
@@ -131,11 +132,9 @@ def posterior(replicates: Replicates) -> Posterior:
     noise, score, covariance, wide = _means(replicates)
     if len(score) == 1:
         return Posterior(score, wide, None, noise, counts)
-    spread = _spreads(covariance)
-    if spread is None:  # the scores are exact
-        spread = np.full(1, score.std(ddof=1))
+    spread, prior = _spreads(score, covariance)
     given = _given(spread, score, covariance)
-    weight = np.exp(given.likelihood - given.likelihood.max())
+    weight = prior * np.exp(given.likelihood - given.likelihood.max())
     weight /= weight.sum()
     mean = weight @ given.mean
     off = given.mean - mean
@@ -260,16 +259,17 @@ def _image_parts(replicates: Replicates, runs: np.ndarray) -> dict[str, np.ndarr
     return parts
 
 
-def _spreads(covariance: np.ndarray) -> np.ndarray | None:
-    """Standard deviations between the true scores that are equally probable before any score is
-    seen: the share by which they pull a score towards the mean is uniform. None without noise."""
+def _spreads(score: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations between the true scores, and how probable each is before any score is
+    seen: the share by which it pulls a score towards the mean is uniform."""
     runs = len(covariance)
     centre = np.eye(runs) - 1 / runs
     typical = float(np.median((centre @ covariance @ centre).diagonal()) * runs / (runs - 1))
-    if typical < _NEXT_TO_NOTHING:
-        return None
-    pulled = (np.arange(_STEPS) + 0.5) / _STEPS
-    return np.sqrt(typical * (1 - pulled) / pulled)
+    if typical < _NEXT_TO_NOTHING:  # the scores are exact
+        return np.full(1, score.std(ddof=1)), np.ones(1)
+    times = np.geomspace(*_TIMES_NOISE, _STEPS)
+    # Of the share 1 / (1 + times^2), the change by the logarithm of `times`.
+    return np.sqrt(typical) * times, times**2 / (1 + times**2)**2
 
 
 @dataclass(frozen=True)
