@@ -209,12 +209,15 @@ def test_what_is_written_is_read(data, quantity, direction):
 def test_costs_read_a_cost_file():
     cost = {"seconds_per_replicate": 2.5, "parameters_total": 10, "parameters_trainable": 3,
             "stored_bytes": 20, "activation_bytes": 30, "activation_bytes_1": 4,
-            "flops_forward": 5, "flops_backward": 6, "peak_memory_bytes": 7, "device": "any"}
+            "flops_forward": 5, "flops_backward": 6, "peak_memory_bytes": 7, "operations": 8,
+            "search_operations": 9, "search_seconds": 1.5, "search_trials": 2, "device": "any"}
     assert {name: COSTS[name].of(cost) for name in COSTS} == {
         "seconds": 2.5, "parameters_total": 10, "parameters_trainable": 3, "trainable_bytes": 12,
         "stored_bytes": 20, "activation_bytes": 30, "activation_bytes_1": 4, "flops_forward": 5,
-        "flops_backward": 6, "flops": 11, "peak_memory_bytes": 7}
-    assert [name for name in COSTS if COSTS[name].measured] == ["seconds", "peak_memory_bytes"]
+        "flops_backward": 6, "flops": 11, "peak_memory_bytes": 7, "operations": 8,
+        "search_operations": 9, "search_seconds": 1.5, "search_trials": 2}
+    assert [name for name in COSTS if COSTS[name].measured] == [
+        "seconds", "peak_memory_bytes", "search_seconds"]
     assert not SCORES.keys() & COSTS.keys()
 
 

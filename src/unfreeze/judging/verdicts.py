@@ -24,7 +24,7 @@ import numpy as np
 from unfreeze import words
 from unfreeze.expecting import claims
 from unfreeze.expecting.claims import Comparison
-from unfreeze.expecting.costs import COSTS
+from unfreeze.expecting.costs import COSTS, unlike
 from unfreeze.judging import advice, correction, planning
 from unfreeze.judging.estimates import Sum, samples
 from unfreeze.judging.planning import Range
@@ -253,7 +253,8 @@ def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedR
         if quantity in SCORES and quantity not in runs[name].scores:
             return not_computed(f"{name} has too few classes for {quantity}")
     if quantity in COSTS:
-        return None
+        why = unlike({name: runs[name].cost for name in names})
+        return not_comparable(why) if why else None
     for name in names[1:]:
         if runs[name].test_set != runs[names[0]].test_set:
             return not_comparable(f"{names[0]} and {name} were tested on different images")
