@@ -19,7 +19,8 @@ def rows(header: str, *lines: str) -> list[dict[str, str]]:
 def settled(**changes) -> Run:
     """A run of the plan that sets these knobs itself."""
     knobs = {"dataset": "tiny", "fraction": 0.5, "image_size": 8, "seeds": [1, 2], "model": "cnn",
-             "freeze": "none", "tune": "full", "phases": [], "epochs": 2, "lr": 0.1} | changes
+             "freeze": "none", "tune": "full", "phases": [], "epochs": 2, "lr": 0.1,
+             "search": {}} | changes
     return Run(knobs=knobs, changes=changes, training_knobs={}, augmentations={}, phases=(),
                preprocessing=PlannedPreprocessing(8, "square", "bicubic", None, None), classes=2,
                decoded="", weights="", subsets={seed: f"{seed}.json" for seed in knobs["seeds"]})

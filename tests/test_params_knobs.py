@@ -118,6 +118,13 @@ def test_knobs_of_plugins_may_be_annotated(package):
     assert len(plugins.read_knobs(".", "annotated")) == 2
 
 
+def test_what_a_plugin_needs_of_a_model_is_read_the_same_way(package):
+    (package / "dora.py").write_text(DORA + '\nNEEDS = ("residual_blocks", "it has no place")\n')
+    (package / "full.py").write_text("")
+    assert plugins.read_needs(".", "dora") == ("residual_blocks", "it has no place")
+    assert plugins.read_needs(".", "full") is None
+
+
 def test_knobs_of_plugins_that_need_more_are_refused(package):
     (package / "odd.py").write_text("import math\nKNOBS = (math.pi,)\n")
     with pytest.raises(ValueError, match="odd.py: KNOBS may use only"):

@@ -197,7 +197,7 @@ def test_what_is_pinned_can_be_read_again(searched, tmp_path):
     for name, run in all_pinned(searched).items():
         write(tmp_path / f"{name}.yaml", run)
         assert read(tmp_path / f"{name}.yaml") == run
-    (tmp_path / "grid.yaml").write_text("candidates: []\n")
+    (tmp_path / "grid.yaml").write_text("candidates: {}\n")
     with pytest.raises(UserError, match="grid.yaml: is no pinned run of this version"):
         read(tmp_path / "grid.yaml")
 

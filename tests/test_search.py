@@ -291,6 +291,11 @@ def test_what_is_searchable():
         "test_fraction", "seeds", "threads", "search", "search_seeds", "search_folds", "choose_by"}
 
 
+def test_a_run_whose_model_is_searched_is_in_no_pair():
+    runs = {"a": {}, "b": {"search": {"model": ["resnet18", "mobilenet_v2"]}}}
+    message(params(runs, compare={"pair": ["a", "b"]}), "compare.pair: the model of b is searched")
+
+
 # --- By what runs are compared
 
 

@@ -72,7 +72,9 @@ def path(run: str) -> Path:
 
 
 def write(file: Path, pinned: Pinned) -> None:
-    files.write_yaml(file, to_plain(pinned))
+    """YAML with the candidates numbered, from 0, so that each value has a line of its own."""
+    content = to_plain(pinned)
+    files.write_yaml(file, content | {"candidates": dict(enumerate(content["candidates"]))})
 
 
 def read(file: Path) -> Pinned:
@@ -83,8 +85,8 @@ def read(file: Path) -> Pinned:
     """
     content = files.read_yaml(file)
     try:
-        pinned = from_plain(Pinned, content)
-    except TypeError:
+        pinned = from_plain(Pinned, content | {"candidates": [*content["candidates"].values()]})
+    except (TypeError, LookupError, AttributeError):
         pinned = None
     if pinned is None or not pinned.candidates:
         raise UserError(f"{file}: is no pinned run of this version of unfreeze; run `dvc repro`, "

@@ -132,6 +132,9 @@ def read_pairs(params: Mapping[str, Any], runs: Mapping[str, Run],
             if run not in runs:
                 raise Fault(where, f"{run!r} is no run{nearest(run, runs)}; allowed: "
                                    f"{', '.join(runs)}")
+            if "model" in runs[run].knobs["search"]:
+                raise Fault(where, f"the model of {run} is searched, and only runs of one model "
+                                   "can be compared layer by layer; leave the pair out")
         first, second = (runs[run].knobs for run in pair)
         if first["model"] != second["model"]:
             raise Fault(where, f"{pair[0]} is a {first['model']} and {pair[1]} a "

@@ -19,7 +19,8 @@ def section(study: Study) -> Section:
     group = "Data"
     for knob, value in common.knobs.items():
         group = GROUPS.get(knob, group)
-        groups.setdefault(group, {})[knob] = value
+        if knob not in common.knobs["search"]:  # which says what was tried of it
+            groups.setdefault(group, {})[knob] = value
     replicates = sum(len(run.knobs["seeds"]) for run in runs.values())
     trials = sum(int(row["trials"]) for row in study.rows["choices"])
     searching = f", after {count(trials, 'trial')} of the search" if trials else ""
