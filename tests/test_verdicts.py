@@ -377,6 +377,14 @@ def test_measured_costs_differ_by_a_tenth_or_not_at_all():
     assert "less than 10 %" in found[0].comparisons[0].why
 
 
+def test_what_was_measured_elsewhere_is_not_compared():
+    runs = {"a": run(), "b": run(seconds_per_replicate=99.0, device="a GPU")}
+    seconds, operations = judge(runs, "a.seconds < b", "a.operations < b")
+    assert seconds.verdict == NOT_COMPARABLE and operations.verdict == CONTRADICTED
+    assert seconds.comparisons[0].why == (
+        "b was trained on a GPU in fp32 with 1 thread, a on a CPU in fp32 with 1 thread")
+
+
 def test_tables_and_quality_file_of_claims():
     runs = RUNS | {"broken": run(failed="why")}
     claims = ("good > [fair, like]", "good.flops > poor", "good.seconds > poor", "broken > good")
