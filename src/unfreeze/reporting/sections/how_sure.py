@@ -29,11 +29,12 @@ def section(study: Study) -> Section:
              "seeds, nothing is known of other seeds: such a verdict is one ",
              common.FOR_THESE_MODELS, ", over test images alone."),
         line("A claim holds, or is contradicted, where its p-value stays at or below "
-             f"{_level(study)} after a correction for all claims tested; else it is not "
-             "distinguishable, which does not mean equal. In at most 5 of 100 studies is any "
-             "verdict wrong that says more. A claim of several comparisons holds only if all of "
-             "them do. The interval of one comparison "
-             "may leave out 0 while its verdict is open: the one for all at once tells why. "
+             f"{_level(study)} after correction for all claims tested (step by step, from joint "
+             "draws of images and seeds: Romano and Wolf 2005); else it is not distinguishable, "
+             "which does not mean equal. In at most 5 of 100 studies is any verdict wrong that "
+             "says more. A claim of several comparisons holds only if all of them do. The interval "
+             "of one comparison may leave out 0 while its verdict is open: the one for all at "
+             "once tells why. "
              "Counted costs are compared as they are; measured ones (time, memory) vary from one "
              "time to the next, so differences under 10 % do not count."),
         line("Recommended is the cheapest run, by the counted operations of training one seed, "
