@@ -153,7 +153,7 @@ def hours(works: list[Work], rates: dict[str, tuple[float | None, float]]) -> fl
 def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
     """Images per second of a kind of work, in training (None where it does not train) and in
     testing, for about that many seconds each."""
-    from unfreeze.training import evaluation
+    from unfreeze.training import counting, evaluation
     from unfreeze.training.replicate import Replicate
     from unfreeze.training.setting import set_up
 
@@ -179,11 +179,17 @@ def measure(kind: dict, device, seconds: float) -> tuple[float | None, float]:
         return len(took) * len(splits["train"]) / sum(took)
 
     with tempfile.TemporaryDirectory() as folder:
-        recipe = recipe_of(kind, preprocessing, Path(folder))
+        recipe = counting.with_threads(recipe_of(kind, preprocessing, Path(folder)))
 
         def training() -> Callable[[], float]:
             replicate = Replicate(set_up(recipe, 1, device, Path(folder), splits))
-            return lambda: replicate.epoch(lambda: None)["seconds"]
+
+            def epoch() -> float:
+                start = time.perf_counter()
+                replicate.epoch(lambda: None)
+                return time.perf_counter() - start
+
+            return epoch
 
         train = repeated(training) if kind["trains"] else None
         model = set_up(recipe, 1, device, Path(folder), splits).model

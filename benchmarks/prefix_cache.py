@@ -30,7 +30,7 @@ from unfreeze.recipe import (  # noqa: E402
     Recipe,
 )
 from unfreeze.stage import run_stage  # noqa: E402
-from unfreeze.training import devices  # noqa: E402
+from unfreeze.training import counting, devices  # noqa: E402
 from unfreeze.training.replicate import Replicate  # noqa: E402
 from unfreeze.training.setting import set_up  # noqa: E402
 
@@ -90,7 +90,8 @@ def train(knobs: dict, splits: dict, device: devices.Device, gigabytes: int
                     {1: PinnedSubset("none", "none")}, software={}, code="none")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"UNFREEZE_SCRATCH": scratch, "UNFREEZE_PREFIX_GB": str(gigabytes)}
-        replicate = Replicate(set_up(recipe, 1, device, Path(scratch), splits))
+        replicate = Replicate(set_up(counting.with_threads(recipe), 1, device, Path(scratch),
+                                     splits))
         start = time.perf_counter()
         while not replicate.finished:
             replicate.epoch(lambda: None)

@@ -156,6 +156,14 @@ def test_threads_go_by_the_work_of_a_step():
     assert counted.step_operations(64) == 64 * max(passes) == 64 * passes[1]
 
 
+def test_threads_that_the_recipe_leaves_open_are_settled(monkeypatch):
+    monkeypatch.setattr(counting, "_THREADS_FROM", {2: 1})
+    recipe = pretrained(threads=3)
+    assert counting.with_threads(recipe) == recipe
+    auto = replace(recipe, knobs={**recipe.knobs, "threads": "auto"})
+    assert counting.with_threads(auto) == replace(recipe, knobs={**recipe.knobs, "threads": 2})
+
+
 def test_it_is_counted_once_for_recipes_that_differ_in_what_costs_nothing(monkeypatch):
     first = pretrained(freeze="last_only")
     found = counting.counted(first)

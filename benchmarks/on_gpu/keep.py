@@ -125,15 +125,15 @@ def only(params: dict, trained: list[str]) -> dict:
 
 
 def _unpack(file: Path, study: Study) -> None:
-    """recipes/RUN.yaml and the outputs of each run, where the stages look for them."""
+    """The settings and the outputs of each run, where the stages look for them."""
     with zipfile.ZipFile(file) as archive:
         for member in archive.namelist():
             kind, _, rest = member.partition("/")
-            if kind == "recipes":
-                place = study.recipe(Path(rest).stem)
-            elif kind == "runs":
+            if kind == "runs":
                 run, _, rest = rest.partition("/")
                 place = study.run_folder(run) / rest
+            elif rest:
+                place = study.folder / member
             else:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)

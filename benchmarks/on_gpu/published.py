@@ -122,7 +122,8 @@ def pack(setting: Setting, name: str, study: Study, trained: list[str]) -> Path:
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(study.folder / "params.yaml", "params.yaml")
         for run in trained:
-            archive.write(study.recipe(run), f"recipes/{run}.yaml")
+            for made in study.settings(run):
+                archive.write(made, made.relative_to(study.folder))
             for made in sorted(study.run_folder(run).rglob("*")):
                 if made.suffix in _KEPT:
                     archive.write(made, f"runs/{run}/{made.relative_to(study.run_folder(run))}")

@@ -47,12 +47,17 @@ class Study:
         return done.stdout
 
     def pin(self) -> None:
-        """Everything up to the recipes. Of a run whose recipe is another one now, what is there is
-        forgotten."""
+        """Everything up to the recipes, trials of searches too. Of a run whose recipe is another
+        one now, what is there is forgotten."""
         recipes = self.folder / self._places.RECIPES
         before = {file.stem: file.read_text() for file in recipes.glob("*.yaml")}
         for name in ("plan", "subset", "pin"):
             self.stage(name)
+        pinned = {file.stem for file in (self.folder / self._places.PINNED).glob("*.yaml")}
+        for run in sorted(pinned):
+            self.stage("choose", run)
+        for run in before.keys() - pinned:
+            self.recipe(run).unlink()
         for run, text in before.items():
             if not self.recipe(run).is_file() or self.recipe(run).read_text() != text:
                 shutil.rmtree(self.run_folder(run), ignore_errors=True)
@@ -70,6 +75,12 @@ class Study:
 
     def recipe(self, run: str) -> Path:
         return self.folder / self._places.RECIPES / f"{run}.yaml"
+
+    def settings(self, run: str) -> list[Path]:
+        """What says how a run was trained, and why so: its recipe, its choice, its search."""
+        searched = self.folder / self._places.SEARCHED
+        return [self.recipe(run), self.folder / self._places.CHOICES / f"{run}.yaml",
+                searched / f"{run}.json", searched / f"{run}.npz"]
 
     def trained(self, run: str) -> bool:
         return self.run_folder(run).is_dir() and any(self.run_folder(run).rglob("*.safetensors"))

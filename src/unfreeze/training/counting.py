@@ -8,7 +8,7 @@ are needed, and no torch where it has been counted before.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,14 @@ def threads_for(step_operations: int) -> int:
     alone, since another number gives other last bits, and must not depend on the machine."""
     return next((threads for threads, least in _THREADS_FROM.items()
                  if step_operations >= least), 1)
+
+
+def with_threads(recipe: Recipe) -> Recipe:
+    """A recipe whose `threads: auto` is the number that the rule gives."""
+    if recipe.knobs["threads"] != "auto":
+        return recipe
+    threads = threads_for(counted(recipe).step_operations(recipe.knobs["batch_size"]))
+    return replace(recipe, knobs={**recipe.knobs, "threads": threads})
 
 
 def counted(recipe: Recipe) -> Counted:
