@@ -4,8 +4,10 @@ Scores are tested. A claim of several comparisons holds only if all of them do, 
 their one-sided p-values is its own (an intersection-union test: Berger 1982,
 https://doi.org/10.1080/00401706.1982.10487790); it is contradicted if any of them is, which K
 comparisons have K chances of (Bonferroni). The smaller of the two, doubled, is the claim's p, and
-Holm's correction makes it that of one among all claims that are tested: in at most 5 of 100 studies
-is any verdict wrong that says more than "not distinguishable".
+a correction makes it that of one among all claims that are tested (correction.py): in at most 5 of
+100 studies is any verdict wrong that says more than "not distinguishable"; docs/verdicts.md has how
+often it was in simulated ones. Where nothing is known of other seeds, a verdict is one for these
+models and says so.
 
 A comparison that cannot be made (its run was not run, or failed, or saw other images) leaves the
 others of its claim, which are judged as if they were the claim. They may contradict it; nothing
@@ -183,8 +185,8 @@ class _Case:
         return min(1.0, 2 * min(self.p_holds, self.p_contradicted))
 
     def null(self) -> tuple[np.ndarray, np.ndarray]:
-        """Joint draws, (B,), where nothing differs: of p, and of the two-sided p of the clearest of
-        its comparisons, times their number. Whether a claim holds rests on its weakest one."""
+        """Joint draws, (B,) each, where nothing differs: of p (whether a claim holds rests on its
+        weakest comparison), and of the two-sided p of its clearest one, times their number."""
         ranks = np.stack([sample.deviations.ranks if sample.deviations else
                           np.full(RESAMPLES, 0.5) for sample in self.samples], axis=1)
         weakest = int(np.argmax([effect.p_above for effect in self.effects]))
@@ -195,7 +197,13 @@ class _Case:
 
 
 class _Family:
-    """The claims that are tested, which one correction is for."""
+    """The claims that are tested, which one correction is for.
+
+    Attributes:
+        alpha, decided: of `judge`.
+        corrected: {claim: its p, corrected}.
+        wide: the level of all comparisons at once, for a claim of one.
+    """
 
     def __init__(self, cases: list[_Case], alpha: float, decided: Mapping[str, str]) -> None:
         self.alpha, self.decided = alpha, decided
@@ -258,8 +266,9 @@ def _obstacle(comparison: Comparison, quantity: str, runs: Mapping[str, TrainedR
     for name in names[1:]:
         if runs[name].test_set != runs[names[0]].test_set:
             return not_comparable(f"{names[0]} and {name} were tested on different images")
-    if any(not any(common_seeds([runs[name], runs[other]]) for other in names if other != name)
-           for name in names) and len(names) > 1:
+    if len(names) > 1 and not all(
+            any(common_seeds([runs[name], runs[other]]) for other in names if other != name)
+            for name in names):
         return not_comparable(f"{', '.join(names)} have no seed in common")
     return None
 
