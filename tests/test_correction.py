@@ -43,7 +43,7 @@ def test_beyond_the_draws_holm_s_bound_stands():
 @pytest.mark.parametrize("alpha", [0.05, 0.0075])
 def test_the_level_decides_as_the_corrected_p_does(alpha):
     random = np.random.default_rng(4)
-    for trial in range(50):
+    for trial in range(12):
         null, p = draws(9999, 6, 0.3, trial), random.random(6) ** 5
         corrected = np.array(correction.stepped_down(p, null))
         is_open = corrected > alpha
@@ -53,7 +53,7 @@ def test_the_level_decides_as_the_corrected_p_does(alpha):
 
 
 def test_false_rejections_are_as_rare_as_promised():
-    null, truth = draws(9999, 8, 0.5), draws(2000, 8, 0.5, random=1)
+    null, truth = draws(9999, 8, 0.5), draws(1000, 8, 0.5, random=1)
     false = np.mean([min(correction.stepped_down(p, null)) <= 0.05 for p in truth])
-    assert 0.03 < false < 0.065  # close to 5 %, which Holm's bound would not use up
+    assert 0.03 < false < 0.07  # close to 5 %, which Holm's bound would not use up
     assert np.mean([min(correction.holm(p)) <= 0.05 for p in truth]) < 0.75 * false
