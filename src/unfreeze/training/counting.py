@@ -120,11 +120,14 @@ class Counted:
         Args:
             epochs: of each phase, as planned.
         """
-        keys = ("parameters_total", "parameters_trainable", "flops_forward", "activation_bytes_1",
-                "activation_bytes")
         backward = sum(number * phase.flops_backward
                        for phase, number in zip(self.phases, epochs, strict=True))
-        return {key: max(getattr(phase, key) for phase in self.phases) for key in keys} | {
+        return {
+            "parameters_total": max(phase.parameters_total for phase in self.phases),
+            "parameters_trainable": max(phase.parameters_trainable for phase in self.phases),
+            "flops_forward": max(phase.flops_forward for phase in self.phases),
+            "activation_bytes_1": max(phase.activation_bytes_1 for phase in self.phases),
+            "activation_bytes": max(phase.activation_bytes for phase in self.phases),
             "flops_backward": round(backward / max(1, sum(epochs)))}
 
     def step_operations(self, batch_size: int) -> int:

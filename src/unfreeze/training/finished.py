@@ -72,7 +72,8 @@ class Finished:
         """As the scratch folder keeps it: a file of safetensors, whose "rest" is JSON."""
         rest = {"best_epoch": self.best_epoch, "history": self.history, "movement": self.movement,
                 "cost": asdict(self.cost), "diverged": self.diverged}
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays = dict(zip(_ARRAYS, (self.logits, self.validation_logits, self.validation_labels),
+                          strict=True))
         return save(arrays | {f"{_IN_MODEL}{name}": array for name, array in self.model.items()}
                     | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)})
 

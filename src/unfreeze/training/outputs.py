@@ -49,13 +49,14 @@ def write(folder: Path, recipe: Recipe, result: Result, inputs: Inputs) -> None:
 
 
 def _predictions(recipe: Recipe, result: Result, inputs: Inputs) -> bytes:
-    content = io.BytesIO()
+    content, replicates = io.BytesIO(), result.replicates.values()
     np.savez(content, seeds=np.array(list(result.replicates)), classes=np.array(recipe.classes),
              labels=test_labels(recipe, inputs), temperature=np.array(
                  recipe.chosen.temperature if recipe.chosen else None, np.float64),
              failed=np.array(recipe.failed),
-             **{key: np.stack([getattr(trained, key) for trained in result.replicates.values()])
-                for key in ("logits", "validation_logits", "validation_labels")})
+             logits=np.stack([each.logits for each in replicates]),
+             validation_logits=np.stack([each.validation_logits for each in replicates]),
+             validation_labels=np.stack([each.validation_labels for each in replicates]))
     return content.getvalue()
 
 
