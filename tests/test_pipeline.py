@@ -273,13 +273,15 @@ def test_one_more_candidate_is_trained_alone_and_the_same_choice_trains_no_run(p
 
     project.edit("params.yaml", "[0.1, 0.01]", "[0.1, 0.01, 0.0001]")
     project.run("dvc", "repro", "pin")
-    # Trials never read the test images.
-    for file in (project.made / "data/tiny").glob("test_images*"):
-        file.rename(project.folder / file.name)
+    # Trials never read the test images, which are others for now than the recipe says.
+    images = project.made / "data/tiny/test_images.npy"
+    content = images.read_bytes()
+    header = len(content) - np.load(images).nbytes
+    images.unlink()  # it may be a link into DVC's cache
+    images.write_bytes(content[:header] + bytes(len(content) - header))
     output = project.run("python", "stages/choose.py", "own_freeze")
     assert tried(output) == ["0.0001"]
-    for file in project.folder.glob("test_images*"):
-        file.rename(project.made / "data/tiny" / file.name)
+    images.write_bytes(content)
 
     output = project.run("dvc", "repro", "train@own_freeze")
     assert ran(output, "choose") == {"own_freeze"} and ran(output, "train") == set()
