@@ -347,7 +347,7 @@ def test_clean_caches_and_a_kill_in_training_give_the_same_bytes(finished, mirro
     project, _ = finished
     again = make_project(tmp_path / "again", mirror, tmp_path / "scratch")
     process = again.popen("dvc", "repro", "evaluate@own_lr", start_new_session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((tmp_path / "scratch").glob("replicates/*.epoch.pt")):
         assert process.poll() is None and time.monotonic() < deadline, "nothing to kill"
         time.sleep(0.005)

@@ -1,5 +1,6 @@
 """Which stages DVC is about to run: nothing is trained ahead that it has already, or restores."""
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ def would_run(stages: str, runs: Iterable[str]) -> set[str]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it would say what it is going to restore
     try:
         with Repo() as repo, repo.lock:
             return {stage.name.partition("@")[2]
