@@ -396,6 +396,14 @@ def test_make_env_puts_the_command_beside_python(tmp_path):
     assert Path(command).read_text().splitlines()[0] == f"#!{tmp_path}/.venv/bin/python"
 
 
+@pytest.fixture
+def project(request):
+    """The finished project; whatever a test changes is undone."""
+    project, _ = request.getfixturevalue("finished")
+    yield project
+    project.restore()
+
+
 @pytest.mark.slow
 def test_a_race_of_a_real_study(project):
     """With DVC and torch: interrupted by time, gone on with, and refused when claims change."""
@@ -417,4 +425,3 @@ def test_a_race_of_a_real_study(project):
     project.edit("params.yaml", "- base.cross_entropy < o*\n", "")
     status, said = project.try_run("dvc", "repro")
     assert status and "error: params.yaml: race: was looked at with other claims" in said
-    project.restore()
