@@ -63,6 +63,8 @@ def gather(runs: Sequence[TrainedRun], score: str) -> Evidence:
     if unsearched:
         names = ", ".join(unsearched[:3]) + (" and others were" if len(unsearched) > 3 else
                                              " was" if len(unsearched) == 1 else " were")
+        if len(unsearched) == len(runs):
+            names = "the runs were"
         return on_test(runs, score, f"{names} not searched, so test images choose")
     for name, knob in (("finals", "seeds"), ("trials", "search_seeds")):
         if all(getattr(run, name) for run in runs):

@@ -31,9 +31,10 @@ def section(study: Study) -> Section:
     if not rows:
         return Section("Claims", [line("None are made: ", Code("claims:"), " in params.yaml is "
                                        "empty.")])
+    both = (" The first interval is for the one comparison, the second holds for all of them at "
+            "once." if any(row["wide_low"] for row in rows) else "")
     tested = [line("An effect above 0 is as claimed. p is corrected for all claims that are "
-                   "tested; costs are counted, not tested, and have none. The first interval is "
-                   "for the one comparison, the second holds for all of them at once.")]
+                   f"tested; costs are counted, not tested, and have none.{both}")]
     return Section("Claims", [_counts(rows), *tested, table("claims", rows),
                               *_unsearched(study), Picture.chart("claims")])
 
