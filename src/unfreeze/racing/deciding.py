@@ -24,7 +24,10 @@ from unfreeze.judging.verdicts import DECIDED, HOLDS, OPEN, Verdict
 from unfreeze.params.race import ALPHAS, SEEDS, Look, Race
 from unfreeze.scoring.scores import SCORES
 
-HOPELESS = 0.1  # chance of being decided at the last look below which a claim is given up
+# Chance of being decided at the last look below which a claim is given up. Simulated (ten runs, ten
+# claims, 250 studies a row): 0.3 decides 0.1 to 0.3 claims more than the same trainings spent evenly,
+# and takes 39 trainings where nothing differs; 0.1 decides no more than evenly, and takes 63.
+HOPELESS = 0.3
 _MANY = 1e6  # degrees of freedom of a variance that is known
 
 
