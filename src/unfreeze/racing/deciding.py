@@ -24,9 +24,9 @@ from unfreeze.judging.verdicts import DECIDED, HOLDS, OPEN, Verdict
 from unfreeze.params.race import ALPHAS, SEEDS, Look, Race
 from unfreeze.scoring.scores import SCORES
 
-# Chance of being decided at the last look below which a claim is given up. Simulated (ten runs, ten
-# claims, 250 studies a row): 0.3 decides 0.1 to 0.3 claims more than the same trainings spent evenly,
-# and takes 39 trainings where nothing differs; 0.1 decides no more than evenly, and takes 63.
+# Chance of being decided at the last look below which a claim is given up. Simulated
+# (docs/race.md): so a race decides 0.1 to 0.3 claims more than the same trainings spent evenly, and
+# takes 39 of them where nothing differs; at 0.1 that takes 63.
 HOPELESS = 0.3
 _MANY = 1e6  # degrees of freedom of a variance that is known
 
