@@ -140,6 +140,14 @@ def test_nothing_is_trained_ahead_that_dvc_has(finished, tmp_path):
         shutil.rmtree(project.made / "runs")
         assert project.run("python", "stages/ahead.py", "replicates") == ""
         assert not (tmp_path / "scratch/replicates").exists()
+        # But what of its runs is another one by now.
+        for run in ("base", "own_freeze"):
+            recipe = project.folder / f"recipes/{run}.yaml"
+            recipe.write_text(recipe.read_text().replace("clip_norm: 0.0", "clip_norm: 9.0"))
+        said = project.run("python", "stages/ahead.py", "replicates")
+        assert {line.partition(":")[0] for line in said.splitlines()} == {
+            "base seed 1", "own_freeze seed 1"}
+        assert len([*(tmp_path / "scratch/replicates").glob("*.done")]) == 2
     finally:
         project.environment |= {"UNFREEZE_SLOTS": "1",
                                 "UNFREEZE_SCRATCH": str(project.folder.parent / "scratch")}

@@ -1,6 +1,5 @@
 """Which stages DVC is about to run: nothing is trained ahead that it has already, or restores."""
 
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +19,6 @@ def would_run(stages: str, runs: Iterable[str]) -> set[str]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # it would say what it is going to restore
     try:
         with Repo() as repo, repo.lock:
             return {stage.name.partition("@")[2]
@@ -31,17 +29,18 @@ def would_run(stages: str, runs: Iterable[str]) -> set[str]:
 
 
 def _runs(repo, stage) -> bool:
-    from dvc.stage.cache import RunCacheNotFoundError
+    from dvc.stage.serialize import to_single_stage_lockfile
 
-    # `stage.changed()` and `run_stage` of DVC, without what they lock and change.
-    if not (stage.changed_stage() or stage.changed_deps() or stage.changed_outs()):
+    # `stage.changed()` and `restore()` of DVC's cache of runs, without what they lock and change.
+    changed = stage.changed_stage() or stage.changed_deps()
+    if not (changed or stage.changed_outs()):
         return False
-    stage.save_deps()
-    try:
-        repo.stage_cache.restore(stage, dry=True)
-    except RunCacheNotFoundError:
-        return True
-    return False
+    if not changed and all(out.hash_info for out in stage.outs):
+        known = to_single_stage_lockfile(stage)
+    else:
+        stage.save_deps()
+        known = repo.stage_cache._load(stage)
+    return not (known and repo.stage_cache._create_stage(known, wdir=stage.wdir).outs_cached())
 
 
 def _pulls() -> bool:
