@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from helpers import ROOT, params
 from unfreeze.params.settle import resolve
@@ -39,3 +40,17 @@ def test_the_study_that_is_shown_can_be_planned():
              for run, search in searches.items()}
     assert found == {"base": given["search"]["lr"],
                      "last_only": given["runs"]["last_only"]["search"]["lr"]}
+
+
+def test_the_commands_that_are_shown_do_as_they_say(tmp_path):
+    """As `dvc exp run -S` rewrites params.yaml: of a mapping it changes what is named, so that {}
+    changes nothing."""
+    options = re.findall(r"^dvc exp run -S '(~?search.*?)'", README, re.M)
+    found = []
+    for option in options:
+        (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+        apply_overrides(tmp_path / "params.yaml", [option])
+        plan = resolve(yaml.safe_load((tmp_path / "params.yaml").read_text()))
+        found.append({len(plan.searches[run].candidates) if run in plan.searches else 0
+                      for run in plan.runs})
+    assert found == [{2}, {0}]
