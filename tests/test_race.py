@@ -364,7 +364,8 @@ def unfreeze(*arguments: str, **keywords) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(("arguments", "words"), [
     ([], "required: VERB"), (["race"], "--minutes --until is required"),
-    (["race", "--minutes", "0"], "invalid"), (["race", "--minutes", "x"], "invalid"),
+    (["race", "--minutes", "0"], "'0' is not allowed; it must be a number above 0"),
+    (["race", "--minutes", "x"], "'x' is not allowed; it must be a number above 0"),
     (["race", "--until", "tired"], "invalid choice"),
     (["race", "--until", "decided", "--minutes", "3"], "not allowed with"),
     (["rice"], "invalid choice")])

@@ -5,6 +5,8 @@
 """
 
 import argparse
+import math
+from contextlib import suppress
 from pathlib import Path
 
 from unfreeze.stage import run_stage
@@ -32,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     race.add_argument("study", nargs="?", type=Path, default=Path("."),
                       help="its folder (default: this one)")
     until = race.add_mutually_exclusive_group(required=True)
-    until.add_argument("--minutes", type=_positive, help="begin no look that would take longer")
+    until.add_argument("--minutes", type=_minutes, help="begin no look that would take longer")
     until.add_argument("--until", choices=["decided"], help="however long it takes")
     race.add_argument("--again", action="store_true",
                       help="from the start, with fresh seeds: where claims, runs or knobs changed")
@@ -46,11 +48,11 @@ def _race(arguments: argparse.Namespace) -> None:
     race.run(arguments.study, arguments.minutes, arguments.again)
 
 
-def _positive(text: str) -> float:
-    minutes = float(text)
-    if not 0 < minutes < float("inf"):
-        raise ValueError
-    return minutes
+def _minutes(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it must be a number above 0")
 
 
 if __name__ == "__main__":

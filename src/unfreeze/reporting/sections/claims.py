@@ -16,6 +16,7 @@ from unfreeze.reporting.document import (
     with_code,
 )
 from unfreeze.reporting.sections import common
+from unfreeze.reporting.sections.common import NOT_SEARCHED
 from unfreeze.reporting.study import Rows, Study
 from unfreeze.words import count, interval, quantity
 
@@ -23,7 +24,6 @@ Row = dict[str, str]
 COLUMNS = ("claim", "verdict", "effect", "95 % interval", "all at once", "p", "settings", "remarks")
 NUMBERS = frozenset(COLUMNS[2:6])
 EMPTY = Number(None, "")
-NOT_SEARCHED = "not searched"
 
 
 def section(study: Study) -> Section:

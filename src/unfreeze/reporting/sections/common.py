@@ -7,6 +7,7 @@ from unfreeze.reporting.study import Study
 from unfreeze.words import quantity, settings
 
 FOR_THESE_MODELS = "for these models"
+NOT_SEARCHED = "not searched"
 ONE_SEED = " †"  # behind an interval over test images only
 
 
@@ -20,7 +21,7 @@ def changes_text(changes: Mapping) -> str:
 def settings_of(study: Study, run: str) -> str:
     """At which of its settings a run was trained: `lr 0.003 of 4 tried`, or `not searched`."""
     return next((row["settings"] for row in study.rows["costs"] if row["run"] == run),
-                "not searched")
+                NOT_SEARCHED)
 
 
 def searched(study: Study) -> bool:

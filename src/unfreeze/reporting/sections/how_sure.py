@@ -38,9 +38,9 @@ def section(study: Study) -> Section:
              "Counted costs are compared as they are; measured ones (time, memory) vary from one "
              "time to the next, so differences under 10 % do not count."),
         line("Recommended is the cheapest run, by the counted operations of training one seed, "
-             "that is expected to lose at most the margin (", Code("margin:"), ") against the run "
-             "that is best in truth. What is expected comes from all runs together: the more of "
-             "their differences seeds and images can explain, the more each is drawn towards the "
-             "others, so that a run is not taken for good because it was lucky. The number that is "
-             "expected of it is corrected in the same way."),
+             "whose expected loss against the run that is best in truth is at most the margin (",
+             Code("margin:"), ") above the least. What is expected comes from all runs together: "
+             "the more of their differences seeds and images can explain, the more each is drawn "
+             "towards the others, so that a run is not taken for good because it was lucky. The "
+             "number that is expected of it is corrected in the same way."),
     ])
