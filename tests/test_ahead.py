@@ -97,7 +97,9 @@ def test_one_that_fails_or_is_killed_is_left_to_its_run_and_the_others_go_on(pla
 
 def test_an_interruption_ends_all_processes(played):
     project = played("time.sleep(600)")
-    process = project.popen("python", "stages/ahead.py", "replicates", start_new_session=True)
+    # Where the tests run in the background of a shell, interruptions are ignored.
+    process = project.popen("python", "stages/ahead.py", "replicates", start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     told = project.folder / "trained.txt"
     deadline = time.monotonic() + 300
     while not told.exists() or len(told.read_text().splitlines()) < 2:

@@ -272,20 +272,9 @@ def test_one_more_candidate_is_trained_alone_and_the_same_choice_trains_no_run(p
     assert choice["chosen"] == {"lr": 0.1} and choice["of"] == 2
 
     project.edit("params.yaml", "[0.1, 0.01]", "[0.1, 0.01, 0.0001]")
-    project.run("dvc", "repro", "pin")
-    # Trials never read the test images, which are others for now than the recipe says.
-    images = project.made / "data/tiny/test_images.npy"
-    content = images.read_bytes()
-    header = len(content) - np.load(images).nbytes
-    images.unlink()  # it may be a link into DVC's cache
-    images.write_bytes(content[:header] + bytes(len(content) - header))
-    output = project.run("python", "stages/choose.py", "own_freeze")
-    assert tried(output) == ["0.0001"]
-    images.write_bytes(content)
-
     output = project.run("dvc", "repro", "train@own_freeze")
+    assert tried(output) == ["0.0001"]
     assert ran(output, "choose") == {"own_freeze"} and ran(output, "train") == set()
-    assert tried(output) == []
     differs = project.run("git", "diff", "--name-only").split()
     assert {name for name in differs if name.startswith(("recipes", "choices"))} == {
         "choices/own_freeze.yaml"}
