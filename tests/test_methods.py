@@ -91,7 +91,7 @@ def test_every_model_with_every_method(built, name, method):
     assert torch.equal(logits(model, images), plain)  # the method starts as the identity
 
     assigned = groups.assign(model, rows)  # raises unless each parameter lies in one block
-    table = groups.table(model, rows, 0.1, 0.0)
+    table = groups.table(model, rows)
     assert sum(row[-2] for row in table) == sum(p.numel() for p in model.parameters())
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     assert sum(row[-1] for row in table) == sum(

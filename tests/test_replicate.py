@@ -578,7 +578,9 @@ def test_trained_on_all_images_there_is_no_best_epoch_and_no_patience(folders, s
     empty = Images(np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64), [], plain(8),
                    CPU.torch, 10**9)
     monkeypatch.setattr(replicate, "load_images", lambda *_: splits | {"validation": empty})
-    found = [replicate.train(tiny_recipe(train_on="all", epochs=4, **each), 1, CPU, folders[0],
+    recipe = tiny_recipe(train_on="all", epochs=4)
+    # With a search plan allows them: its trials look at validation images.
+    found = [replicate.train(replace(recipe, knobs={**recipe.knobs, **each}), 1, CPU, folders[0],
                              "run") for each in (knobs, {})]
     assert [len(result.history) for result in found] == [4, 4]
     assert same(found[0].model, found[1].model) and found[0].best_epoch is None
