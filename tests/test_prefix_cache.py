@@ -16,7 +16,7 @@ from unfreeze import environment, models, places
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.training import devices, replicate
 from unfreeze.training.devices import Device
-from unfreeze.training.prefix import feed, store
+from unfreeze.training.prefix import feed
 from unfreeze.training.prefix.activations import Recomputed
 from unfreeze.training.setting import set_up
 
