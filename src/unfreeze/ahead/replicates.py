@@ -1,10 +1,13 @@
 """The replicates that runs will ask for, of all runs together."""
 
+from contextlib import suppress
+
 from unfreeze import environment, places
 from unfreeze import recipe as recipes
 from unfreeze.ahead import needed, workers
 from unfreeze.ahead.slots import available
 from unfreeze.ahead.task import Task
+from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
 from unfreeze.training import checkpoint, counting, result
 
@@ -14,7 +17,10 @@ def train() -> None:
     keep them until it does; the rest is left to train@RUN."""
     if len(available().devices) < 2:
         return
-    runs = {path.stem: recipes.read(path) for path in sorted(places.RECIPES.glob("*.yaml"))}
+    runs = {}
+    for path in sorted(places.RECIPES.glob("*.yaml")):
+        with suppress(UserError):  # of a run that is no more, say; its stage, if any, will tell
+            runs[path.stem] = recipes.read(path)
     tasks = missing(runs)
     if len(tasks) < 2:
         return
