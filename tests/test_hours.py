@@ -66,18 +66,9 @@ def test_images_that_are_not_here_are_left_to_the_caller(tmp_path):
         works(base={"dataset": "http://127.0.0.1:9/photos.zip"})
 
 
-@pytest.fixture
-def device():
-    """What `main` picks. Hypothesis, in tests that this process runs later, wants subnormal numbers
-    back."""
-    yield devices.pick()
-    torch.use_deterministic_algorithms(False)
-    torch.set_flush_denormal(False)
-
-
-def test_the_engine_can_be_measured(device):
+def test_the_engine_can_be_measured():
     for work in works(scratch=CNN, tuned={"tune": "lora", "image_size": 32, "batch_size": 4}):
-        train, test = hours.measure(json.loads(work.kind), device, seconds=0)
+        train, test = hours.measure(json.loads(work.kind), devices.pick(), seconds=0)
         assert train > 0 and test > 0
     still = json.loads(work.kind) | {"trains": False}
-    assert hours.measure(still, device, seconds=0)[0] is None
+    assert hours.measure(still, devices.pick(), seconds=0)[0] is None
