@@ -415,7 +415,7 @@ def test_a_race_of_a_real_study(project):
     first = files.read_yaml(project.folder / "params.yaml")["race"]
     assert [look["seeds"] for look in first["looks"]] == [2]
     said = project.run(*command, "--until", "decided")
-    assert "decided" in said or "last look" in said
+    assert "race: nothing is left to decide" in said or "race: that was the last look" in said
     content = files.read_yaml(project.folder / "params.yaml")
     assert content["race"]["order"] == first["order"]
     assert "Data and pipelines are up to date" in project.run("dvc", "repro")
@@ -423,6 +423,6 @@ def test_a_race_of_a_real_study(project):
     for look in content["race"]["looks"]:
         for claim, verdict in look["decided"].items():
             assert verdicts[claim]["verdict"] == verdict
-    project.edit("params.yaml", "- base.cross_entropy < o*\n", "")
+    project.edit("params.yaml", "  - base.cross_entropy < o*\n", "")
     status, said = project.try_run("dvc", "repro")
     assert status and "error: params.yaml: race: was looked at with other claims" in said

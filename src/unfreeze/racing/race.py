@@ -134,8 +134,8 @@ def _say_look(outcome: Outcome, raced: Race, found: deciding.Judged, look: Look 
 def _say_spent(raced: Race) -> None:
     seeds = raced.looks[-1].seeds
     evenly = seeds * len(raced.looks[0].runs)
-    _say(f"{words.count(raced.trainings, 'training')}; {words.count(seeds, 'seed')} of every run "
-         f"would be {evenly}")
+    more = f"; {words.count(seeds, 'seed')} of every run would be {evenly:,}"
+    _say(f"{words.count(raced.trainings, 'training')}" + more * (evenly > raced.trainings))
 
 
 def _minutes(seconds: float) -> str:
