@@ -151,7 +151,7 @@ class Project:
             "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
         }
         # Bytecode in a folder of sources would be a change of the code to DVC (bytecode.py).
-        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "UNFREEZE_ENGINE", "RAY_ADDRESS"):
             self.environment.pop(name, None)
 
     @property

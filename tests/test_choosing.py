@@ -288,6 +288,8 @@ def test_what_trials_came_to_is_taken_from_the_scratch_folder_of_the_same_arithm
     assert np.array_equal(kept.logits, outcome(0.9).logits) and kept.seconds == 1.5
     monkeypatch.setenv("UNFREEZE_PRECISION", "bf16")
     assert outcomes.kept(recipe, 1) is None
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")  # a cluster's are taken as they are
+    assert outcomes.kept(recipe, 1).seconds == 1.5
 
 
 def test_what_choices_of_runs_that_are_gone_left_is_removed(pinned):

@@ -155,3 +155,19 @@ def test_a_run_that_is_kept_in_part_is_not_kept(study):
     kind = arithmetic.without_torch()
     checkpoint.Scratch(replicate_digest(recipe, 2), kind).save_done(b"of another version")
     assert result.kept("base", recipe) is None
+
+
+def test_what_a_cluster_of_another_kind_has_trained_is_taken_whole_runs_at_a_time(
+        study, monkeypatch):
+    folder, recipe = study
+    for seed in recipe.seeds:
+        content = replace(FINISHED, diverged=None,
+                          logits=np.full((10, 3), seed, np.float32)).to_bytes()
+        checkpoint.Scratch(replicate_digest(recipe, seed), "cuda-bf16").save_done(content)
+        assert result.kept("base", recipe) is None
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    kept = result.kept("base", recipe)
+    assert [each.logits[0, 0] for each in kept.replicates.values()] == [1, 2]
+    run.train("base", replace(recipe, seeds={1: recipe.seeds[1]}), devices.pick(),
+              Inputs(data=folder, subsets=folder))
+    assert result.kept("base", recipe).replicates[1].logits[0, 0] == 1  # as the other seed's

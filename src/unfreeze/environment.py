@@ -10,6 +10,9 @@ exception that hardware forces on us: bf16 where the processor has it.
 | UNFREEZE_PROCESSES | 1 | how many train a run together: one on each GPU, or sharing the cores |
 | UNFREEZE_SLOTS | auto | replicates that are trained ahead at the same time: auto (as many as
 | | | processors have room for, by the threads of each; one on each GPU), 1 (none ahead) or more |
+| UNFREEZE_ENGINE | auto | what trains ahead: pool (processes of this machine), ray (on Ray, here or
+| | | at RAY_ADDRESS), ray://HOST:PORT (a cluster); auto: ray where RAY_ADDRESS is set, else pool |
+| UNFREEZE_PER_GPU | 1 | replicates that share a GPU |
 | UNFREEZE_COMPILE | off | torch.compile: off, on, auto (where much work lies ahead) |
 | UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
 | UNFREEZE_LINKS | none | folders (with : between) that links among one's own photos may lead into |
@@ -26,6 +29,8 @@ import re
 from pathlib import Path
 
 from unfreeze.errors import UserError
+
+_RAY_PORT = 10001  # of Ray's server for clients, unless it was told another
 
 
 def device_name() -> str:
@@ -51,6 +56,34 @@ def slots() -> int | None:
     """How many replicates are trained at the same time; None: as the machine allows."""
     return None if os.environ.get("UNFREEZE_SLOTS") in (None, "", "auto") else _whole(
         "UNFREEZE_SLOTS", 1, "auto or ")
+
+
+def engine() -> str:
+    """What trains ahead: "pool", "ray" on this machine, or the address of a Ray cluster."""
+    name, address = os.environ.get("UNFREEZE_ENGINE") or "auto", os.environ.get("RAY_ADDRESS")
+    if name not in ("auto", "pool", "ray") and not re.fullmatch(
+            r"ray://([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?", name):
+        raise UserError(f"UNFREEZE_ENGINE={name}: allowed are auto, pool, ray, ray://HOST:PORT")
+    if name.startswith("ray://"):
+        return name if re.search(r":\d+$", name) else f"{name}:{_RAY_PORT}"
+    if name == "pool" or name == "auto" and not address:
+        return "pool"
+    return "ray" if address in (None, "", "local") else address
+
+
+def cluster() -> bool:
+    """Whether machines train ahead that may be of another kind than this one."""
+    return engine() not in ("pool", "ray")
+
+
+def engine_is_named() -> bool:
+    """Whether UNFREEZE_ENGINE says which: then no other takes its place."""
+    return os.environ.get("UNFREEZE_ENGINE") not in (None, "", "auto")
+
+
+def per_gpu() -> int:
+    """Replicates that share a GPU."""
+    return _whole("UNFREEZE_PER_GPU", 1)
 
 
 def compiled() -> str:

@@ -47,7 +47,7 @@ def available() -> Slots:
         return Slots((device,))  # a single run takes all that there is
     gpus = _gpus(device)
     if gpus:
-        count = wanted or len(gpus)
+        count = wanted or len(gpus) * environment.per_gpu()
         return Slots(tuple(gpus[slot % len(gpus)] for slot in range(count)))
     if wanted:
         return Slots(("cpu",) * wanted)

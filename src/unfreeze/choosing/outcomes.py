@@ -2,7 +2,7 @@
 
 from unfreeze.choosing.scores import Outcome
 from unfreeze.recipe import Recipe, replicate_digest
-from unfreeze.training import arithmetic, checkpoint
+from unfreeze.training import checkpoint, result
 from unfreeze.training.finished import Finished
 
 
@@ -11,9 +11,12 @@ def kept(recipe: Recipe, seed: int) -> Outcome | None:
     digest = replicate_digest(recipe, seed)
     if not checkpoint.is_finished(digest):
         return None
-    content = checkpoint.Scratch(digest, _arithmetic()).load_done()
-    finished = content and Finished.from_bytes(content)
-    return outcome_of(recipe, finished) if finished else None
+    for kind in result.kinds(digest) or [_arithmetic()]:
+        content = checkpoint.Scratch(digest, kind).load_done()
+        finished = content and Finished.from_bytes(content)
+        if finished:
+            return outcome_of(recipe, finished)
+    return None
 
 
 def outcome_of(recipe: Recipe, finished: Finished) -> Outcome:
@@ -23,12 +26,9 @@ def outcome_of(recipe: Recipe, finished: Finished) -> Outcome:
 
 
 def _arithmetic() -> str:
-    kind = arithmetic.without_torch()
-    if kind is None:
-        from unfreeze.training import devices  # here, since it imports torch
+    from unfreeze.training import devices  # here, since it imports torch
 
-        kind = devices.pick().arithmetic
-    return kind
+    return devices.pick().arithmetic
 
 
 def _kept_epoch(recipe: Recipe, finished: Finished) -> int:

@@ -62,7 +62,13 @@ class Scratch:
 
 def is_finished(digest: str) -> bool:
     """Whether a replicate has been trained to its end here, in one arithmetic or another."""
-    return any((environment.scratch() / "replicates").glob(f"{digest}-*.done"))
+    return bool(arithmetics(digest))
+
+
+def arithmetics(digest: str) -> list[str]:
+    """Those in which a replicate has been trained to its end."""
+    files = (environment.scratch() / "replicates").glob(f"{digest}-*.done")
+    return sorted(file.stem.removeprefix(f"{digest}-") for file in files)
 
 
 def _load(path: Path, read: Callable[[Path], Any]) -> Any:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from unfreeze import environment
 from unfreeze.recipe import Recipe, replicate_digest
-from unfreeze.training import arithmetic, counting
+from unfreeze.training import arithmetic, checkpoint, counting
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.counting import Counted
 from unfreeze.training.finished import FINISHED_BEFORE, Finished
@@ -27,22 +28,42 @@ class Result:
 def kept(run: str, recipe: Recipe) -> Result | None:
     """What is in the scratch folder, if that is the whole run, said as training says it; None
     where it is not, or that cannot be told without torch."""
-    kind = arithmetic.without_torch()
-    if kind is None:
+    digests = {seed: replicate_digest(recipe, seed) for seed in recipe.seeds}
+    first = next(iter(digests.values()))
+    replicates = next(filter(None, (_in(kind, digests) for kind in kinds(first))), None)
+    if replicates is None:
         return None
-    replicates = {}
-    for seed in recipe.seeds:
-        content = Scratch(replicate_digest(recipe, seed), kind).load_done()
-        finished = content and Finished.from_bytes(content)
-        if not finished:
-            return None
-        replicates[seed] = finished
     counted, first = counting.counted(recipe), next(iter(replicates.values()))
     say(run, recipe, counted, f"{first.cost.device} in {first.cost.precision}")
     for seed, finished in replicates.items():
         print(f"{label(run, seed)}: {FINISHED_BEFORE}", flush=True)
         finished.warn(label(run, seed), recipe)
     return Result(replicates, counted)
+
+
+def kinds(digest: str) -> list[str]:
+    """The kinds of arithmetic in which a replicate may have been trained, that of this machine
+    first: [] where that cannot be told without torch. What a cluster has trained is taken as it
+    is, whatever its machines are.
+
+    Args:
+        digest: of the replicate.
+    """
+    own = arithmetic.without_torch()
+    others = checkpoint.arithmetics(digest) if environment.cluster() else []
+    return ([own] if own else []) + [kind for kind in others if kind != own]
+
+
+def _in(kind: str, digests: Mapping[int, str]) -> dict[int, Finished] | None:
+    """The replicates of a run, if all are in the scratch folder in one kind of arithmetic."""
+    replicates = {}
+    for seed, digest in digests.items():
+        content = Scratch(digest, kind).load_done()
+        finished = content and Finished.from_bytes(content)
+        if not finished:
+            return None
+        replicates[seed] = finished
+    return replicates
 
 
 def label(run: str, seed: int) -> str:
