@@ -58,7 +58,7 @@ def evaluate(seeds: list[int], classes: list[str], logits: np.ndarray, labels: n
     correct = np.stack([predictions.correct for predictions in replicates])
     confidence = np.stack([predictions.confidence for predictions in replicates])
     confidences, after_scaling = {"no": confidence}, {}
-    temperatures = _temperatures(validation_logits, validation_labels, temperature)
+    temperatures = temperatures_of(validation_logits, validation_labels, temperature)
     if temperatures is not None:
         scaled = softmax(logits / temperatures[:, None, None]).max(axis=-1)
         confidences["yes"] = scaled
@@ -76,9 +76,10 @@ def evaluate(seeds: list[int], classes: list[str], logits: np.ndarray, labels: n
         per_image={"predicted": logits.argmax(axis=-1), "confidence": confidence} | scores)
 
 
-def _temperatures(validation_logits: np.ndarray, validation_labels: np.ndarray,
-                  otherwise: float) -> np.ndarray | None:
-    """(R,), of each replicate; None where nothing tells them."""
+def temperatures_of(validation_logits: np.ndarray, validation_labels: np.ndarray,
+                    otherwise: float) -> np.ndarray | None:
+    """(R,), what the logits of each replicate are divided by to be probabilities; None where
+    nothing tells them. The arguments are those of `evaluate`."""
     if validation_logits.shape[1]:
         return np.array([calibration.temperature(*replicate) for replicate in zip(
             validation_logits, validation_labels, strict=True)])

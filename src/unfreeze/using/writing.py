@@ -1,0 +1,162 @@
+"""What `unfreeze predict` is asked for, and where it puts it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from unfreeze import files
+from unfreeze.data.photos.archive import shown
+from unfreeze.errors import UserError, nearest
+from unfreeze.using import predict, scored, sheet, studies, tables
+from unfreeze.using.predict import Predicted
+from unfreeze.words import count
+
+
+def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path | None,
+          page: Path | None) -> None:
+    """Name pictures, write the table and perhaps the page, say scores and what could not be read.
+
+    Args:
+        words: study, run, pictures, as typed; see `parted`.
+        seed: of `predict.predict`. top: classes of each picture. form: of tables.FORMATS.
+        to: where the table goes, None: standard output. page: where the contact sheet goes, None:
+            there is none.
+
+    Raises:
+        UserError: something cannot be done as asked; or, when all else is done, pictures could not
+            be read.
+    """
+    study, run, paths = parted(words)
+    for file, starts in ((to, tables.STARTS), (page, (sheet.START,))):
+        if file is not None:
+            check_output(file, starts)
+    if page is not None:
+        sheet.check_name(page)
+    if top < 1:
+        raise UserError(f"--top {top}: must be 1 or more")
+    found = predict.predict(study, run, paths, seed, thumbnails=page is not None)
+    if top > len(found.classes):
+        raise UserError(f"--top {top}: {found.run} knows {len(found.classes)} classes; choose "
+                        f"{len(found.classes)} or less")
+    table = tables.text(found, form, top)
+    if to is None:
+        _print(table)
+    else:
+        files.write_text(to, table)
+    if page is not None:
+        files.write_text(page, sheet.page(found))
+    _say(_lines(found, to, page))
+    if found.problems:
+        _say(f"  {line}" for line in found.problems)
+        total = len(found.problems) + len(found.pictures)
+        raise UserError(f"{len(found.problems):,} of {count(total, 'picture')} could not be read; "
+                        "they are listed above, and the others are done")
+
+
+def parted(words: Sequence[str]) -> tuple[Path, str | None, list[Path]]:
+    """The study, the run that is named, and the paths of pictures, in what was typed. A word that
+    is none of the first two is a path; `./lora` is always one, whatever the runs are called.
+
+    Raises:
+        UserError: no path is left, or there is none of that name.
+    """
+    rest = list(words)
+    study = studies.find(rest[0])
+    if study is not None:
+        rest.pop(0)
+    else:
+        study = Path(".")
+        if not studies.is_study(study):
+            if os.path.lexists(Path(rest[0]).expanduser()):
+                raise UserError(f"{shown(rest[0])}: is no study, and nor is this folder; name the "
+                                "study first: `unfreeze predict STUDY PATH`")
+            studies.found(rest[0])  # which says what a study is
+    run = None
+    if rest and studies.has(study, rest[0]):
+        run = rest.pop(0)
+    if not rest:
+        raise UserError("no picture is named: `unfreeze predict STUDY [RUN] PATH...`, where each "
+                        "PATH is a picture, or a folder or an archive of pictures")
+    known = studies.runs(study)
+    if not known:
+        studies.chosen(study, None)  # which says that the study has not been run
+    for place, word in enumerate(rest):
+        if not os.path.lexists(word) and not os.path.lexists(Path(word).expanduser()):
+            as_run = place == 0 and run is None and len(rest) > 1
+            raise UserError(f"{shown(word)}: no such picture, folder or archive" + (
+                f", and no run of {study}{nearest(word, known)}; its runs are "
+                f"{', '.join(known)}" if as_run and known else ""))
+    return study, run, [Path(word) for word in rest]
+
+
+def check_output(file: Path, starts: Sequence[str]) -> None:
+    """May a file be written there? What was written by the same command before may be replaced.
+
+    Args:
+        starts: of what that writes.
+
+    Raises:
+        UserError: a folder or somebody's file lies there, or there is no folder to put it into.
+    """
+    if file.is_dir():
+        raise UserError(f"{shown(file)}: is a folder; name a file in it")
+    if not file.parent.is_dir():
+        raise UserError(f"{shown(file.parent)}: no such folder; make it first")
+    if not os.path.lexists(file):
+        return
+    try:
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            head = opened.read(200)
+    except OSError as error:
+        raise UserError(f"{shown(file)}: is there and cannot be read ({error.strerror}); name "
+                        "another file") from None
+    if head and not head.startswith(tuple(starts)):
+        raise UserError(f"{shown(file)}: is there already and was not written by unfreeze; name "
+                        "another file, or move it away")
+
+
+def _lines(found: Predicted, to: Path | None, page: Path | None) -> Iterable[str]:
+    """What is said besides the table."""
+    models = count(len(found.seeds), "model")
+    seeds = ", ".join(map(str, found.seeds))
+    yield (f"{count(len(found.pictures), 'picture')} named by {found.run} ({models}, seed"
+           f"{'s' * (len(found.seeds) > 1)} {seeds})" + (f": {to}" if to else ""))
+    if not found.scaled:
+        yield ("probabilities are as sure as training left them: without validation images no "
+               "temperature is known")
+    scores = scored.scored(found)
+    if scores:
+        yield from scored.lines(scores, len(found.pictures))
+    if page is not None:
+        yield f"contact sheet: {page}"
+        if is_tracked_by_git(page):
+            yield (f"warning: {page} shows the pictures, and git would take it into a commit; "
+                   "write it elsewhere, or put it into .gitignore")
+
+
+def is_tracked_by_git(file: Path) -> bool:
+    """Whether `git add -A` would take a file."""
+    folder = file.resolve().parent
+    try:
+        inside = subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=folder,
+                                capture_output=True).returncode == 0
+        return inside and subprocess.run(["git", "check-ignore", "-q", file.name], cwd=folder,
+                                         capture_output=True).returncode == 1
+    except OSError:  # there is no git
+        return False
+
+
+def _print(table: str) -> None:
+    """To standard output, whose reader may have had enough of it (`| head`)."""
+    try:
+        sys.stdout.write(table)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
