@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV = .venv/bin/python -m uv
 STAMP = .venv/.made-from-requirements.lock
 
-.PHONY: repro studies test gpu env lock lint clean-scratch
+.PHONY: repro studies test gpu env env-all lock lint clean-scratch
 
 repro: env
 	PATH="$(CURDIR)/.venv/bin:$$PATH" dvc repro
@@ -47,9 +47,20 @@ $(STAMP): requirements.lock
 	$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 	touch $@
 
+# With all extras of pyproject.toml, such as Ray for clusters.
+env-all: env .venv/.made-from-requirements-extras.lock
+
+.venv/.made-from-requirements-extras.lock: requirements-extras.lock $(STAMP)
+	$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements-extras.lock
+	touch $@
+
+COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --custom-compile-command "make lock" --quiet pyproject.toml
+
+# The second has what the first has, in the same versions, and what the extras add.
 lock:
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --all-extras --custom-compile-command "make lock" --quiet pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev -o requirements.lock
+	$(COMPILE) --all-extras --constraint requirements.lock -o requirements-extras.lock
 
 lint: env
 	.venv/bin/python -m ruff check .
