@@ -1,4 +1,7 @@
-"""_made/plan/, _made/data/, _made/decoded/ -> plots/data/: gallery.png and classes.svg."""
+"""_made/plan/, _made/data/, _made/decoded/ -> plots/data/: classes.svg and gallery.png; the gallery
+of images of the user's own -> _made/gallery/, unless they are to be shared."""
+
+from pathlib import Path
 
 import _source  # noqa: F401
 import _utf8  # noqa: F401
@@ -18,16 +21,20 @@ def main() -> None:
         decoded.setdefault(wanted.dataset, name)
     cards = [arrays.read_card(places.DATA / name) | {"name": planned.title(name)}
              for name in planned.datasets]
-    examples = []
+    examples: dict[Path, list[datasets.Examples]] = {places.DATA_PICTURES: [], places.GALLERY: []}
     for name, card in zip(planned.datasets, cards, strict=True):
         images = splits.images_of(name, decoded.get(name, ""))
         split = "train" if "train" in images else "test"
         chosen = datasets.choose(card["classes"], arrays.load_labels(places.DATA / name)[split])
-        examples.append(datasets.Examples(planned.title(name), len(card["classes"]), [
+        place = places.GALLERY if planned.is_private(name) else places.DATA_PICTURES
+        examples[place].append(datasets.Examples(planned.title(name), len(card["classes"]), [
             (title, images[split][rows]) for title, rows in chosen]))
-    with files.whole_folder(places.DATA_PICTURES) as folder:
-        files.write_bytes(folder / "gallery.png", datasets.gallery(examples))
-        files.write_text(folder / "classes.svg", datasets.class_counts(cards))
+    for place, shown in examples.items():
+        with files.whole_folder(place) as folder:
+            if shown:
+                files.write_bytes(folder / "gallery.png", datasets.gallery(shown))
+            if place == places.DATA_PICTURES:
+                files.write_text(folder / "classes.svg", datasets.class_counts(cards))
 
 
 if __name__ == "__main__":

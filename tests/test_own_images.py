@@ -108,8 +108,8 @@ def test_from_folder_to_report(first):
     report = (project.folder / "report.md").read_text()
     assert report.startswith("# Which fine-tuning strategy is best? photos\n")
     assert "**photos**: 3 classes, 24 training images and 6 test images" in report
-    assert "plots/data/gallery.png" in report and "plots/data/classes.svg" in report
-    with Image.open(project.folder / places.DATA_PICTURES / "gallery.png") as gallery:
+    assert "gallery.png" not in report and "plots/data/classes.svg" in report
+    with Image.open(project.folder / places.GALLERY / "gallery.png") as gallery:
         assert gallery.width > gallery.height > 100
     trained = recipe(project)
     assert trained.classes == tuple(CLASSES)
@@ -120,6 +120,22 @@ def test_from_folder_to_report(first):
     assert trained.dataset.decoded_digests == made.digests
     assert files.read_json(project.folder / "metrics" / "runs" / "base.json")["accuracy"] > 40
     assert "Running stage" not in project.run("dvc", "repro")
+
+
+def test_git_tracks_no_picture_of_a_photo_unless_asked_to(project):
+    def tracked() -> list[str]:
+        project.run("git", "add", "-A")
+        return [path for path in project.run("git", "ls-files", "plots").splitlines()
+                if path.endswith(".png")]
+
+    assert tracked() == []
+    page = (project.folder / places.PAGE).read_text()
+    assert page.count("data:image/png") == 2  # some of each class, and mistakes
+    output = project.run("dvc", "exp", "run", "-S", "share_photos=true")
+    assert ran(output, "train") == set()
+    assert tracked() == ["plots/charts/mistakes.png", "plots/data/gallery.png"]
+    report = (project.folder / "report.md").read_text()
+    assert all(f"]({path})" in report for path in tracked())
 
 
 def test_a_zip_of_it_trains_nothing_again(project):

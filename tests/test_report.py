@@ -31,7 +31,8 @@ def drawn(whole: Study) -> dict[str, str]:
               for folder, tables in ((places.CHARTS, whole.rows),
                                      (places.MEASURED_CHARTS, whole.measured))
               for name, chart in vega.charts(tables).items()}
-    return charts | ({"plots/charts/mistakes.png": "Mistakes"} if whole.shown else {})
+    return charts | ({str(whole.place_of_photos / "mistakes.png"): "Mistakes"} if whole.shown
+                     else {})
 
 
 def text(whole: Study) -> str:
@@ -502,6 +503,22 @@ def test_images_of_one_s_own_have_the_name_that_their_owner_gave_them():
     assert "the same images where they lay here (`/home/me/photos`), or with `dataset:`" in said
     packed = {"own-photos-123456789abc": ImageSource("photos", url="https://x.org/a/Photos.tar.gz")}
     assert report.title(study(datasets=packed, runs=runs)).endswith("? Photos")
+
+
+def test_photos_of_one_s_own_are_in_the_page_alone_unless_they_are_to_be_shared():
+    name = "own-photos-123456789abc"
+    card = {"classes": ["cat", "dog"], "train": 8, "test": 2, "digest": "0" * 64, "sizes": None,
+            "counts": {"train": [4, 4], "test": [1, 1]}, "duplicates": None, "split": "",
+            "source": "", "licence": ""}
+    own = {"datasets": {name: ImageSource("photos", path="/home/me/photos")}, "cards": {name: card},
+           "runs": {run: settled(dataset=name) for run in study().plan.runs}}
+    whole = study(**own)
+    assert "gallery.png" not in text(whole) and "mistakes.png" not in text(whole)
+    assert "](_made/gallery/gallery.png)" in page(whole) and "with `share_photos: true`" in text(whole)
+    assert "](_made/pictures/mistakes.png)" in page(whole)
+    shared = text(study(share_photos=True, **own))
+    assert "](plots/data/gallery.png)" in shared and "](plots/charts/mistakes.png)" in shared
+    assert "share_photos" not in shared
 
 
 def test_similarity_of_pairs():

@@ -3,25 +3,7 @@
 Nothing here may change what a run means; that is what params.yaml is for. The precision is the
 exception that hardware forces on us: bf16 where the processor has it.
 
-| variable | default | meaning |
-|---|---|---|
-| UNFREEZE_DEVICE | auto | auto, cpu, cuda or cuda:N |
-| UNFREEZE_PRECISION | auto | auto (bf16 where the hardware has it), bf16, fp32; tf32 on a GPU |
-| UNFREEZE_PROCESSES | 1 | how many train a run together: one on each GPU, or sharing the cores |
-| UNFREEZE_SLOTS | auto | replicates that are trained ahead at the same time: auto (as many as
-| | | processors have room for, by the threads of each; one on each GPU), 1 (none ahead) or more |
-| UNFREEZE_ENGINE | auto | what trains ahead: pool (processes of this machine), ray (on Ray, here or
-| | | at RAY_ADDRESS), ray://HOST:PORT (a cluster); auto: ray where RAY_ADDRESS is set, else pool |
-| UNFREEZE_PER_GPU | 1 | replicates that share a GPU |
-| UNFREEZE_COMPILE | off | torch.compile: off, on, auto (where much work lies ahead) |
-| UNFREEZE_MIRROR | none | a folder with the official files, for machines without internet |
-| UNFREEZE_LINKS | none | folders (with : between) that links among one's own photos may lead into |
-| UNFREEZE_SCRATCH | .unfreeze beside stages/ | checkpoints, prefix cache, partial downloads |
-| UNFREEZE_SCRATCH_GB | 10 | how large the checkpoints may grow before the oldest go |
-| UNFREEZE_PREFIX_GB | 10 | how large the outputs of frozen layers may grow; 0: no prefix cache |
-| UNFREEZE_RESIZED_GB | memory / 4 | a split's resized images stay on the device up to this, and
-| | | what frozen layers put out for them up to half of it |
-| UNFREEZE_WORKERS | cores available | processes that check and decode photos |
+docs/environment.md has each variable with its default and meaning.
 """
 
 import os

@@ -19,6 +19,9 @@ RUNS = MADE / "runs"
 COMPARED = MADE / "compared"
 MEASURED = MADE / "measured"  # tables of what is not the same on every machine
 MEASURED_CHARTS = MADE / "charts"  # drawn from them
+# What shows photos of the user's own, unless they are to be shared.
+GALLERY = MADE / "gallery"  # of the stage show-data
+PICTURES = MADE / "pictures"  # of the stage plot
 PAGE = MADE / "report.html"
 
 # Tracked by git, and ours.

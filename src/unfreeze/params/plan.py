@@ -213,6 +213,7 @@ class Plan:
         margin: how far below the best the recommended run may be expected to be, in the score's
             unit. worth: the difference that is worth finding, in the same.
         race: what `unfreeze race` has looked at; without looks where it has not run.
+        share_photos: whether pictures of images of the user's own may go where git tracks them.
     """
 
     runs: Mapping[str, Run]
@@ -230,6 +231,11 @@ class Plan:
     margin: float = 1.0
     worth: float = 2.0
     race: Race = Race()
+    share_photos: bool = False
+
+    def is_private(self, dataset: str) -> bool:
+        """Whether pictures of its images are to be kept from what git tracks."""
+        return self.datasets[dataset].own and not self.share_photos
 
     def title(self, dataset: str) -> str:
         """What the user calls a dataset: of images of one's own the name of the folder or archive

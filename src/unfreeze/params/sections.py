@@ -1,5 +1,5 @@
 """What params.yaml holds besides knobs: runs, what is not run, pairs, claims, by what runs are
-compared, a budget."""
+compared, a budget, whether pictures of photos are shared."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from unfreeze.errors import Fault, UserError, nearest
 from unfreeze.expecting import claims
 from unfreeze.expecting.costs import COSTS
 from unfreeze.params.check import check
-from unfreeze.params.knob import NOT_NEGATIVE, PERCENT, POSITIVE, choice, is_names
+from unfreeze.params.knob import NOT_NEGATIVE, PERCENT, POSITIVE, SWITCH, choice, is_names
 from unfreeze.params.plan import Claim, Run
 from unfreeze.scoring.scores import SCORES
 
@@ -27,7 +27,7 @@ _WHAT = {
               "1.0e+6}, or {}",
 }
 NAMES = ("runs", "compare", "claims", "score", "margin", "worth", "budget", "not_run",
-         "race")
+         "share_photos", "race")
 _NUMBER_OF_YAML_1_2 = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
 _UNBIASED = [name for name, score in SCORES.items() if not score.biased]
@@ -200,6 +200,13 @@ def read_score(params: Mapping[str, Any], runs: Mapping[str, Run]) -> dict[str, 
         if problem:
             raise Fault("score", problem)
     return given
+
+
+def read_sharing(params: Mapping[str, Any]) -> bool:
+    """Whether pictures of the user's own photos may go where git tracks them."""
+    shared = params.get("share_photos", False)
+    check("share_photos", SWITCH, shared)
+    return shared
 
 
 def _check_mapping(section: str, given: Any) -> None:

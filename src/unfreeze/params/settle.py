@@ -119,6 +119,7 @@ def _plan(params: dict) -> Plan:
         compare=sections.read_pairs(params, runs, absent),
         searches=searches,
         race=raced,
+        share_photos=sections.read_sharing(params),
         **sections.read_score(params, runs),
     )
 

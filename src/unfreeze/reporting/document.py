@@ -85,15 +85,14 @@ class Picture:
     text: str
 
     @classmethod
-    def chart(cls, name: str, text: str = "", suffix: str = ".svg",
-              measured: bool = False) -> "Picture":
+    def chart(cls, name: str, text: str = "", measured: bool = False) -> "Picture":
         """One of the stage plot's.
 
         Args:
             measured: whether it is drawn from what was measured.
         """
         folder = places.MEASURED_CHARTS if measured else places.CHARTS
-        return cls(str(folder / f"{name}{suffix}"), text)
+        return cls(str(folder / f"{name}.svg"), text)
 
 
 Block = Paragraph | Items | Table | Picture

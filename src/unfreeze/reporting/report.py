@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from unfreeze import places
-from unfreeze.reporting.document import Picture, Section
+from unfreeze.reporting.document import Block, Picture, Section
 from unfreeze.reporting.sections import (
     calibration,
     claims,
@@ -66,8 +66,14 @@ def sections(study: Study, drawn: Mapping[str, str]) -> list[Section]:
 
 
 def tracked(sections: list[Section]) -> list[Section]:
-    """What goes into report.md: without what was measured."""
-    return [section for section in sections if not section.measured]
+    """What goes into report.md: without what was measured, and without pictures that git does not
+    track."""
+    return [replace(section, blocks=[block for block in section.blocks if not _is_untracked(block)])
+            for section in sections if not section.measured]
+
+
+def _is_untracked(block: Block) -> bool:
+    return isinstance(block, Picture) and PurePath(block.file).is_relative_to(places.MADE)
 
 
 def _with_charts(section: Section, drawn: Mapping[str, str]) -> Section:
@@ -75,7 +81,7 @@ def _with_charts(section: Section, drawn: Mapping[str, str]) -> Section:
     blocks = []
     for block in section.blocks:
         if isinstance(block, Picture) and PurePath(block.file).parent in (
-                places.CHARTS, places.MEASURED_CHARTS):
+                places.CHARTS, places.MEASURED_CHARTS, places.PICTURES):
             if block.file in drawn:
                 blocks.append(Picture(block.file, block.text or drawn[block.file]))
         else:

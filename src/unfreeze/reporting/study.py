@@ -74,6 +74,12 @@ class Study:
         return self.quantities[self.plan.score]
 
     @property
+    def place_of_photos(self) -> Path:
+        """Where pictures that are made of images lie."""
+        private = any(map(self.plan.is_private, self.plan.datasets))
+        return places.PICTURES if private else places.CHARTS
+
+    @property
     def failed(self) -> dict[str, str]:
         """{run: why}, of the runs without scores."""
         return {run: metrics["failed"] for run, metrics in self.details.items()

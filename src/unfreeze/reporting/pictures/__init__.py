@@ -3,7 +3,8 @@
 A file here offers FILE, the picture's name; TEXT, what it shows; and `draw(study, root)`, which
 gives its content, or None where there is nothing to draw.
 
-What is drawn from measured tables lies in _made/charts, all else in plots/charts.
+What is drawn from measured tables lies in _made/charts; what is made of pixels in _made/pictures
+where these are of the user's own photos, unless they are to be shared; all else in plots/charts.
 """
 
 import importlib
@@ -37,11 +38,12 @@ def draw(study: Study, root: Path) -> Drawn:
         root: the study's folder.
     """
     drawn = Drawn()
-    for place, tables in ((places.CHARTS, study.rows), (places.MEASURED_CHARTS, study.measured)):
+    for place, tables in ((places.CHARTS, study.rows), (places.MEASURED_CHARTS, study.measured),
+                          (places.PICTURES, {})):
         charts = vega.charts(tables, study.score.title)
         with files.whole_folder(root / place) as folder:
             texts = draw_charts(charts, folder)
-            if place == places.CHARTS:
+            if place == study.place_of_photos:
                 texts |= draw_pixels(study, root, folder)
         drawn.texts.update((str(place / file), text) for file, text in texts.items())
         drawn.charts.update((str(place / f"{name}.svg"), chart) for name, chart in charts.items())

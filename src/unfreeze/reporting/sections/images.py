@@ -2,7 +2,7 @@
 
 from unfreeze import places
 from unfreeze.data.acquire.cards import contradiction, leakage, repetition
-from unfreeze.reporting.document import Code, Items, Picture, Section, Strong
+from unfreeze.reporting.document import Code, Items, Picture, Section, Strong, line
 from unfreeze.reporting.study import Study
 from unfreeze.words import count
 
@@ -27,9 +27,15 @@ def section(study: Study) -> Section:
                           "skipped.",))
     if not items:
         return Section("The images")
+    private = [name for name in study.plan.datasets if study.plan.is_private(name)]
+    kept = [line("Photos of your own are shown in ", Code(str(places.PAGE)), " alone, which git does "
+                 "not track; with ", Code("share_photos: true"), " they are in what it tracks, too.")]
     return Section("The images", [
         Items(items),
-        Picture(str(places.DATA_PICTURES / "gallery.png"), "Some images of each class"),
+        *(Picture(str(place / "gallery.png"), "Some images of each class")
+          for place, shown in ((places.DATA_PICTURES, len(private) < len(study.cards)),
+                               (places.GALLERY, bool(private))) if shown),
+        *(kept if private else []),
         Picture(str(places.DATA_PICTURES / "classes.svg"), "Images of each class")])
 
 

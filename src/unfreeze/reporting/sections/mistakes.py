@@ -22,4 +22,5 @@ def section(study: Study) -> Section:
              f"No run is recommended; {run} stands for the study."),
         Picture.chart("confusion", f"Confusion matrix of {run}"), *([table] if pairs else []),
         Picture.chart("confused", f"The most confused pairs of classes of {run}"),
-        Picture.chart("mistakes", f"The most confident mistakes of {run}", ".png")])
+        Picture(str(study.place_of_photos / "mistakes.png"),
+                f"The most confident mistakes of {run}")])
