@@ -1,5 +1,6 @@
 """What git is to keep of a study, and what DVC keeps alone."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -46,11 +47,23 @@ def test_git_ignores_what_dvc_keeps_and_nothing_else(folder):
         "dvc.yaml", "dvc.lock", ".dvc/config", ".dvc/plots/README", "README.md"))) == []
 
 
-def test_only_folders_are_ignored():
+def test_only_folders_are_ignored_and_files_in_the_root():
     """`dvc exp apply` stashes what git neither tracks nor ignores, and with a folder of which git
-    tracks nothing goes what is ignored in it: a user's `*.pth` beside notes would be lost."""
+    tracks nothing goes what is ignored in it: a user's `*.pth` beside notes, or `images/` in a
+    study that is not committed yet, would be lost. The root is never such a folder."""
     lines = (ROOT / ".gitignore").read_text().splitlines()
-    assert all(line.endswith("/") for line in lines if line and not line.startswith("#"))
+    ours = ("_made/", "dvc_plots/", "__pycache__/", "*.egg-info/", ".pytest_cache/",
+            ".hypothesis/", ".ruff_cache/")
+    assert all(line in ours or re.fullmatch("/[^/]+/?", line)
+               for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("path", [
+    "images/daisy/1.jpg", "photos/daisy/1.jpg", "photos/train/daisy/1.png", "flowers.zip",
+    "flowers.tar", "flowers.tar.gz", "flowers.tgz", "flowers.tar.bz2", "flowers.tar.xz"])
+def test_photos_where_the_readme_puts_them_are_never_added(path):
+    assert ignored(path) == [path]
+    assert ignored(f"docs/{path}") == []
 
 
 def test_what_lies_where_earlier_versions_made_it_is_not_for_git():

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import textwrap
 import time
 from pathlib import Path
 
@@ -116,16 +115,16 @@ def test_train_leaves_validation_predictions_and_movement(finished):
         row["distance"] for run in ("base", "own_lr") for row in moved[run] if row["seed"] == "1"]
 
 
-def test_from_a_picture_to_its_class_as_the_readme_says(finished, mirror):
+def test_from_a_picture_to_its_class_as_the_docs_say(finished, mirror):
     project, _ = finished
-    (snippet,) = re.findall(r"```python\n(.*?)  ```", (ROOT / "README.md").read_text(), re.S)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/pipeline.md").read_text(), re.S)
     with np.load(mirror / "tiny.npz") as official:
         pixels = official["test_images"][0]
     with np.load(project.made / "runs/base/predictions.npz") as predictions:
         expected = predictions["logits"][0, 0]
     picture = project.folder.parent / "photo.png"
     Image.fromarray(pixels).save(picture)
-    script = textwrap.dedent(snippet).replace("photo.jpg", str(picture))
+    script = snippet.replace("photo.jpg", str(picture))
     output = project.run("env", "PYTHONPATH=src", "python", "-c",
                          script + "print(*logits[0].tolist())")
     name, logits = output.splitlines()[-2:]

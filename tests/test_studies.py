@@ -521,11 +521,11 @@ def test_photos_are_prepared_as_the_write_up_says():
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/tables/claims.csv")),
                          ids=str)
-def test_readme_counts_the_verdicts_of_what_was_run(file):
+def test_docs_count_the_verdicts_of_what_was_run(file):
     verdicts = {row["number"]: row["claim_verdict"] for row in files.read_csv(file)}
     name = file.relative_to(ROOT).parts[1]
-    (line,) = [line for line in (ROOT / "README.md").read_text().splitlines()
-               if line.startswith(f"| [{name}](studies/")]
+    (line,) = [line for line in (ROOT / "docs/studies.md").read_text().splitlines()
+               if line.startswith(f"| [{name}](../studies/")]
     said = {verdict: int(count) for count, verdict in re.findall(r"(\d+) ([a-z ]+?)(?:,| \|)",
                                                                  line.rsplit(" | ", 1)[1])}
     assert said == Counter("hold" if each == "holds" else each for each in verdicts.values())

@@ -28,8 +28,9 @@ def section(study: Study) -> Section:
     if not items:
         return Section("The images")
     private = [name for name in study.plan.datasets if study.plan.is_private(name)]
-    kept = [line("Photos of your own are shown in ", Code(str(places.PAGE)), " alone, which git does "
-                 "not track; with ", Code("share_photos: true"), " they are in what it tracks, too.")]
+    kept = [line("Photos of your own are shown in ", Code(str(places.PAGE)), " alone, which git "
+                 "does not track; with ", Code("share_photos: true"), " they are in what it "
+                 "tracks, too.")]
     return Section("The images", [
         Items(items),
         *(Picture(str(place / "gallery.png"), "Some images of each class")
