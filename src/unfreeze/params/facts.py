@@ -39,11 +39,13 @@ class Datasets:
 
     Args:
         read: False for runs that are not run, whose images need not be there.
+        known: {(dataset, skip_broken): its facts}, of those that somebody has looked up.
     """
 
-    def __init__(self, read: bool = True) -> None:
+    def __init__(self, read: bool = True,
+                 known: Mapping[tuple[str, bool], data_facts.Facts] | None = None) -> None:
         self._read = read
-        self._known: dict[tuple[str, bool], data_facts.Facts] = {}
+        self._known = dict(known or {})
 
     def facts_of(self, dataset: str, skip_broken: bool) -> data_facts.Facts:
         if not self._read:

@@ -43,13 +43,14 @@ from unfreeze.tuning import rules
 _READ_TO_TEST = ("model", "stem", "head", "dropout", "batch_size", "threads")
 
 
-def resolve(params: Any, file: str = "params.yaml") -> Plan:
+def resolve(params: Any, file: str = "params.yaml", datasets: Datasets | None = None) -> Plan:
     """Settle every run.
 
     Args:
         params: the content of params.yaml; what it does not set has its default, and only `runs`
             must be there.
         file: its name, for messages; checkpoints and images are looked up from the working folder.
+        datasets: what is known of images already; looked up where None.
 
     Raises:
         UserError: the first thing that is wrong: file, key, value, what is allowed.
@@ -61,7 +62,7 @@ def resolve(params: Any, file: str = "params.yaml") -> Plan:
     if not isinstance(params, dict):
         raise UserError(f"{file}: must be a mapping of knobs, with the runs under `runs:`")
     with in_file(file):
-        return _plan(as_read(params))
+        return _plan(as_read(params), datasets or Datasets())
 
 
 def as_read(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def as_read(params: Mapping[str, Any]) -> dict[str, Any]:
             for key, value in params.items()}
 
 
-def _plan(params: dict) -> Plan:
+def _plan(params: dict, datasets: Datasets) -> Plan:
     known = [*KNOBS, *sections.NAMES]
     for key in params:
         if key not in known:
@@ -83,7 +84,7 @@ def _plan(params: dict) -> Plan:
 
     raced = race.read(params, entries)
 
-    datasets, sources = Datasets(), {}
+    sources: dict[str, Checkpoint | OfficialWeights] = {}
     runs, searches, reported = {}, {}, {}
     for name, entry in entries.items():
         shared, own = _raced(name, common, entry.knobs, raced)

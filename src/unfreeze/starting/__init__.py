@@ -1,0 +1,16 @@
+"""A study of one's own images: what `unfreeze new` does, and from Python
+
+    from unfreeze.starting import new
+
+    started = new("flowers", "path/to/folder")
+    print(started.folder, started.seconds)
+
+    look.py        what the images are: classes, counts, sizes, copies
+    settings.py    what fits them: image size, epochs, folds, seeds, by the time there is
+    written.py     the files of the study
+    study.py       all of it, in order
+"""
+
+from unfreeze.starting.study import Started, new
+
+__all__ = ["Started", "new"]

@@ -1,0 +1,204 @@
+"""From a folder of photos to a study that `dvc repro` answers."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from unfreeze import files, models
+from unfreeze.data.photos.archive import shown
+from unfreeze.errors import UserError
+from unfreeze.params.facts import Datasets
+from unfreeze.params.plan import Plan
+from unfreeze.params.settle import resolve
+from unfreeze.starting import settings, written
+from unfreeze.starting.look import Look, look_at
+from unfreeze.starting.settings import Setting
+from unfreeze.timing import work
+from unfreeze.timing.work import Speed
+from unfreeze.words import count
+
+HOURS = 2.0  # that a study may take where nobody says
+MEASURED_AT = 128  # pixels, at most: quick enough everywhere
+MOMENT = 0.5  # seconds of each measurement
+AROUND = 120.0  # seconds that the pipeline takes beside training: the start of its stages, scores,
+#                 charts. Measured with five runs; downloads and the decoding of photos come on top
+
+_HERE = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A study that has been made.
+
+    Attributes:
+        folder: where. look: what the images are. setting: what fits them.
+        seconds: that `dvc repro` takes here, about. limit: that were wanted.
+        twice: what it would do with twice the time, each in words; () for nothing.
+    """
+
+    folder: Path
+    look: Look
+    setting: Setting
+    seconds: float
+    limit: float
+    twice: tuple[str, ...]
+
+
+def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOURS,
+        skip_broken: bool = False, say: Callable[[str], None] = lambda text: None,
+        measure: Callable[[Mapping], Speed] | None = None) -> Started:
+    """Make a study. Nothing is written unless it can be planned.
+
+    Args:
+        name: of a folder of studies/, or with a slash the path of any other of the project.
+        images: as of `look_at`. model: of torchvision, by its name there.
+        hours: that the study may take here.
+        skip_broken: whether files that are no sound images are left out.
+        say: takes a line of what is found, as soon as it is.
+        measure: gives the speed of a kind of work (timing.work.kind_of, read); measured here where
+            None.
+
+    Raises:
+        UserError: nothing can come of it; the message says what would.
+    """
+    home = _home()
+    folder = _place(name, home)
+    facts = models.facts_of(model)
+    if not facts.weights:
+        raise UserError(f"{model}: has no pretrained weights to be fine-tuned; take mobilenet_v2, "
+                        "resnet18 or another one of torchvision")
+    look = look_at(images, skip_broken)
+    _say_images(look, say)
+    known = Datasets(known={(look.images, skip_broken and look.own): look.facts})
+
+    def planned(setting: Setting) -> Plan:
+        text = written.params(look, look.images, model, setting, "", skip_broken)
+        return resolve(yaml.safe_load(text), str(folder / "params.yaml"), known)
+
+    def works(setting: Setting) -> list[work.Work]:
+        return list(work.works(planned(setting), {
+            look.facts.name: (sum(look.train), sum(look.test))}))
+
+    largest = next(iter(facts.weights.values())).crop
+    most = next(settings.settings(look, largest))
+    at = min(most.image_size, MEASURED_AT)
+    kinds = {each.kind for each in works(replace(most, image_size=at))}
+    say("measuring how fast this machine trains ...")
+    speeds = _measured(kinds, measure)
+
+    def seconds(setting: Setting) -> float:
+        scaled = {each.kind: _scaled(speeds[_at(each.kind, at)], at / setting.image_size)
+                  for each in works(setting)}
+        return AROUND + work.seconds(works(setting), scaled)
+
+    limit = 3600 * hours
+    setting = settings.choose(look, largest, seconds, limit)
+    more = settings.choose(look, largest, seconds, 2 * limit)
+    started = Started(folder, look, setting, seconds(setting), limit,
+                      tuple(settings.differences(setting, more)))
+    _write(started, home, name, images, model, hours, skip_broken)
+    return started
+
+
+def _home() -> Path:
+    """The project in which one stands, or that this code belongs to."""
+    here = Path.cwd().resolve()
+    return next((each for each in (here, *here.parents)
+                 if (each / "stages/plan.py").is_file() and (each / "dvc.yaml").is_file()), _HERE)
+
+
+def _place(name: str, home: Path) -> Path:
+    """Where a study of that name goes.
+
+    Raises:
+        UserError: it cannot go there.
+    """
+    folder = Path(os.path.abspath(name)) if "/" in name else home / "studies" / name
+    if not folder.is_relative_to(home) or folder == home:
+        raise UserError(f"{shown(name)}: lies outside of the project {home}, whose stages a study "
+                        "runs; give a name alone, which makes studies/NAME, or a path in there")
+    within = folder.relative_to(home)
+    for part in within.parts:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", part):
+            raise UserError(f"{shown(name)}: {shown(part)!r} is no name for a study's folder; "
+                            "allowed are letters, digits, -, _ and ., beginning with a letter or "
+                            "a digit")
+    if os.path.lexists(folder):
+        raise UserError(f"{within}: is there already; take another name, or delete it")
+    return folder
+
+
+def _say_images(look: Look, say: Callable[[str], None]) -> None:
+    say(f"{look.title}: {count(len(look.names), 'class', 'classes')}, {sum(look.train):,} training "
+        f"and {sum(look.test):,} test images ({look.split}), {look.size}")
+    if look.own:
+        listed = [f"{shown(name)} {train:,} + {test:,}" for name, train, test in zip(
+            look.names[:12], look.train, look.test, strict=False)]
+        say(f"  {', '.join(listed)}{', ...' * (len(look.names) > 12)}")
+    for note in look.notes:
+        say(f"  note: {note}")
+
+
+def _measured(kinds: set[str], measure: Callable[[Mapping], Speed] | None) -> dict[str, Speed]:
+    if measure is not None:
+        return {kind: measure(json.loads(kind)) for kind in kinds}
+    from tqdm import tqdm
+
+    from unfreeze.timing import speed
+    from unfreeze.training import devices  # here, since it imports torch
+
+    with _environment("UNFREEZE_PREFIX_GB", "0"):  # a few random images have nothing to spare
+        device = devices.pick()
+        return {kind: speed.measure(json.loads(kind), device, MOMENT) for kind in tqdm(
+            sorted(kinds), desc="measuring", unit="kind", disable=None, leave=False)}
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str):
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _at(kind: str, image_size: int) -> str:
+    """The same kind of work, with images of another size."""
+    return json.dumps(json.loads(kind) | {"image_size": image_size}, sort_keys=True)
+
+
+def _scaled(speed: Speed, side: float) -> Speed:
+    """Of images whose side is 1 / `side` of what was measured: work goes with the area."""
+    return replace(speed, train=speed.train and speed.train * side**2, test=speed.test * side**2)
+
+
+def _write(started: Started, home: Path, name: str, images: str, model: str, hours: float,
+           skip_broken: bool) -> None:
+    folder, look, setting = started.folder, started.look, started.setting
+    dataset = look.images
+    if look.own and "://" not in dataset:
+        # Within the project by the way from here to there, which is the same in every clone.
+        place = Path(os.path.abspath(dataset))
+        dataset = (os.path.relpath(place, folder) if place.is_relative_to(home) else str(place))
+    options = [*(["--model", model] if model != "mobilenet_v2" else []),
+               *(["--hours", f"{hours:g}"] if hours != HOURS else []),
+               *(["--skip-broken"] if skip_broken else [])]
+    command = shlex.join(["unfreeze", "new", name, "--images", images, *options])
+    rules = os.path.relpath(home / "params.yaml", folder)
+    with files.whole_folder(folder) as fresh:
+        written.write(fresh, home, folder, {
+            "params.yaml": written.params(look, dataset, model, setting, rules, skip_broken),
+            "README.md": written.readme(folder.name, look, model, setting,
+                                        str(folder.relative_to(home)), command, look.own),
+            **({".gitignore": written.IGNORED} if look.own else {})})

@@ -1,0 +1,67 @@
+"""`unfreeze new`: a study of one's own images."""
+
+import argparse
+import math
+import os
+from contextlib import suppress
+
+HELP = "make a study of your images"
+DESCRIPTION = """\
+Look at images once and make a study that fits them, in studies/NAME: five strategies of
+fine-tuning, each at its best learning rate, as long as the time allows. It says what it found,
+how long the study takes here, and what it would do with twice the time. Nothing is trained
+before you run `dvc repro` in its folder."""
+EXAMPLE = """\
+examples:
+  unfreeze new flowers --images path/to/folder
+  unfreeze new flowers --images photos.zip --hours 0.5
+  unfreeze new cifar --images cifar10 --model resnet18
+
+A folder has a sub-folder a class, perhaps within train/ and test/; an archive holds such a folder.
+A table of labels (.csv) has a column for the path and one for the label of each image."""
+ORDER = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="of the study; with a slash, a path in this project")
+    parser.add_argument("--images", required=True, metavar="PATH",
+                        help="a folder, an archive (.zip, .tar), a table of labels (.csv), the "
+                             "address of an archive, or a dataset of the catalogue")
+    parser.add_argument("--model", default="mobilenet_v2", help="of torchvision (default: "
+                                                                "%(default)s)")
+    parser.add_argument("--hours", type=_hours, default=2.0,
+                        help="that the study may take here (default: 2)")
+    parser.add_argument("--skip-broken", action="store_true",
+                        help="leave out files that are no sound images")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from unfreeze.starting import new  # here: --help needs nothing of it
+
+    started = new(arguments.name, arguments.images, arguments.model, arguments.hours,
+                  arguments.skip_broken, say=lambda text: print(text, flush=True))
+    setting, folder = started.setting, os.path.relpath(started.folder)
+    print(f"{folder}: {arguments.model} at {setting.image_size} pixels, {setting.epochs} epochs, "
+          f"{setting.rates} learning rates, " + (
+              f"{setting.folds} folds, " if setting.folds > 1 else "") + f"{setting.seeds} seeds"
+          + (f", {setting.fraction:.3g} of the training images" if setting.fraction < 1 else ""))
+    print(f"it takes {_duration(started.seconds)} here, besides downloads" + (
+        f": more than --hours {arguments.hours:g}, and less would say nothing"
+        if started.seconds > started.limit else ""))
+    if started.twice:
+        print(f"with twice the time (--hours {2 * arguments.hours:g}): {', '.join(started.twice)}")
+    print(f"next: cd {folder} && dvc repro")
+
+
+def _hours(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it must be a number above 0")
+
+
+def _duration(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    if minutes < 90:
+        return f"about {minutes} minute{'s' * (minutes > 1)}"
+    return f"about {seconds / 3600:.1f} hours"
