@@ -21,6 +21,9 @@ from unfreeze.params.knobs import KNOBS
 from unfreeze.params.plan import ImageSource, Plan, Run
 from unfreeze.params.settle import resolve
 from unfreeze.recipe import Phase
+from unfreeze.starting import written
+from unfreeze.starting.look import look_at
+from unfreeze.starting.settings import Setting, settings
 from unfreeze.tuning import rules
 
 FACTS = yaml.safe_load((ROOT / "tests/reported.yaml").read_text())
@@ -172,6 +175,8 @@ STUDIES = {
     ),
 }
 
+OURS = {"photos"}  # no write-up: made by `unfreeze new`, as its README says
+
 
 def runs_of_facts() -> list[tuple[str, str]]:
     """(study, run) of everything that a write-up ran."""
@@ -186,8 +191,9 @@ def facts_of_runs(name: str, row: Row) -> dict[str, dict]:
 
 def folders() -> list[tuple[str, str]]:
     """(study, its folder seen from the root), published and small."""
-    return [(name, f"studies/{name}{'/small' * small}") for name, row in STUDIES.items()
-            for small in range(1 + row.small)]
+    small = {name: row.small for name, row in STUDIES.items()} | dict.fromkeys(OURS, True)
+    return [(name, f"studies/{name}{'/small' * both}") for name in small
+            for both in range(1 + small[name])]
 
 
 def text(folder: str, file: str) -> str:
@@ -228,9 +234,9 @@ def settled(folder: str) -> Plan:
 
 def test_every_study_has_its_row():
     there = {path.parent.name for path in (ROOT / "studies").glob("*/params.yaml")}
-    assert set(STUDIES) == there
+    assert set(STUDIES) | OURS == there
     small = {path.parent.parent.name for path in (ROOT / "studies").glob("*/small/params.yaml")}
-    assert {name for name, row in STUDIES.items() if row.small} == small
+    assert {name for name, row in STUDIES.items() if row.small} | OURS == small
 
 
 @pytest.mark.parametrize("folder", [folder for _, folder in folders()])
@@ -517,6 +523,22 @@ def test_photos_are_prepared_as_the_write_up_says():
     for run in settled("studies/adaptation").runs.values():
         made = run.preprocessing
         assert (made.image_size, made.resize, made.interpolation) == (224, 232, "bilinear")
+
+
+@pytest.mark.parametrize("folder", [folder for name, folder in folders() if name in OURS])
+def test_ours_are_as_unfreeze_new_makes_them(folder):
+    """What a machine's speed decides stands in params.yaml, and the rest follows from it."""
+    images = look_at("pizza_steak_sushi")
+    given, up = params(folder), "/".join([".."] * len(folder.split("/")))
+    made = Setting(given["fraction"], given["image_size"], given["epochs"], given["batch_size"],
+                   given["validation"], given["search_folds"], len(given["search"]["lr"]),
+                   len(given["seeds"]), given["score"])
+    assert made in settings(images, 224)
+    assert text(folder, "params.yaml") == written.params(
+        images, "pizza_steak_sushi", given["model"], made, f"{up}/params.yaml")
+    command = re.search(r"^unfreeze new .*$", text(folder, "README.md"), re.M)[0]
+    assert text(folder, "README.md") == written.readme(
+        folder.split("/")[-1], images, given["model"], made, folder, command, private=False)
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/tables/claims.csv")),

@@ -24,7 +24,7 @@ from unfreeze.timing import work
 from unfreeze.timing.work import Speed
 from unfreeze.words import count
 
-HOURS = 2.0  # that a study may take where nobody says
+HOURS = 1.0  # that a study may take where nobody says
 MEASURED_AT = 128  # pixels, at most: quick enough everywhere
 MOMENT = 0.5  # seconds of each measurement
 AROUND = 120.0  # seconds that the pipeline takes beside training: the start of its stages, scores,
@@ -200,5 +200,4 @@ def _write(started: Started, home: Path, name: str, images: str, model: str, hou
         written.write(fresh, home, folder, {
             "params.yaml": written.params(look, dataset, model, setting, rules, skip_broken),
             "README.md": written.readme(folder.name, look, model, setting,
-                                        str(folder.relative_to(home)), command, look.own),
-            **({".gitignore": written.IGNORED} if look.own else {})})
+                                        str(folder.relative_to(home)), command, look.own)})

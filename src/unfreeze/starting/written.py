@@ -88,19 +88,20 @@ def readme(name: str, look: Look, model: str, setting: Setting, folder: str, com
 
     Args:
         folder: of the study, from the project's. command: that made it.
-        private: whether pictures of the photos are kept from git.
+        private: whether the photos are the user's own.
     """
-    classes = ", ".join(f"{shown(each)} {train:,} + {test:,}" for each, train, test in zip(
+    listed = ", ".join(f"{shown(each)} {train:,} + {test:,}" for each, train, test in zip(
         look.names[:20], look.train, look.test, strict=False))
-    more_seeds = list(range(1, setting.seeds + 3))
     more = f", and {len(look.names) - 20:,} more" if len(look.names) > 20 else ""
+    each_class = f"\nImages of each class (training + test): {listed}{more}.\n" * look.own
+    more_seeds = list(range(1, setting.seeds + 3))
     chosen = (f"by cross-validation in {setting.folds} folds" if setting.folds > 1 else
               f"on {setting.validation:.0%} of the training images, held out")
     return f"""# {name}
 
-Which fine-tuning of {model} is best for {count(len(look.names), "class", "classes")} of \
-{shown(look.title)}: {sum(look.train):,} images to train on and {sum(look.test):,} to test on \
-({look.split})?
+Which fine-tuning of {model} is best for {shown(look.title)}?
+There are {count(len(look.names), "class", "classes")}, with {sum(look.train):,} images to train on
+and {sum(look.test):,} to test on ({look.split}).
 
 ```
 {command}
@@ -120,11 +121,9 @@ of its knobs may be stands in the params.yaml of the project.
 | last_stage | the last quarter of the layers, and the new layer |
 | lora | an update of low rank beside every layer, and the new layer |
 
-Each finds its learning rate among {setting.rates}, {chosen}; then it is trained with \
+Each finds its learning rate among {setting.rates}, {chosen}; then it is trained with
 {setting.seeds} other seeds and tested. Images are seen at {setting.image_size} pixels.
-
-Images of each class (training + test): {classes}{more}.
-
+{each_class}
 ```
 dvc exp run -S model=resnet18           # another model
 dvc exp run -S image_size=224           # larger images
@@ -136,15 +135,8 @@ dvc repro -f plan && dvc repro          # after images have changed
 
 _PRIVATE = """
 The photos stay where they are. Git tracks numbers, charts and the report, and no picture that
-shows a photo (.gitignore says which); a `dvc push` would carry the trained models and the photos
-at the size that models see, to the remote that you name.
-"""
-
-# Made by the stages show-data and plot.
-IGNORED = """\
-# Pictures that show your photos; without these lines git tracks them too.
-/plots/data/gallery.png
-/plots/charts/mistakes.png
+shows a photo (`-S +share_photos=true` for those too); a `dvc push` would carry the trained models
+and the photos at the size that models see, to the remote that you name.
 """
 
 

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "address of an archive, or a dataset of the catalogue")
     parser.add_argument("--model", default="mobilenet_v2", help="of torchvision (default: "
                                                                 "%(default)s)")
-    parser.add_argument("--hours", type=_hours, default=2.0,
-                        help="that the study may take here (default: 2)")
+    parser.add_argument("--hours", type=_hours, default=1.0,
+                        help="that the study may take here (default: 1)")
     parser.add_argument("--skip-broken", action="store_true",
                         help="leave out files that are no sound images")
 
