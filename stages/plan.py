@@ -1,6 +1,7 @@
 """params.yaml -> _made/plan/, what the pipeline is going to do; _made/compared/pairs.yaml, which
 runs are compared layer by layer."""
 
+import sys
 from pathlib import Path
 
 import _source  # noqa: F401
@@ -17,6 +18,8 @@ def main() -> None:
         raise UserError("params.yaml: no such file here; `git checkout params.yaml` restores it")
     settled = settle.resolve(files.read_yaml(params))
     plan.write(settled)
+    for line in settled.warnings:
+        print(f"warning: params.yaml: {line}", file=sys.stderr, flush=True)
     print(f"{len(settled.runs)} runs: {', '.join(settled.runs)}")
 
 

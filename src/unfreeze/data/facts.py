@@ -7,14 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from unfreeze import places
 from unfreeze.data import catalogue, own, photos
 from unfreeze.data.acquire import cards
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.archive import is_tar, shown
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
 from unfreeze.words import share
+
+TENFOLD = 10  # times as many images of a class as of another, from which on accuracy misleads
+_SAMPLE = 30  # photos whose sizes are looked at
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Facts:
         source: where its images come from.
         classes, train, test: how many; None when it is to be fetched first.
         smallest: training images of the smallest class, or a number that it cannot exceed.
+        largest: of the largest, which is called `commonest`; of images of one's own.
+        side: pixels of the shorter side of a photo in the middle; of images of one's own.
         mean, std: of the training images, per RGB channel, in 0..1; None: found when decoding.
     """
 
@@ -37,6 +43,9 @@ class Facts:
     smallest: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    largest: int | None = None
+    commonest: str = ""
+    side: int | None = None
 
 
 def facts_of(dataset: str, skip_broken: bool) -> Facts:
@@ -97,7 +106,18 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     _warn_of_few(dataset, collection.classes, train)
     source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
     return Facts(own.folder_name(path.resolve().name, digest), source, len(collection.classes),
-                 sum(train), sum(test), min(train))
+                 sum(train), sum(test), min(train), largest=max(train),
+                 commonest=collection.classes[train.index(max(train))],
+                 side=_shorter_side(path, collection))
+
+
+def _shorter_side(path: Path, collection: photos.Collection) -> int | None:
+    """Of a photo in the middle of some; None where all would have to be read for that."""
+    if is_tar(path):
+        return None
+    members = [photo.member for photo in collection.photos]
+    sizes = cards.sizes(path, members[::max(1, len(members) // _SAMPLE)])
+    return round(median(map(min, sizes)))
 
 
 def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
@@ -113,7 +133,7 @@ def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
 def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) -> None:
     """A line on standard error where a model that knows one class would seem to be good."""
     found = cards.majority(classes, counts)
-    if found is None:
+    if found is None or max(counts) >= TENFOLD * min(counts):  # then plan says more: params/fits.py
         return
     name, right = shown(found[0]), found[1]
     print(f"warning: {dataset}: the classes have {min(counts)} to {max(counts)} training images: "

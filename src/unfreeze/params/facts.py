@@ -55,6 +55,10 @@ class Datasets:
             self._known[key] = data_facts.facts_of(*key)
         return self._known[key]
 
+    def known(self) -> dict[str, data_facts.Facts]:
+        """{name of its folder: facts} of all that were asked for."""
+        return {facts.name: facts for facts in self._known.values()}
+
     def sources(self) -> dict[str, ImageSource]:
         """{name of its folder: source} of all that were asked for, sorted. The same images may be
         named in two ways: the last one stands."""

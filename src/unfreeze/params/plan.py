@@ -214,6 +214,7 @@ class Plan:
             unit. worth: the difference that is worth finding, in the same.
         race: what `unfreeze race` has looked at; without looks where it has not run.
         share_photos: whether pictures of images of the user's own may go where git tracks them.
+        warnings: where the study can hardly mean anything, and what would mend it, each a line.
     """
 
     runs: Mapping[str, Run]
@@ -232,6 +233,7 @@ class Plan:
     worth: float = 2.0
     race: Race = Race()
     share_photos: bool = False
+    warnings: tuple[str, ...] = ()
 
     def is_private(self, dataset: str) -> bool:
         """Whether pictures of its images are to be kept from what git tracks."""

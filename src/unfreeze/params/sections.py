@@ -32,6 +32,7 @@ _NUMBER_OF_YAML_1_2 = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
 _UNBIASED = [name for name, score in SCORES.items() if not score.biased]
 _COMPARED_BY = {"score": choice(*_UNBIASED), "margin": NOT_NEGATIVE, "worth": POSITIVE}
+DEFAULT_SCORE = "accuracy"  # as of Plan
 TEXTS = ("compare", "claims", "race")  # in which what looks like a number is text
 
 

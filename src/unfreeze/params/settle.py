@@ -11,7 +11,7 @@ from unfreeze.data import subsets
 from unfreeze.data.reading import decoded
 from unfreeze.data.reading.augmentations import is_on
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.params import combinations, equal_work, memory, race, search, sections
+from unfreeze.params import combinations, equal_work, fits, memory, race, search, sections
 from unfreeze.params.check import check, check_size, numbers
 from unfreeze.params.facts import Datasets, RunFacts, look_up, weights_source
 from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run, in_search
@@ -107,6 +107,7 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
             equal_work.check(name, runs, searches, absent)
     every = [*runs.values(), *(each.run for found in searches.values()
                                for each in found.candidates)]
+    score = sections.read_score(params, runs)
     return Plan(
         runs=runs,
         datasets=datasets.sources(),
@@ -121,7 +122,9 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
         searches=searches,
         race=raced,
         share_photos=sections.read_sharing(params),
-        **sections.read_score(params, runs),
+        warnings=fits.warnings(runs, searches, datasets.known(),
+                               score.get("score", sections.DEFAULT_SCORE)),
+        **score,
     )
 
 

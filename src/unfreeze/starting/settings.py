@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from unfreeze.data.facts import TENFOLD
 from unfreeze.starting.look import Look
 
 # {images from which on: steps}, of the HyperRule's small, medium and large sets
@@ -20,7 +21,6 @@ _LARGER = 2  # times that small images are shown at most: 32 pixels as 64
 _MULTIPLE = 32  # of the side: what every model of convolutions and most others take
 _LEAST_VALIDATION = 200  # images, to choose by them once; with fewer all take turns (folds)
 _MANY = 10_000  # images, of which a tenth is enough to choose by
-_UNEQUAL = 10  # times as large as another is a class where accuracy would be about few of them
 HEAD_EPOCHS = 20  # of what is trained on features that are computed once
 
 
@@ -94,7 +94,7 @@ def _setting(look: Look, largest: int, fraction: float, share: float, side: int,
         epochs=max(3, round(share * wanted_epochs(images, batch))),
         batch_size=batch, validation=validation,
         folds=folds if by_folds else 1, rates=rates, seeds=seeds,
-        score="balanced_accuracy" if max(look.train) >= _UNEQUAL * min(look.train) else "accuracy")
+        score="balanced_accuracy" if max(look.train) >= TENFOLD * min(look.train) else "accuracy")
 
 
 def seen_at(look: Look, largest: int) -> int:

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 from unfreeze.data.acquire.layout import Entry, Index
+from unfreeze.errors import UserError
 from unfreeze.fetching.assets import Asset, Registry
 
 KIND = "photos"
@@ -35,8 +36,11 @@ ASSETS = (Asset(
 def index(paths: dict[str, Path]) -> Index:
     """The photos of the archive, by the folders that they lie in."""
     (archive, path), = paths.items()
-    with zipfile.ZipFile(path) as opened:
-        found = [re.fullmatch(r"(train|test)/(\w+)/\d+\.jpg", name)
-                 for name in sorted(opened.namelist())]
+    try:
+        with zipfile.ZipFile(path) as opened:
+            names = sorted(opened.namelist())
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path}: damaged or truncated archive ({error})") from None
+    found = [re.fullmatch(r"(train|test)/(\w+)/\d+\.jpg", name) for name in names]
     return Index(CLASSES, [Entry(match[1], CLASSES.index(match[2]), archive, match[0])
                            for match in found if match])
