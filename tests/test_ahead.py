@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import Project
+from unfreeze import environment
 from unfreeze.ahead.slots import Slots, available
 from unfreeze.errors import UserError
 
@@ -89,10 +90,10 @@ def test_one_that_fails_or_is_killed_is_left_to_its_run_and_the_others_go_on(pla
     output = project.run("python", "stages/ahead.py", "replicates").splitlines()
     assert "base seed 1: left for later: params.yaml: no such thing" in output
     assert "other_model seed 1: left for later: ZeroDivisionError: a fault" in output
-    assert "own_lr seed 1: left for later: its process was killed, twice" in output
+    assert "own_lr seed 1: left for later: its process was killed, 3 times" in output
     assert "own_lr seed 2: trained" in output and "own_freeze seed 1: trained" in output
     order = trained(project)
-    assert order.count("own_lr seed 1") == order.count("own_lr seed 2") == 2
+    assert (order.count("own_lr seed 1"), order.count("own_lr seed 2")) == (3, 2)
 
 
 def test_an_interruption_ends_all_processes(played):
@@ -210,3 +211,29 @@ def test_each_gpu_is_a_slot(monkeypatch):
     monkeypatch.setenv("UNFREEZE_DEVICE", "cuda:1")
     monkeypatch.delenv("UNFREEZE_SLOTS")
     assert available() == Slots(("cuda:1",))
+    monkeypatch.setenv("UNFREEZE_DEVICE", "cuda")
+    monkeypatch.setenv("UNFREEZE_PER_GPU", "2")
+    assert available() == Slots(("cuda:0", "cuda:1") * 2)
+
+
+# On what
+
+
+@pytest.mark.parametrize(("engine", "address", "found"), [
+    (None, None, "pool"), ("auto", None, "pool"), ("pool", "10.0.0.1:6379", "pool"),
+    ("ray", None, "ray"), ("ray", "10.0.0.1:6379", "10.0.0.1:6379"), ("ray", "local", "ray"),
+    (None, "10.0.0.1:6379", "10.0.0.1:6379"), ("ray://head", None, "ray://head:10001"),
+    ("ray://[::1]:7", "10.0.0.1:6379", "ray://[::1]:7"),
+])
+def test_the_engine_is_what_the_environment_says(monkeypatch, engine, address, found):
+    for name, value in (("UNFREEZE_ENGINE", engine), ("RAY_ADDRESS", address)):
+        monkeypatch.setenv(name, value or "")
+    assert environment.engine() == found
+    assert environment.cluster() is (found not in ("pool", "ray"))
+
+
+@pytest.mark.parametrize("engine", ["Ray", "slurm", "ray:10001", "ray://", "ray://a b", "pool "])
+def test_an_engine_that_is_none_is_an_error(monkeypatch, engine):
+    monkeypatch.setenv("UNFREEZE_ENGINE", engine)
+    with pytest.raises(UserError, match="UNFREEZE_ENGINE=.*: allowed are auto, pool, ray, ray://"):
+        environment.engine()

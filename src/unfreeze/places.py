@@ -15,6 +15,7 @@ SUBSETS = MADE / "subsets"
 PINNED = MADE / "pinned"  # of each run its candidates, what they read by its digest
 SEARCHED = MADE / "searched"  # of each run what its search found, as others read it
 AHEAD = MADE / "ahead"  # that trials and replicates were trained side by side: nothing else
+LOGS = MADE / "logs"  # a file for each replicate that was trained ahead: what was printed meanwhile
 RUNS = MADE / "runs"
 COMPARED = MADE / "compared"
 MEASURED = MADE / "measured"  # tables of what is not the same on every machine

@@ -5,7 +5,7 @@ from contextlib import suppress
 from unfreeze import environment, places
 from unfreeze import recipe as recipes
 from unfreeze.ahead import needed, workers
-from unfreeze.ahead.slots import available
+from unfreeze.ahead.engine import would_train
 from unfreeze.ahead.task import Task
 from unfreeze.errors import UserError
 from unfreeze.recipe import Recipe
@@ -15,14 +15,14 @@ from unfreeze.training import checkpoint, counting, result
 def train() -> None:
     """Train those of the runs that DVC is about to train, as far as the scratch folder has room to
     keep them until it does; the rest is left to train@RUN."""
-    if len(available().devices) < 2:
+    if not would_train(2):
         return
     runs = {}
     for path in sorted(places.RECIPES.glob("*.yaml")):
         with suppress(UserError):  # of a run that is no more, say; its stage, if any, will tell
             runs[path.stem] = recipes.read(path)
     tasks = missing(runs)
-    if len(tasks) < 2:
+    if not would_train(len(tasks)):
         return
     would_run = needed.would_run("train", runs)
     room = environment.scratch_limit() / 2  # the other half: of what trains, its last epoch

@@ -1,11 +1,14 @@
 """A replicate to be trained ahead."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from unfreeze import places
 from unfreeze.choosing.work import operations
 from unfreeze.recipe import Recipe, replicate_digest
-from unfreeze.training import counting
+from unfreeze.training import checkpoint, counting
 
 _OF_TORCH = 500_000_000  # bytes
 
@@ -29,6 +32,17 @@ class Task:
     @cached_property
     def identity(self) -> str:
         return replicate_digest(self.recipe, self.seed)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is in the scratch folder."""
+        return checkpoint.is_finished(self.identity)
+
+    @property
+    def log(self) -> Path:
+        """Where all that is printed while it is trained goes."""
+        name = re.sub(r"[^\w.-]+", "_", self.label)[:100]
+        return places.LOGS / f"{name}-{self.identity[:8]}.log"
 
     @cached_property
     def operations(self) -> int:

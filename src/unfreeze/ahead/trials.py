@@ -2,7 +2,7 @@
 
 from unfreeze import places
 from unfreeze.ahead import needed, workers
-from unfreeze.ahead.slots import available
+from unfreeze.ahead.engine import would_train
 from unfreeze.ahead.task import Task
 from unfreeze.choosing import finding, pinned
 from unfreeze.choosing.trials import Search, Trial, search
@@ -14,7 +14,7 @@ def train() -> None:
     whose search cannot go on is left to choose@RUN, which says why."""
     searches = {path.stem: each for path in sorted(places.PINNED.glob("*.yaml"))
                 if (each := pinned.read(path)).searched}
-    if not searches or len(available().devices) < 2:
+    if not searches or not would_train(2):
         return
     running = {run: begun for run, each in searches.items() if (begun := _begin(each))}
     if not _missing(searches, running):

@@ -27,12 +27,15 @@ class Scratch:
         digest: of the replicate.
         arithmetic: in which it is trained, as of `Device.arithmetic`.
         writes: whether anything is saved: of several processes the first writes, and all read.
+
+    Attributes:
+        done: the second of them.
     """
 
     def __init__(self, digest: str, arithmetic: str, writes: bool = True) -> None:
         folder = environment.scratch() / "replicates"
         self._epoch = folder / f"{digest}-{arithmetic}.epoch.pt"
-        self._done = folder / f"{digest}-{arithmetic}.done"
+        self.done = folder / f"{digest}-{arithmetic}.done"
         self._writes = writes
 
     def load_epoch(self) -> dict | None:
@@ -44,7 +47,7 @@ class Scratch:
 
     def load_done(self) -> bytes | None:
         """What was saved; None: nothing, or nothing that is whole."""
-        return _load(self._done, lambda path: path.read_bytes()[:-_DIGEST])
+        return _load(self.done, lambda path: path.read_bytes()[:-_DIGEST])
 
     def save_epoch(self, content: dict) -> None:
         if self._writes:
@@ -56,8 +59,24 @@ class Scratch:
 
     def save_done(self, content: bytes) -> None:
         if self._writes:
-            _save(self._done, io.BytesIO(content))
+            _save(self.done, io.BytesIO(content))
             self._epoch.unlink(missing_ok=True)
+
+
+def put_done(name: str, content: bytes) -> None:
+    """Keep what another machine has trained.
+
+    Args:
+        name: of its file there. content: of it.
+
+    Raises:
+        ValueError: it is not as it was written there.
+    """
+    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
+        raise ValueError(f"{name}: damaged")
+    folder = environment.scratch() / "replicates"
+    make_room(folder, environment.scratch_limit() - len(content))
+    files.write_bytes(folder / name, content)
 
 
 def is_finished(digest: str) -> bool:

@@ -1,0 +1,96 @@
+"""What runs on another machine before this project's code is there.
+
+This module travels by value, in a language that every Python speaks: it imports nothing but the
+standard library and what is on each Ray node, until `begin` has unpacked the code.
+"""
+
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+
+class Worker:
+    """A process of a Ray node that trains one replicate after another.
+
+    Args:
+        code: this project's code, as a zip archive. digest: its SHA-256.
+        study: absolute path of the study's folder where the driver runs.
+        scratch: the driver's scratch folder. token: what its file folder.id says.
+        variables: of the environment, which decide the last bits of what is trained.
+        software: {library: version} that recipes name.
+    """
+
+    def __init__(self, code: bytes, digest: str, study: str, scratch: str, token: str,
+                 variables: dict, software: dict) -> None:
+        self._code, self._digest, self._study = code, digest, study
+        self._scratch, self._token = scratch, token
+        self._variables, self._software = variables, software
+
+    def begin(self) -> dict:
+        """Unpack the code and import torch.
+
+        Returns:
+            "node": its id; "name": for people; "problem": why nothing can be trained here, in a
+            line, "" otherwise.
+        """
+        import ray
+        from ray.util import get_node_ip_address
+
+        found = {"node": ray.get_runtime_context().get_node_id(), "name": get_node_ip_address(),
+                 "problem": ""}
+        try:
+            found["problem"] = self._begin()
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            found["problem"] = (f"{error.strerror}{where}; make room, or start Ray there with "
+                                "UNFREEZE_SCRATCH set to a folder that can be written")
+        except ImportError as error:
+            found["problem"] = f"{error}; install requirements-extras.lock there (`make env-all`)"
+        except Exception as error:
+            found["problem"] = f"{type(error).__name__}: {error}"
+        return found
+
+    def train(self, task: bytes, assets: list, parts: dict) -> dict:
+        """As of `node.train`, in this process."""
+        from unfreeze.ahead import node
+
+        return node.train(task, assets, parts, self._study, self._shared)
+
+    def _begin(self) -> str:
+        if hashlib.sha256(self._code).hexdigest() != self._digest:
+            return "the code did not arrive as it was sent"
+        shared = self._is_drivers(self._scratch)
+        own = os.path.join(tempfile.gettempdir(), f"unfreeze-{os.getuid()}")
+        scratch = os.environ.get("UNFREEZE_SCRATCH") or (self._scratch if shared else own)
+        self._shared = self._is_drivers(scratch)
+        os.environ.update(self._variables, UNFREEZE_SCRATCH=scratch)
+        code = self._unpack(Path(scratch) / "code" / self._digest)
+        sys.path.insert(0, str(code / "src"))
+        from unfreeze.ahead import node
+
+        return node.problem(self._software)
+
+    def _is_drivers(self, folder: str) -> bool:
+        """Whether a folder that is seen from here is the driver's scratch folder."""
+        try:
+            return Path(folder, "folder.id").read_text() == self._token
+        except OSError:
+            return False
+
+    def _unpack(self, folder: Path) -> Path:
+        """Whole, or not there."""
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+                with zipfile.ZipFile(io.BytesIO(self._code)) as archive:
+                    archive.extractall(Path(unfinished) / "code")
+                try:
+                    os.rename(Path(unfinished) / "code", folder)
+                except OSError:
+                    if not folder.exists():  # by another process of this node
+                        raise
+        return folder
