@@ -2,8 +2,9 @@
 
     from unfreeze.starting import new
 
-    started = new("flowers", "path/to/folder")
-    print(started.folder, started.seconds)
+    if __name__ == "__main__":  # several processes read the photos
+        started = new("flowers", "path/to/folder")
+        print(started.folder, started.seconds)
 
     look.py        what the images are: classes, counts, sizes, copies
     settings.py    what fits them: image size, epochs, folds, seeds, by the time there is

@@ -14,7 +14,7 @@ before you run `dvc repro` in its folder."""
 EXAMPLE = """\
 examples:
   unfreeze new flowers --images path/to/folder
-  unfreeze new flowers --images photos.zip --hours 0.5
+  unfreeze new pets --images photos.zip --hours 0.5
   unfreeze new cifar --images cifar10 --model resnet18
 
 A folder has a sub-folder a class, perhaps within train/ and test/; an archive holds such a folder.

@@ -91,6 +91,9 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
     if not examined:
         raise UserError(f"{shown(path)}: holds no images; wanted is a folder for each class, with "
                         "its images in it")
+    if not folders and all("/" not in name for name, _ in examined):
+        raise UserError(f"{shown(path)}: its {words.count(len(examined), 'file')} lie in no folder "
+                        "of a class; wanted is a folder for each class, with its images in it")
     broken = {name for name, _ in problems}
     nested = {tuple(same_form(name).split("/")[:-1]) for name, _ in examined} | {
         tuple(same_form(name).split("/")) for name in folders}
@@ -106,7 +109,7 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
             photos.append((split_of(parts[depth]) if has_splits else "train", parts[split_depth],
                            name, sha256))
     lines = tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems))
-    _report(path, lines, skip_broken)
+    _report(path, lines, skip_broken, bool(photos))
     classes = _classes(path, photos, {path[depth:] for path in nested}, has_splits)
     labels = {name: label for label, name in enumerate(classes)}
     photos = (Photo(split, labels[name], member, sha256) for split, name, member, sha256 in photos)
@@ -194,7 +197,7 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _report(path: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
+def _report(path: Path, problems: tuple[str, ...], skip_broken: bool, some_left: bool) -> None:
     list_file = environment.scratch() / "broken.txt"
     if not problems:
         list_file.unlink(missing_ok=True)
@@ -208,8 +211,9 @@ def _report(path: Path, problems: tuple[str, ...], skip_broken: bool) -> None:
     more = f"; and {len(problems) - _IN_MESSAGE} more" if len(problems) > _IN_MESSAGE else ""
     raise UserError(f"{shown(path)}: {count} cannot be used: "
                     f"{'; '.join(problems[:_IN_MESSAGE])}{more}. "
-                    f"All are listed in {list_file}; mend or remove them, or set "
-                    "skip_broken: true to go on without them")
+                    f"All are listed in {list_file}; " + (
+                        "mend or remove them, or set skip_broken: true to go on without them"
+                        if some_left else "nothing is left without them"))
 
 
 def _classes(path: Path, photos: list[tuple[str, str, str, str]],
@@ -239,7 +243,8 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
             raise UserError(
                 f"{shown(path)}: {where}has fewer than {words.count(least, 'usable image')} of "
                 f"{len(short)} of the {len(classes)} classes "
-                f"({which}); " + ("one to train on and one to test on are needed" if least > 1
+                f"({which}); " + ("one to train on and one to test on are needed, and "
+                    "two to train on (3 photos) where settings are searched" if least > 1
                                   else "train and test need the same classes"))
     return classes
 

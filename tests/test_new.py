@@ -1,0 +1,296 @@
+"""`unfreeze new`: what it finds in images, what it makes of that, and what it refuses."""
+
+import os
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from helpers import ROOT
+from unfreeze import command, files
+from unfreeze.data.facts import Facts
+from unfreeze.errors import UserError
+from unfreeze.params.plan import ImageSource
+from unfreeze.params.settle import resolve
+from unfreeze.starting import new, settings, study
+from unfreeze.starting.look import Look, look_at
+from unfreeze.timing.work import Speed
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project in whose folder one stands, with the code and the rules of this one."""
+    home = tmp_path / "project"
+    home.mkdir()
+    for name in ("src", "stages"):
+        (home / name).symlink_to(ROOT / name)
+    for name in ("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/.gitignore", ".dvc/plots/README"):
+        files.write_bytes(home / name, (ROOT / name).read_bytes())
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("UNFREEZE_WORKERS", "1")
+    return home
+
+
+def photos(folder: Path, counts: dict[str, int], size=(40, 30), mode="RGB") -> Path:
+    """A folder with so many PNGs in each of some folders, all different."""
+    number = 0
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for _ in range(count):
+            number += 1
+            colour = number % 256 if mode == "L" else (number % 256, number // 256, 100)
+            Image.new(mode, size, colour).save(folder / name / f"{number}.png")
+    return folder
+
+
+def measure(kind: dict) -> Speed:
+    """As if a machine trained 50 images of 128 pixels a second."""
+    area = (kind["image_size"] / 128) ** 2
+    return Speed(50 / area, 150 / area, 2, 0.9 if kind["freeze"] != "none" else 0.0, 2)
+
+
+def made(name: str, images, hours: float = 1.0, **keywords) -> study.Started:
+    """A study, which can be planned."""
+    started = new(name, str(images), hours=hours, measure=measure, **keywords)
+    text = (started.folder / "params.yaml").read_text()
+    lines = text.splitlines()
+    assert len(lines) <= 25
+    assert all(len(line) <= 100 or line.startswith("dataset: ") for line in lines)
+    before = os.getcwd()
+    os.chdir(started.folder)
+    try:
+        plan = resolve(yaml.safe_load(text))
+    finally:
+        os.chdir(before)
+    assert list(plan.runs) == ["full", "head", "head_then_all", "last_stage", "lora"]
+    assert set(plan.searches) == set(plan.runs)
+    return started
+
+
+def knobs(started: study.Started) -> dict:
+    return files.read_yaml(started.folder / "params.yaml")
+
+
+@pytest.mark.parametrize(("counts", "size", "mode"), [
+    ({"train/pizza": 30, "train/steak": 25, "train/sushi": 20, "test/pizza": 5, "test/steak": 5,
+      "test/sushi": 5}, (40, 30), "RGB"),
+    ({"a": 10, "b": 10}, (40, 30), "RGB"),
+    ({f"class {number}": 5 for number in range(20)}, (40, 30), "RGB"),
+    ({"few": 4, "many": 60}, (300, 200), "RGB"),
+    ({"dark": 12, "light": 12}, (28, 28), "L"),
+    ({"blue sky": 6, "r\u00e9d: #1": 6, "[x]": 6}, (40, 30), "RGB"),
+], ids=["split", "two of ten", "twenty of five", "unequal", "grey", "names"])
+def test_what_it_makes_can_be_planned(project, tmp_path, counts, size, mode):
+    started = made("mine", photos(tmp_path / "my photos \u00e9", counts, size, mode))
+    assert started.folder == project / "studies/mine"
+    given = knobs(started)
+    assert given["score"] == ("balanced_accuracy" if "few" in counts else "accuracy")
+    assert given["search_folds"] > 1  # too few to choose by a part of them
+    assert Path(given["dataset"]) == tmp_path / "my photos \u00e9"
+
+
+def test_stages_run_where_it_is(project, tmp_path):
+    """plan, as DVC starts it, finds all by the relative paths of the files that were written."""
+    images = photos(project / "images/pets", {"cat": 9, "dog": 9})
+    started = made("studies/deep/er", "images/pets")
+    assert knobs(started)["dataset"] == "../../../images/pets"  # the same in every clone
+    pipeline = yaml.safe_load((started.folder / "dvc.yaml").read_text())
+    up = pipeline["vars"][0]["root"]
+    assert (started.folder / up).resolve() == project
+    done = subprocess.run([sys.executable, f"{up}/stages/plan.py"], cwd=started.folder, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "warning: params.yaml: every run trains on 7 images" in done.stderr
+    config = (started.folder / ".dvc/config").read_text()
+    cache = config.split("dir = ")[1].split()[0]
+    assert (started.folder / ".dvc" / cache).resolve() == project / ".dvc/cache"
+    assert images.is_dir() and f"cd {os.path.relpath(started.folder)}" in (
+        started.folder / "README.md").read_text()
+
+
+def test_an_archive_and_the_folder_are_the_same_images(project, tmp_path):
+    folder = photos(tmp_path / "pets", {"cat": 9, "dog": 9})
+    with zipfile.ZipFile(project / "pets.zip", "w") as target:
+        for path in sorted(folder.rglob("*.png")):
+            target.writestr(str(path.relative_to(tmp_path)), path.read_bytes())
+    packed, plain = (look_at(str(each)) for each in ("pets.zip", folder))
+    assert packed.images == "pets.zip" and packed.facts.source.digest == plain.facts.source.digest
+    assert knobs(made("packed", "pets.zip"))["dataset"] == "../../pets.zip"
+
+
+def test_copies_and_sizes_are_told(project, tmp_path):
+    folder = photos(tmp_path / "pets", {"train/cat": 9, "train/dog": 9, "test/cat": 3,
+                                        "test/dog": 3})
+    (folder / "test/cat/copy.png").write_bytes((folder / "train/cat/1.png").read_bytes())
+    Image.new("RGB", (900, 700)).save(folder / "train/dog/large.png")
+    said: list[str] = []
+    made("pets", folder, say=said.append)
+    assert said[0] == ("pets: 2 classes, 19 training and 7 test images (train/ and test/ as they "
+                       "are), 40 x 30 pixels")
+    assert "cat 9 + 4, dog 10 + 3" in said[1]
+    assert any("1 test image(s) that are training images too" in line for line in said)
+    assert any("sizes from 40 x 30 to 900 x 700 pixels" in line for line in said)
+
+
+# What fits the images
+
+
+def look(images: int, classes: int = 3, side: int | None = 500) -> Look:
+    each = images // classes
+    facts = Facts("own-x", ImageSource("photos", path="x"), classes, images, images // 4, each)
+    return Look("x", "x", True, facts, tuple(map(str, range(classes))), (each,) * classes,
+                (each // 4,) * classes, side, "", "", ())
+
+
+def chosen(images: int, seconds_an_image: float, limit: float, **keywords) -> settings.Setting:
+    """With time in proportion to images, epochs, area and trainings."""
+    there = look(images, **keywords)
+    return settings.choose(there, 224, lambda each: (
+        seconds_an_image * each.fraction * images * each.epochs * (each.image_size / 224) ** 2
+        * (each.rates * each.folds + each.seeds)), limit)
+
+
+def test_the_time_decides_how_much_is_done():
+    quick, slow = chosen(960, 1e-4, 3600), chosen(960, 0.5, 3600)
+    assert (quick.image_size, quick.seeds, quick.rates, quick.fraction) == (224, 5, 4, 1.0)
+    assert (slow.image_size, slow.epochs, slow.fraction) == (96, 3, 1.0)
+    assert quick.epochs > slow.epochs
+    assert settings.differences(slow, quick)[0] == "224 pixels instead of 96"
+    assert settings.differences(quick, quick) == []
+
+
+def test_of_many_images_a_part_is_taken_where_all_would_take_too_long():
+    part = chosen(50_000, 0.5, 4 * 3600, side=32, classes=10)
+    assert part.fraction < 1 and part.image_size == 64
+    assert part.fraction * 5_000 >= 100  # of each class
+    everything = chosen(50_000, 1e-5, 4 * 3600, side=32, classes=10)
+    assert everything.fraction == 1 and everything.folds == 1 and everything.validation == 0.1
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(100, 30), (225, 30), (960, 17), (3_000, 11),
+                                                 (12_000, 5), (50_000, 13)])
+def test_epochs_follow_the_steps_of_the_hyperrule(images, epochs):
+    batch = chosen(images, 0, 1).batch_size
+    assert settings.wanted_epochs(images, batch) == epochs
+    assert chosen(images, 0, 1).epochs == epochs
+
+
+@pytest.mark.parametrize(("side", "seen"), [(None, 224), (2000, 224), (100, 224), (90, 192),
+                                            (32, 64), (8, 64)])
+def test_small_images_are_seen_larger_but_not_much(side, seen):
+    assert settings.seen_at(look(100, side=side), 224) == seen
+
+
+def test_few_images_take_turns_and_many_do_not():
+    assert chosen(225, 0, 1).folds == 5 and chosen(1_200, 0, 1).folds == 1
+
+
+# What is refused, in one line that says what would do
+
+
+@pytest.mark.parametrize(("counts", "path", "words"), [
+    ({"cat": 9, "dog": 9}, "nowhere", "no such folder or file here, and no dataset of the "
+                                      "catalogue"),
+    ({"cat": 9, "dog": 9}, "~/pets", "~ is only known to a shell"),
+    ({".": 9}, "", "lie in no folder of a class; wanted is a folder for each class"),
+    ({"cat": 9}, "", "has 1 class (cat); at least two are needed"),
+    ({"cat": 1, "dog": 2}, "", "3 photos"),
+    ({"cat": 2, "dog": 9}, "", "the least that works are 2 training images and 1 test image a "
+                               "class (3 photos"),
+    ({"cat": 9, "dog": 9, "fish": 0}, "", "1 of the 3 classes (fish)"),
+    ({"train/cat": 9, "train/dog": 9, "test/cat": 3, "test/dog": 3}, "train",
+     "is one split of several (test lies beside it); name the folder that holds them"),
+    ({"train/cat": 1, "train/dog": 1, "test/cat": 1, "test/dog": 1}, "", "the least that works"),
+])
+def test_what_cannot_work_is_refused_in_one_line(project, tmp_path, counts, path, words):
+    folder = tmp_path / "pets"
+    photos(tmp_path, {str(Path("pets", name)): count for name, count in counts.items()})
+    images = path if path.startswith(("~", "nowhere")) else str(folder / path)
+    with pytest.raises(UserError) as refused:
+        new("pets", images, measure=measure)
+    text = str(refused.value)
+    assert words in text and "\n" not in text
+    assert not (project / "studies").exists()
+
+
+def test_broken_files_and_advice_that_would_leave_nothing(project, tmp_path):
+    folder = photos(tmp_path / "pets", {"cat": 5, "dog": 5})
+    (folder / "cat/broken.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="1 file cannot be used: cat/broken.png.*skip_broken: true"):
+        new("pets", str(folder), measure=measure)
+    assert knobs(made("pets", folder, skip_broken=True))["skip_broken"] is True
+    for file in folder.rglob("*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(UserError) as refused:
+        new("others", str(folder), measure=measure)
+    assert "nothing is left without them" in str(refused.value)
+    assert "skip_broken" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("../outside", "lies outside of the project"), ("/tmp/x", "lies outside of the project"),
+    ("a b", "is no name for a study's folder"), (".hidden", "is no name"),
+    ("studies/_made", "is no name"), ("there", "is there already; take another name"),
+])
+def test_places_that_are_no_study(project, name, words):
+    (project / "studies/there").mkdir(parents=True)
+    (project / "studies/there/mine.txt").write_text("mine")
+    with pytest.raises(UserError, match=words):
+        new(name, "cifar10", measure=measure)
+    assert (project / "studies/there/mine.txt").read_text() == "mine"
+
+
+def test_models_without_weights_and_models_that_are_none(project):
+    with pytest.raises(UserError, match="cnn: has no pretrained weights"):
+        new("x", "cifar10", model="cnn", measure=measure)
+    with pytest.raises(UserError, match="'mobilnet_v2' is no model"):
+        new("x", "cifar10", model="mobilnet_v2", measure=measure)
+
+
+# The command
+
+
+def run(line: str, capsys) -> str:
+    arguments = command.parser().parse_args(shlex.split(line)[1:])
+    arguments.run(arguments)
+    return capsys.readouterr().out
+
+
+def test_the_examples_of_help_make_studies(project, monkeypatch, capsys):
+    monkeypatch.setattr(study, "_measured", lambda kinds, _: {
+        kind: measure(yaml.safe_load(kind)) for kind in kinds})
+    folder = photos(project / "path/to/folder", {"train/cat": 12, "train/dog": 12, "test/cat": 4,
+                                                 "test/dog": 4})
+    with zipfile.ZipFile("photos.zip", "w") as target:
+        for path in sorted(folder.rglob("*.png")):
+            target.writestr(str(path.relative_to(folder)), path.read_bytes())
+    from unfreeze.verbs import new as verb
+    for line in [line.strip() for line in verb.EXAMPLE.splitlines()
+                 if line.startswith("  unfreeze")]:
+        said = run(line, capsys)
+        name = line.split()[2]
+        assert (project / "studies" / name / "params.yaml").is_file()
+        assert "it takes about" in said and said.endswith(f"next: cd studies/{name} && dvc repro\n")
+    given = files.read_yaml(project / "studies/cifar/params.yaml")
+    assert given["model"] == "resnet18" and given["dataset"] == "cifar10"
+    assert "with twice the time (--hours 2)" in said
+
+
+def test_the_machine_is_measured(project, tmp_path):
+    """By the engine itself: two kinds of work on tiny images."""
+    kinds = {study._at(kind, 32) for kind in _kinds()}
+    speeds = study._measured(kinds, None)
+    assert set(speeds) == kinds and all(each.train > 0 for each in speeds.values())
+
+
+def _kinds() -> set[str]:
+    from unfreeze.timing.work import works
+    plan = resolve({"dataset": "cifar10", "model": "cnn", "init": "scratch", "image_size": 32,
+                    "batch_size": 4, "normalize": "dataset", "runs": {"a": {}}})
+    return {each.kind for each in works(plan)}
