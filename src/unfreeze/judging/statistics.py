@@ -170,8 +170,13 @@ class Sample:
                          outside)
 
 
-def samples(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Sample]:
-    """Estimate every contrast. What one gives does not depend on which others are there."""
+def samples(contrasts: Sequence[Contrast], resamples: int | None = None) -> list[Sample]:
+    """Estimate every contrast. What one gives does not depend on which others are there.
+
+    Args:
+        resamples: None: RESAMPLES.
+    """
+    resamples = resamples or RESAMPLES
     scores = {id(contrast.scores): contrast.scores for contrast in contrasts}
     runs = dict.fromkeys((key, run) for contrast in contrasts for key in [id(contrast.scores)]
                          for run in contrast.coefficients)
@@ -215,7 +220,7 @@ def _common_factors(contrast: Contrast) -> dict[int, float]:
     return {seed: factor for seed, factor in factors.items() if abs(factor) > 1e-9}
 
 
-def effects(contrasts: Sequence[Contrast], resamples: int = RESAMPLES) -> list[Effect]:
+def effects(contrasts: Sequence[Contrast], resamples: int | None = None) -> list[Effect]:
     """The effects of `samples`."""
     return [sample.effect for sample in samples(contrasts, resamples)]
 
@@ -284,7 +289,7 @@ def _sample(contrast: Contrast, columns: Mapping[str, np.ndarray],
         # BCa's acceleration: of the images' skewness; the part of the seeds is symmetric.
         cubes = float((((per_image - mean) / images)**3).sum())
         # Far out, they are like those of the part that is known least.
-        degrees = min((part.degrees for _, part in parts if part.variance), default=_NORMAL)
+        degrees = min((part.degrees for _, part in parts if part.draws.any()), default=_NORMAL)
         deviations = Deviations(draws, joint, degrees, cubes / (6 * (of_images + of_seeds)**1.5))
         above, below = (_mcnemar(per_image) if contrast.paired_hits and here and max(seeds) == 1
                         else deviations.p_values(round(mean, _DIGITS - 1)))

@@ -27,11 +27,11 @@ from unfreeze import words
 from unfreeze.expecting import claims
 from unfreeze.expecting.claims import Comparison
 from unfreeze.expecting.costs import COSTS, unlike
-from unfreeze.judging import advice, correction, planning
+from unfreeze.judging import advice, correction, planning, statistics
 from unfreeze.judging.estimates import Sum, samples
 from unfreeze.judging.planning import Range
 from unfreeze.judging.runs import TrainedRun, common_seeds
-from unfreeze.judging.statistics import RESAMPLES, Effect, Sample
+from unfreeze.judging.statistics import Effect, Sample
 from unfreeze.params import plan
 from unfreeze.scoring.scores import SCORES
 
@@ -188,7 +188,7 @@ class _Case:
         """Joint draws, (B,) each, where nothing differs: of p (whether a claim holds rests on its
         weakest comparison), and of the two-sided p of its clearest one, times their number."""
         ranks = np.stack([sample.deviations.ranks if sample.deviations else
-                          np.full(RESAMPLES, 0.5) for sample in self.samples], axis=1)
+                          np.full(statistics.RESAMPLES, 0.5) for sample in self.samples], axis=1)
         weakest = int(np.argmax([effect.p_above for effect in self.effects]))
         below = len(self.effects) * (1 - ranks).min(axis=1)
         above = len(self.effects) * ranks.min(axis=1)
