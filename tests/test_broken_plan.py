@@ -37,6 +37,16 @@ def test_a_part_that_another_part_names_is_missed(written, made):
         file.write_text(before)
 
 
+@pytest.mark.parametrize(("part", "content", "said"), [
+    ("score", "acuracy", r"'acuracy' is no score \(did you mean 'accuracy'\?\); allowed: "),
+    ("budget", {"minutes": 3}, "'minutes' is no budget; allowed: "),
+])
+def test_a_score_or_cost_that_there_is_not_is_one_line(written, part, content, said):
+    files.write_yaml(written / places.PLAN / f"{part}.yaml", content)
+    with pytest.raises(UserError, match=rf"{part}\.yaml: {said}.*run `dvc repro`"):
+        plan.read(written)
+
+
 @pytest.mark.parametrize("part", ["runs", "searches"])
 @pytest.mark.parametrize("kind", ["knobs", "training_knobs"])
 def test_a_knob_that_is_gone_is_one_line_for_who_asks(written, part, kind):

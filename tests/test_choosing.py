@@ -89,7 +89,7 @@ def found(pinned: Pinned, came_to) -> trials.Outcomes:
     Args:
         came_to: of a trial its outcome.
     """
-    rungs = trials.search(pinned)
+    rungs = trials.search("base", pinned)
     rung = next(rungs)
     try:
         while True:
@@ -190,6 +190,18 @@ def test_where_all_diverged_the_run_is_marked_failed(pinned):
     assert "marked failed" in choice.say("base", done.searched)
     one = chosen(pinned(), DIVERGED, outcome(0.4), DIVERGED)
     assert one.searched.values == {"lr": 0.01} and not one.recipe.failed
+
+
+def test_what_diverged_is_counted_on_all_rungs(pinned):
+    run = pinned(tuple(0.1 / 2**power for power in range(9)), halving=3, epochs=9)
+    none = choice.choose(run, found(run, lambda trial: DIVERGED))
+    assert "all 9 candidates of its search diverged" in none.recipe.failed
+    assert "all 9 candidates of its search diverged" in choice.say("base", none.searched)
+    late = choice.choose(run, found(
+        run, lambda trial: DIVERGED if trial.divisor == 1 else outcome(0.1 * trial.candidate)))
+    assert "of the 9 candidates of its search, the 1 that halving left diverged" in (
+        late.recipe.failed)
+    assert "halving left diverged" in choice.say("base", late.searched)
 
 
 def test_a_run_without_a_search_is_as_it_was_pinned(pinned):
@@ -307,7 +319,7 @@ def test_what_choices_of_runs_that_are_gone_left_is_removed(pinned):
 
 def test_every_candidate_is_tried_with_each_seed_and_fold_and_none_is_tested(pinned):
     run = pinned(seeds=(7, 8), folds=2)
-    (rung,) = [next(trials.search(run))]
+    (rung,) = [next(trials.search("base", run))]
     assert len(set(rung)) == len(rung) == 3 * 2 * 2
     for trial in rung:
         assert not trial.recipe.tested and trial.recipe.chosen is None
@@ -357,18 +369,18 @@ def test_a_warmup_shrinks_with_the_epochs_of_its_phase():
 def test_as_many_candidates_are_tried_as_the_operations_allow_in_their_order(pinned):
     # A trial takes 30 operations, and each candidate has two.
     run = pinned(seeds=(7, 8), operations=130.0)
-    assert trials.affordable(run) == [0, 1]
+    assert trials.affordable("base", run) == [0, 1]
     done = choice.choose(run, found(run, lambda trial: outcome()))
     assert [each.score is None for each in done.searched.candidates] == [False, False, True]
     choice.write("base", done)
     lines = yaml.safe_load(places.CHOICES.joinpath("base.yaml").read_text())
     assert lines["of"] == 2 and lines["candidates"][2]["tried"] is False
-    with pytest.raises(UserError, match="one candidate takes"):
-        trials.affordable(pinned(seeds=(7, 8), operations=59.0))
+    with pytest.raises(UserError, match="search of base: operations: .* one candidate takes"):
+        trials.affordable("base", pinned(seeds=(7, 8), operations=59.0))
     # All rungs count, the last one as if the dearest had got there.
-    assert trials.affordable(pinned((0.1,) * 9, halving=3, epochs=9, operations=270.0)) == [
-        *range(9)]
-    assert len(trials.affordable(pinned((0.1,) * 9, halving=3, epochs=9, operations=269.0))) < 9
+    allowed = [trials.affordable("base", pinned(
+        (0.1,) * 9, halving=3, epochs=9, operations=operations)) for operations in (270.0, 269.0)]
+    assert allowed[0] == [*range(9)] and len(allowed[1]) < 9
 
 
 # What is trained before choices are made
@@ -433,3 +445,13 @@ def test_a_choice_at_the_end_of_what_was_tried_says_what_to_add(knob, value, tri
     assert len(sentences) == (added is not None)
     if added:
         assert f"of {len(tried)} tried; add {knob}: {added} to its search" in sentences[0]
+
+
+@pytest.mark.parametrize(("ends", "told"), [
+    ((0.001, 0.1), "draw more trials"),           # 0.02 may yet be drawn
+    ((0.001, 0.0045), "let it reach to 0.01"),
+])
+def test_a_choice_at_the_end_of_what_was_drawn_goes_by_the_range(ends, told):
+    tried = [{"lr": rate} for rate in (0.0012, 0.002, 0.004)]
+    (sentence,) = edges.at_edge({"lr": 0.004}, tried, {"lr": ends})
+    assert f"lr: 0.004 is the highest of 3 drawn from {ends[0]} to {ends[1]}; {told}" in sentence

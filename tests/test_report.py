@@ -306,7 +306,8 @@ def test_a_search_that_halved_or_failed():
            lora | {"chosen": "", "score": "", "accuracy": "", "diverged": "3", "edges": ""}]
     said = section(study(choices=odd, expected_best=[]), "The search")
     assert table(said)[2][2] == "3 of 9, 2 of them stopped early"
-    assert table(said)[3][1:6] == ["nothing: all diverged", "3", "-", "3 diverged", "-"]
+    assert table(said)[3][1:6] == [
+        "nothing: all trained in full diverged", "3", "-", "3 diverged", "-"]
     assert "images held out of training, or by cross-validation" in said
     assert "at the end of what was tried" not in said and "Dodge" not in said
 

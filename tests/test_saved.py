@@ -178,6 +178,15 @@ def test_model_file_of_another_shape_is_a_clear_error(copy):
     refused(copy, "runs/tuned/model.safetensors")
 
 
+@pytest.mark.parametrize(("knob", "value", "said"), [
+    ("head", "replcae", "did you mean 'replace'?"), ("tune", "lorra", "did you mean 'lora'?")])
+def test_a_recipe_that_names_what_there_is_not_is_a_clear_error(copy, knob, value, said):
+    path = copy / "recipes" / "lora.yaml"
+    recipe = recipes.read(path)
+    recipes.write(path, replace(recipe, knobs={**recipe.knobs, knob: value}))
+    refused(copy, f"recipes/lora.yaml: {knob}: {value!r} is no ", said, "allowed: ", run="lora")
+
+
 def test_unknown_seed_and_run_are_named(copy):
     refused(copy, "recipes/tuned.yaml: no seed 1", "42, 7", seed=1)
     refused(copy, "nosuch.yaml: no such file", run="nosuch")

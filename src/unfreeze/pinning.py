@@ -108,7 +108,8 @@ def _run(plan: Plan, name: str, inputs: Inputs, made: Mapping[str, Pinned]) -> P
                          for each in search.candidates),
         trial_seeds={seed: tuple(map(inputs.subset, files))
                      for seed, files in search.subsets.items()},
-        choose_by=search.choose_by, halving=search.halving, operations=search.operations)
+        choose_by=search.choose_by, halving=search.halving, operations=search.operations,
+        drawn_from=search.drawn_from)
 
 
 def _candidate(values: Mapping[str, Any], run: Run, inputs: Inputs,

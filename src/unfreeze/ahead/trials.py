@@ -16,7 +16,7 @@ def train() -> None:
                 if (each := pinned.read(path)).searched}
     if not searches or not would_train(2):
         return
-    running = {run: begun for run, each in searches.items() if (begun := _begin(each))}
+    running = {run: begun for run, each in searches.items() if (begun := _begin(run, each))}
     if not _missing(searches, running):
         return
     would_run = needed.would_run("choose", searches)
@@ -27,9 +27,9 @@ def train() -> None:
                    if (state := _next(rungs, rung)) is not None}
 
 
-def _begin(each: pinned.Pinned) -> tuple[Search, list[Trial]] | None:
+def _begin(run: str, each: pinned.Pinned) -> tuple[Search, list[Trial]] | None:
     """A search and its first rung; None: it allows less work than there is."""
-    rungs = search(each)
+    rungs = search(run, each)
     try:
         return rungs, next(rungs)
     except UserError:

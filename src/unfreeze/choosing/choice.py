@@ -56,10 +56,10 @@ def choose(pinned: Pinned, outcomes: Outcomes) -> Choice:
     found = scored(by_place[best], pinned.choose_by)
     recipe = pinned.candidates[best].recipe
     if found.score is None:
-        failed = (f"all {words.count(len(by_place), 'candidate')} of its search diverged; search "
-                  "lower learning rates")
-        return Choice(replace(recipe, chosen=Chosen(None, None, failed)),
-                      _searched(pinned, outcomes, None), searched.nothing(len(recipe.classes)))
+        nothing = _searched(pinned, outcomes, None)
+        failed = f"{_all_diverged(nothing)}; search lower learning rates"
+        return Choice(replace(recipe, chosen=Chosen(None, None, failed)), nothing,
+                      searched.nothing(len(recipe.classes)))
     if recipe.knobs["train_on"] == "all":
         recipe = replace(recipe, chosen=Chosen(_stop_after(recipe, by_place[best]),
                                                _known(found.temperature)))
@@ -81,12 +81,21 @@ def say(run: str, found: searched.Searched) -> str:
         return f"{run}: nothing to choose"
     tried = len({trial.candidate for trial in found.trials})
     if found.chosen is None:
-        return f"{run}: all of {words.count(tried, 'candidate')} diverged; it is marked failed"
+        return f"{run}: {_all_diverged(found)}; it is marked failed"
     best = found.candidates[found.chosen]
     unit = SCORES[found.choose_by].unit
     lines = [f"{run}: {words.settings(best.values)}, of {words.count(tried, 'candidate')} "
              f"({found.choose_by} {words.quantity(best.score, unit)} on validation)"]
     return "\n".join(lines + [f"{run}: at the edge: {sentence}" for sentence in found.edges])
+
+
+def _all_diverged(found: searched.Searched) -> str:
+    tried = {trial.candidate for trial in found.trials}
+    left = sum(candidate.trained_fully for candidate in found.candidates)
+    if any(found.candidates[place].score is not None for place in tried):
+        return (f"of the {words.count(len(tried), 'candidate')} of its search, the {left} that "
+                "halving left diverged")
+    return f"all {words.count(len(tried), 'candidate')} of its search diverged"
 
 
 def _by_place(outcomes: Outcomes) -> dict[int, list[Outcome]]:
@@ -137,7 +146,7 @@ def _searched(pinned: Pinned, outcomes: Outcomes, chosen: int | None) -> searche
     return searched.Searched(
         pinned.choose_by, SCORES[pinned.choose_by].better, chosen, tuple(candidates),
         tuple(trained), () if chosen is None else tuple(
-            edges.at_edge(pinned.candidates[chosen].values, tried)))
+            edges.at_edge(pinned.candidates[chosen].values, tried, pinned.drawn_from)))
 
 
 def _validation(trials: Sequence[Trial], outcomes: Sequence[Outcome],
@@ -170,6 +179,7 @@ def _lines(found: searched.Searched) -> dict[str, Any]:
             if not candidate.trained_fully:
                 row["stopped_after_epochs"] = epochs[place]
         rows.append(row)
-    lines = {"chosen": "nothing: all diverged" if found.chosen is None else dict(found.values),
+    lines = {"chosen": ("nothing: all trained in full diverged" if found.chosen is None else
+                        dict(found.values)),
              "of": len(epochs), "by": found.choose_by, "candidates": rows}
     return lines | ({"at_the_edge": list(found.edges)} if found.edges else {})

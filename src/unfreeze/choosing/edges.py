@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from unfreeze import words
@@ -14,12 +15,14 @@ _STEP = 2.0, 10.0  # by which what is to be added differs from what was tried, a
 _MANTISSAS = (1, 2, 3, 5, 10)
 
 
-def at_edge(chosen: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> list[str]:
+def at_edge(chosen: Mapping[str, Any], tried: Sequence[Mapping[str, Any]],
+            drawn_from: Mapping[str, Sequence[float]] = MappingProxyType({})) -> list[str]:
     """A sentence for each knob whose chosen value is the highest or the lowest of those tried, with
     what to add.
 
     Args:
         chosen: values of the searched knobs. tried: those of every candidate.
+        drawn_from: {knob: the lowest and the highest that could have been drawn}.
     """
     sentences = []
     for knob, value in chosen.items():
@@ -29,9 +32,18 @@ def at_edge(chosen: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> li
         further = beyond(value, sorted(others))
         if further is not None and _allowed(knob, further):
             end = "highest" if value == max(others) else "lowest"
-            sentences.append(f"{words.settings({knob: value})} is the {end} of {len(others)} "
-                             f"tried; add {words.settings({knob: further})} to its search")
+            said = f"{words.settings({knob: value})} is the {end} of {len(others)}"
+            sentences.append(
+                f"{said} {_drawn(further, drawn_from[knob])}" if knob in drawn_from else
+                f"{said} tried; add {words.settings({knob: further})} to its search")
     return sentences
+
+
+def _drawn(further: float, ends: Sequence[float]) -> str:
+    low, high = ends
+    inside = low <= further <= high
+    return f"drawn from {low} to {high}; " + (
+        "draw more trials" if inside else f"let it reach to {further}")
 
 
 def beyond(value: float, tried: Sequence[float]) -> float | None:

@@ -22,7 +22,7 @@ def find(run: str, pinned: Pinned) -> Outcomes:
     together = environment.processes() > 1 or os.environ.get("WORLD_SIZE", "1") != "1"
     if together:
         _join()
-    rungs = search(pinned)
+    rungs = search(run, pinned)
     rung = next(rungs)
     while True:
         came_to = _all_trained(run, pinned, rung) if together else _found(run, pinned, rung)

@@ -2,7 +2,7 @@
 would be trained and tested were it chosen, and what their trials are drawn on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unfreeze import files, places
@@ -42,6 +42,8 @@ class Pinned:
             this, and as large a share of the trials goes on; 0: every trial is trained in full.
         operations: what the trials may take together, in the order of the candidates; None: no
             limit.
+        drawn_from: {searched knob that is a number: the lowest and the highest that could have been
+            drawn}; {} where candidates are listed.
     """
 
     candidates: tuple[Candidate, ...]
@@ -49,6 +51,7 @@ class Pinned:
     choose_by: str
     halving: int
     operations: float | None
+    drawn_from: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def searched(self) -> bool:

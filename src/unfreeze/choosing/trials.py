@@ -56,13 +56,13 @@ Outcomes = dict[Trial, Outcome]
 Search = Generator[list[Trial], Sequence[Outcome], Outcomes]
 
 
-def search(pinned: Pinned) -> Search:
+def search(run: str, pinned: Pinned) -> Search:
     """The trials of a run, rung by rung.
 
     Raises:
         UserError: `operations` is less than a single candidate takes.
     """
-    going_on, outcomes = affordable(pinned), {}
+    going_on, outcomes = affordable(run, pinned), {}
     rungs = divisors(pinned, len(going_on))
     for divisor in rungs:
         rung = of_rung(pinned, going_on, divisor)
@@ -92,9 +92,13 @@ def divisors(pinned: Pinned, candidates: int) -> list[int]:
     return halving.divisors(pinned.halving, candidates, epochs)
 
 
-def affordable(pinned: Pinned) -> list[int]:
+def affordable(run: str, pinned: Pinned) -> list[int]:
     """The places of the candidates that are tried: of those in order, as many as the operations
-    that a search may take allow, should the dearest go on at each rung."""
+    that a search may take allow, should the dearest go on at each rung.
+
+    Raises:
+        UserError: they allow not even one.
+    """
     everyone = range(len(pinned.candidates))
     if pinned.operations is None:
         return list(everyone)
@@ -107,7 +111,7 @@ def affordable(pinned: Pinned) -> list[int]:
         if _most(pinned, count, cost) <= pinned.operations:
             return list(range(count))
     raise UserError(
-        f"params.yaml: search: operations: {pinned.operations:g} are fewer than the "
+        f"params.yaml: search of {run}: operations: {pinned.operations:g} are fewer than the "
         f"{_most(pinned, 1, cost):g} that one candidate takes; allow more, or search fewer epochs")
 
 

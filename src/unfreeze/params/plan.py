@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from unfreeze import files, places
-from unfreeze.errors import UserError
+from unfreeze.errors import UserError, nearest
+from unfreeze.expecting.costs import COSTS
 from unfreeze.params.race import Race
 from unfreeze.plain import from_plain, to_plain
 from unfreeze.recipe import Knobs, Phase
+from unfreeze.scoring.scores import SCORES
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Search:
         candidates: at least two, in the order in which they are tried.
         subsets: {seed of a trial: index file of each fold}.
         choose_by: the score on validation by which one is chosen.
-        halving: as of choosing.pinned.Pinned; 0: none.
+        halving, drawn_from: as of choosing.pinned.Pinned.
         operations: what the trials may take together; None: no limit.
     """
 
@@ -175,6 +177,7 @@ class Search:
     choose_by: str
     halving: int
     operations: float | None
+    drawn_from: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,12 @@ def read(folder: Path = Path(".")) -> Plan:
         if name not in getattr(plan, part):
             raise UserError(f"{_file(folder, part)}: lacks {name}, which another file of the plan "
                             "names; run `dvc repro`, which writes them anew")
+    for part, written, known in (("score", [plan.score], SCORES), ("budget", plan.budget, COSTS)):
+        for name in written:
+            if name not in known:
+                raise UserError(
+                    f"{_file(folder, part)}: {name!r} is no {part}{nearest(name, known)}; allowed: "
+                    f"{', '.join(known)}; run `dvc repro`, which writes it anew")
     runs, searches = _file(folder, "runs"), _file(folder, "searches")
     return replace(
         plan, runs={name: _of_file(run, runs) for name, run in plan.runs.items()},

@@ -43,13 +43,14 @@ class Wanted:
     Attributes:
         knobs: those that are searched.
         candidates: {searched knob: value} of each, all different.
-        drawn: whether they were drawn.
+        drawn_from: {searched knob that is a number: the lowest and the highest that could have been
+            drawn}; {} where they are listed.
         halving: 0 for none. operations: None for no limit.
     """
 
     knobs: tuple[str, ...]
     candidates: tuple[Knobs, ...]
-    drawn: bool
+    drawn_from: Mapping[str, tuple[float, float]]
     halving: int
     operations: float | None
 
@@ -72,10 +73,18 @@ def read(written: Mapping, seed: int) -> Wanted:
                               "lr: [0.001, 0.01], or set search: {}")
     for key, value in searched.items():
         _check_knob(key, value, "trials" in settings)
-    candidates = (_drawn(searched, settings["trials"], seed) if "trials" in settings else
+    drawn = "trials" in settings
+    candidates = (_drawn(searched, settings["trials"], seed) if drawn else
                   _grid(searched))
-    return Wanted(tuple(searched), tuple(candidates), "trials" in settings,
+    return Wanted(tuple(searched), tuple(candidates), _ends(searched) if drawn else {},
                   settings.get("halving", 0), settings.get("operations"))
+
+
+def _ends(searched: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    values = {key: list(value.values() if isinstance(value, dict) else value)
+              for key, value in searched.items()}
+    return {key: (min(each), max(each)) for key, each in values.items()
+            if all(map(is_number, each))}
 
 
 def _check_knob(key: Any, value: Any, drawn: bool) -> None:

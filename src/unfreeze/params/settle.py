@@ -197,7 +197,8 @@ def _settle_run(name: str, common: Mapping[str, Any], changes: Any,
                          for values, each in zip(wanted.candidates, settled, strict=True)),
         subsets={seed: tuple(subsets.file_name(**to_plain(_subset(first.knobs, seed, fold, folds)))
                              for fold in range(folds)) for seed in knobs["search_seeds"]},
-        choose_by=knobs["choose_by"], halving=wanted.halving, operations=wanted.operations)
+        choose_by=knobs["choose_by"], halving=wanted.halving, operations=wanted.operations,
+        drawn_from=wanted.drawn_from)
 
 
 def _settle(section: str, name: str, common: Mapping[str, Any], changes: Knobs, datasets: Datasets,

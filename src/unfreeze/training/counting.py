@@ -85,16 +85,6 @@ class Phase:
         again = self.flops_forward - once + self.flops_backward
         return images * (self.variants * once + epochs * again)
 
-    def epochs_within(self, operations: float, images: int) -> int:
-        """The most epochs that take no more than that, but 1 at least."""
-        of_image = int(operations) // images
-        once, whole = self.flops_prefix, self.flops_forward + self.flops_backward
-        kept = (of_image - self.variants * once) // max(1, whole - once)
-        if once and kept > self.variants:
-            return kept
-        most = of_image // whole
-        return max(1, min(most, self.variants) if once else most)
-
 
 @dataclass(frozen=True)
 class Counted:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from unfreeze import places
 from unfreeze import recipe as recipes
 from unfreeze.errors import UserError
+from unfreeze.params.faults import in_file
 from unfreeze.training.assemble import assemble
 
 
@@ -42,7 +43,8 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
     Raises:
         UserError: something is missing, damaged or does not fit.
     """
-    recipe = recipes.read(root / places.RECIPES / f"{run}.yaml")
+    written = root / places.RECIPES / f"{run}.yaml"
+    recipe = recipes.read(written)
     seed = next(iter(recipe.seeds)) if seed is None else seed
     if seed not in recipe.seeds:
         raise UserError(f"{places.RECIPES}/{run}.yaml: no seed {seed}; there are "
@@ -54,7 +56,8 @@ def load(run: str, seed: int | None = None, root: Path = Path(".")) -> torch.nn.
         raise UserError(f"{path}: missing or damaged ({error}); run `dvc repro`") from None
     trained = {name.partition("/")[2]: tensor for name, tensor in stored.items()
                if name.startswith(f"{seed}/")}
-    model, initial = assemble(recipe, seed, root / places.WEIGHTS)
+    with in_file(str(written)):
+        model, initial = assemble(recipe, seed, root / places.WEIGHTS)
     tensors = initial | trained
     state = model.state_dict()
     for name, tensor in state.items():

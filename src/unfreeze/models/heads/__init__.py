@@ -15,6 +15,7 @@ import pkgutil
 from collections import OrderedDict
 from types import ModuleType
 
+from unfreeze.errors import Fault, nearest
 from unfreeze.models.facts import Model, Parts
 
 IMAGENET_CLASSES = 1000
@@ -76,4 +77,8 @@ def keeps_classifier(head: str) -> bool:
 
 
 def _head(name: str) -> ModuleType:
+    known = names()
+    if name not in known:
+        raise Fault("head", f"{name!r} is no head{nearest(name, known)}; allowed: "
+                            f"{', '.join(known)}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -63,7 +63,7 @@ def _title(row: dict[str, str]) -> str:
 def _line(row: dict[str, str]) -> tuple[Cell, ...]:
     decimals = cells.decimals(row["unit"])
     operations = float(row["operations"])
-    return (row["run"], row["chosen"] or "nothing: all diverged", _tried(row),
+    return (row["run"], row["chosen"] or "nothing: all trained in full diverged", _tried(row),
             cells.number(row["score"], decimals), _worst(row, decimals),
             cells.number(row["accuracy"], 1), cells.number(row["trials"]),
             Number(operations, quantity(operations, "operations").removesuffix(" operations")))

@@ -19,6 +19,7 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
+from unfreeze.errors import Fault, nearest
 from unfreeze.models.facts import is_within
 
 
@@ -28,7 +29,15 @@ def names() -> list[str]:
 
 
 def method(name: str) -> ModuleType:
-    """The module of a method of `names`. Imports torch."""
+    """The module of a method. Imports torch.
+
+    Raises:
+        Fault: it is none of `names`.
+    """
+    known = names()
+    if name not in known:
+        raise Fault("tune", f"{name!r} is no way of tuning{nearest(name, known)}; allowed: "
+                            f"{', '.join(known)}")
     return importlib.import_module(f"{__name__}.{name}")
 
 
