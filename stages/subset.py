@@ -18,10 +18,11 @@ def main() -> None:
     with files.whole_folder(places.SUBSETS) as folder:
         for name, subset in wanted.items():
             dataset = places.DATA / subset.dataset
-            labels = arrays.load_labels(dataset)
+            labels, groups = arrays.load_labels(dataset), subsets.load_groups(dataset)
             settings = {key: value for key, value in asdict(subset).items() if key != "dataset"}
             try:
-                indices = subsets.draw(labels["train"], labels["test"], **settings)
+                indices = subsets.draw(labels["train"], labels["test"], groups=groups,
+                                       **settings)
             except UserError as error:
                 raise UserError(f"params.yaml: {subset.dataset}: {error}") from None
             digest = arrays.read_card(dataset)["digest"]

@@ -9,6 +9,7 @@ from pathlib import Path
 MADE = Path("_made")
 PLAN = MADE / "plan"
 DATA = MADE / "data"  # a folder a dataset: labels, a card, arrays or official files
+TRAIN_GROUPS = "train_groups.npy"  # in a dataset's folder, where images belong to groups
 DECODED = MADE / "decoded"  # photos at the size that models see
 WEIGHTS = MADE / "weights"
 SUBSETS = MADE / "subsets"

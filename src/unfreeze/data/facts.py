@@ -12,7 +12,9 @@ from statistics import median
 from unfreeze import places
 from unfreeze.data import catalogue, own, photos
 from unfreeze.data.acquire import cards
-from unfreeze.data.photos.archive import is_tar, shown
+from unfreeze.data.photos.archive import is_tar
+from unfreeze.data.photos.names import shown
+from unfreeze.data.photos.table import file_of
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
 from unfreeze.words import share
@@ -90,14 +92,17 @@ def _of_address(url: str, skip_broken: bool) -> Facts:
 
 
 def _of_path(dataset: str, skip_broken: bool) -> Facts:
-    path = Path(dataset)
-    own.check_place(path)
-    own.check_tracked(path)
-    if not os.access(path, os.R_OK):
+    path, file = Path(dataset), file_of(dataset)
+    own.check_place(file)
+    own.check_tracked(file)
+    if not os.access(file, os.R_OK):
+        at_home = dataset.startswith("~") and (
+            f"; ~ is known to a shell only: write {os.path.expanduser(dataset)}")
         raise UserError(f"{dataset!r} is no folder or archive that can be read here; allowed: a "
                         "folder of images with a sub-folder a class, an archive of such a folder "
-                        f"({', '.join(own.SUFFIXES)}), its address, or a dataset of the catalogue"
-                        f"{places.remedy_in_a_copy(dataset)}")
+                        f"({', '.join(own.SUFFIXES)}), its address, a table of labels "
+                        f"({', '.join(own.TABLES)}), or a dataset of the catalogue"
+                        f"{at_home or places.remedy_in_a_copy(dataset)}")
     collection, _, digest = own.settled(path, skip_broken)
     counts = Counter((photo.split, photo.label) for photo in collection.photos)
     train, test = ([counts[split, label] for label in range(len(collection.classes))]
@@ -105,7 +110,7 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     _warn_of_depth(dataset, collection)
     _warn_of_few(dataset, collection.classes, train)
     source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
-    return Facts(own.folder_name(path.resolve().name, digest), source, len(collection.classes),
+    return Facts(own.folder_name(file.resolve().name, digest), source, len(collection.classes),
                  sum(train), sum(test), min(train), largest=max(train),
                  commonest=collection.classes[train.index(max(train))],
                  side=_shorter_side(path, collection))

@@ -90,6 +90,7 @@ class ImageSource:
         """Of one's own images: the name of the folder or archive, without what says how it is
         packed."""
         name = PurePosixPath(unquote(urlsplit(self.url).path) if self.url else self.path).name
+        name = re.sub(r"(\.[ct]sv)#.*$", r"\1", name)  # columns of a table of labels
         return re.sub(r"(\.tar)?\.\w+$", "", name)
 
 

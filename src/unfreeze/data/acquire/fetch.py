@@ -170,6 +170,15 @@ def _save(folder: Path, collection: photos.Collection, card: dict, archives: lis
         labels = [photo.label for photo in collection.photos if photo.split == split]
         np.save(content, np.array(labels, np.int64))
         files.write_bytes(folder / f"{split}_labels.npy", content.getbuffer())
+    groups = [photo.group for photo in collection.photos if photo.split == "train"]
+    (folder / places.TRAIN_GROUPS).unlink(missing_ok=True)
+    if any(groups):
+        number = {name: place for place, name in enumerate(sorted(set(groups)))}
+        content = io.BytesIO()
+        # An image without a group is one of its own.
+        np.save(content, np.array([number[name] if name else len(number) + place
+                                   for place, name in enumerate(groups)], np.int64))
+        files.write_bytes(folder / places.TRAIN_GROUPS, content.getbuffer())
     files.write_csv(folder / "index.csv", ("split", "label", "archive", "member", "sha256"), (
         (photo.split, photo.label, archive, photo.member, photo.sha256)
         for photo, archive in zip(collection.photos, archives, strict=True)))

@@ -6,8 +6,10 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from unfreeze.data import catalogue
+from unfreeze.data.photos import table
 from unfreeze.errors import UserError
 
+TABLES = (".csv", ".tsv", ".parquet")
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
 
@@ -15,7 +17,8 @@ def is_own(dataset: str) -> bool:
     """Whether a dataset is meant to be the user's and not of the catalogue."""
     if dataset in catalogue.names():
         return False
-    return (is_url(dataset) or "/" in dataset or dataset.lower().endswith(SUFFIXES)
+    return (is_url(dataset) or "/" in dataset or dataset.lower().endswith(SUFFIXES + TABLES)
+            or table.is_table(dataset)
             or (dataset != "" and (os.path.exists(dataset) or os.path.exists(f"{dataset}.dvc"))))
 
 
@@ -49,9 +52,9 @@ def folder_name(file: str, digest: str) -> str:
     """Name of the dataset's folder; the start of the digest keeps versions apart.
 
     Args:
-        file: name of the folder or archive.
+        file: name of the folder, archive or table.
     """
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+    for suffix in sorted(SUFFIXES + TABLES, key=len, reverse=True):
         if file.lower().endswith(suffix):
             file = file[:-len(suffix)]
             break

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unfreeze import environment, files
 from unfreeze.data import photos
+from unfreeze.data.photos import table
 from unfreeze.errors import UserError
 
 _KEPT = 20
@@ -67,6 +68,8 @@ def _remembered(file: Path) -> photos.Collection | None:
 
 
 def _stats(path: Path) -> list[tuple]:
+    if table.is_table(path):
+        return [(name, *_stat(name)) for name in table.stats(path)]
     if not path.is_dir():
         return [("", *_stat(path))]
     # Links to folders count as files, which the scan refuses: what they lead to may have no end.

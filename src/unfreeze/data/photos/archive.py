@@ -1,11 +1,14 @@
-"""The members of a folder, a .zip or a .tar(.gz, .bz2, .xz), read one by one and never extracted.
+"""The members of a folder, a .zip or a .tar(.gz, .bz2, .xz), read one by one and never extracted;
+and of what can be looked at as if it were one: a table of labels (table.py), and Parquet files with
+images in them (parquet.py).
 
 Nobody vouches for what users download, so: no member is found outside the folder or archive (no
 `..`, no absolute path, no link but those of links.py), none is read beyond MAX_FILE, and an archive
 that grows beyond `_limit` is refused.
 
-Folders and zips give names, whose content any process reads with `Reader`. A tar has no index, and
-a compressed one no way back, so it gives names with contents, in one pass.
+Folders, zips and tables give names, whose content any process reads with `Reader`. A tar has no
+index, and a compressed one no way back, so it gives names with contents, in one pass; so do Parquet
+files.
 """
 
 import bz2
@@ -13,16 +16,18 @@ import gzip
 import lzma
 import os
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from unfreeze.data.photos import links
+from unfreeze.data.photos import links, parquet, table
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import UserError
 from unfreeze.words import quantity
 
@@ -52,19 +57,18 @@ class Member:
     is_folder: bool = False
 
 
-def shown(name: object) -> str:
-    """A name as messages show it, on one line whatever is in it."""
-    text = str(name)
-    return text if text.isprintable() else ascii(text)
-
-
 def is_tar(path: Path) -> bool:
     """Whether its members come with their content.
 
     Raises:
-        UserError: it is no folder, .zip or .tar.
+        UserError: it is nothing that has members.
     """
-    return _kind(path) == "tar"
+    return _kind(path) in ("tar", "parquet")
+
+
+def groups(path: Path) -> Mapping[str, str]:
+    """{member: group that it belongs to}, of those that belong to one."""
+    return table.read(path).groups if _kind(path) == "table" else {}
 
 
 def members(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Member]:
@@ -74,7 +78,8 @@ def members(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> It
         UserError: no such folder or archive; it is damaged; or it is one that does harm: a member
             with an absolute path or `..`, too many members, a bomb.
     """
-    walk = {"folder": _folder, "zip": _zip, "tar": _tar}[_kind(path)]
+    walk = {"folder": _folder, "zip": _zip, "tar": _tar, "table": _table,
+            "parquet": _parquet}[_kind(path)]
     with _readable(path):
         for count, member in enumerate(walk(path, wanted)):
             if count >= MAX_MEMBERS:
@@ -87,8 +92,12 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path, self.root = path, os.path.realpath(path)
-        self.index = None
-        if _kind(path) == "zip":
+        self.index = self.files = None
+        kind = _kind(path)
+        if kind == "table":
+            listed = table.read(path)
+            self.root, self.files = os.path.realpath(listed.root), listed.files
+        if kind == "zip":
             with _readable(path):
                 self.archive = zipfile.ZipFile(path)
                 self.index = {_zip_name(info): info for info in self.archive.infolist()}
@@ -109,7 +118,10 @@ class Reader:
                 if info.file_size > MAX_FILE:
                     raise UserError(f"{where}: {_too_large()}")
                 return self.archive.read(info)
-            file = Path(f"{self.path}/{name}")
+            if self.files is not None and name not in self.files:
+                raise UserError(f"{where}: missing from the table")
+            file = (Path(f"{self.path}/{name}") if self.files is None else
+                    Path(self.root, self.files[name]))
             problem = _file_problem(file, self.root)
             if problem:
                 raise UserError(f"{where}: {problem}")
@@ -122,7 +134,9 @@ class Reader:
 
 def _kind(path: Path) -> str:
     if path.is_dir():
-        return "folder"
+        return "parquet" if parquet.files_of(path) else "folder"
+    if table.is_table(path) and table.file_of(path).is_file():
+        return "table"
     if not path.exists():
         raise UserError(f"{shown(path)}: no such folder or archive")
     with _readable(path):
@@ -132,10 +146,13 @@ def _kind(path: Path) -> str:
             start = file.read(512)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
+    if start.startswith(parquet.MAGIC):
+        return "parquet"
     if start[257:262] == b"ustar" or start.startswith(tuple(_OPENERS)):
         return "tar"
     raise UserError(f"{shown(path)}: neither a folder of images nor a .zip, .tar, .tar.gz, "
-                    ".tar.bz2 or .tar.xz of one")
+                    ".tar.bz2 or .tar.xz of one, a table of labels (.csv, .tsv) or a .parquet of "
+                    "images")
 
 
 @contextmanager
@@ -209,6 +226,31 @@ def _file_problem(file: Path, root: str) -> str:
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         return "no ordinary file"
     return _too_large() if status.st_size > MAX_FILE else ""
+
+
+# --- Tables and Parquet files
+
+
+def _table(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    listed = table.read(path)
+    if listed.note:
+        print(f"warning: {shown(path)}: {listed.note}", file=sys.stderr, flush=True)
+    root = os.path.realpath(listed.root)
+    for name, file in listed.files.items():
+        if wanted(name):
+            yield Member(name, _file_problem(Path(listed.root, file), root))
+    for line, problem in listed.problems.items():
+        if wanted(line):
+            yield Member(line, problem)
+
+
+def _parquet(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+    for name, content in parquet.images(path):
+        if wanted(name):
+            problem = "" if content is not None else "no image in it"
+            if content is not None and len(content) > MAX_FILE:
+                problem, content = _too_large(), None
+            yield Member(name, problem, content)
 
 
 # --- Zips

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from unfreeze import environment, files, pool, words
 from unfreeze.data.photos import archive, pixels
-from unfreeze.data.photos.archive import shown
 from unfreeze.data.photos.folders import SPLITS, depths, is_visible, same_form, split_of
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import UserError
 
 TEST_SHARE = 0.2
@@ -44,12 +44,15 @@ class Photo:
         label: index into `Collection.classes`.
         member: posix path within the folder or archive.
         sha256: of the file; "" where nobody has read it.
+        group: what it shares with others (a patient, an object), which must not be on another side
+            of a split; "" for none.
     """
 
     split: str
     label: int
     member: str
     sha256: str
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
     """Find, read and check all photos.
 
     Args:
-        path: a folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
+        path: a folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, a table of labels, or Parquet
+            files.
         skip_broken: whether to leave out files that are no sound images, with a warning.
         workers: processes; UNFREEZE_WORKERS if None.
 
@@ -112,7 +116,9 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
     _report(path, lines, skip_broken, bool(photos))
     classes = _classes(path, photos, {path[depth:] for path in nested}, has_splits)
     labels = {name: label for label, name in enumerate(classes)}
-    photos = (Photo(split, labels[name], member, sha256) for split, name, member, sha256 in photos)
+    groups = archive.groups(path)
+    photos = (Photo(split, labels[name], member, sha256, groups.get(member, ""))
+              for split, name, member, sha256 in photos)
     return Collection(classes, tuple(sorted(photos, key=_order)), lines)
 
 
@@ -259,7 +265,10 @@ def settle_splits(collection: Collection) -> tuple[Collection, str]:
     val/ joins train/ where there is a test/, and is the test split where there is none. Without
     both, a fifth of every class becomes test images, at least one and never all: those that come
     first by a hash of their content, so the choice depends neither on names nor on a run's seed,
-    and hardly changes when images are added.
+    and hardly changes when images are added. A group stays together.
+
+    Raises:
+        UserError: a group is in several splits, or a class would be in one of them alone.
     """
     there = {photo.split for photo in collection.photos}
     if "val" in there:
@@ -273,16 +282,79 @@ def settle_splits(collection: Collection) -> tuple[Collection, str]:
     else:
         note = (f"there is no test/: {TEST_SHARE:.0%} of each class, chosen by a hash of their "
                 "content, are the test images")
-        by_class = [[] for _ in collection.classes]
-        for photo in collection.photos:
-            by_class[photo.label].append(photo)
-        photos = []
-        for members in by_class:
-            members.sort(key=lambda photo: (_rank(photo), photo.member))
-            count = min(max(1, round(TEST_SHARE * len(members))), len(members) - 1)
-            photos += [replace(photo, split="test") for photo in members[:count]]
-            photos += members[count:]
+        grouped = any(photo.group for photo in collection.photos)
+        photos = (_split_groups if grouped else _split_classes)(collection)
+        if grouped:
+            note = (f"there is no test/: groups with about {TEST_SHARE:.0%} of each class, chosen "
+                    "by a hash of their content, are the test images")
+    _check_groups(photos)
     return replace(collection, photos=tuple(sorted(photos, key=_order))), note
+
+
+def _split_classes(collection: Collection) -> list[Photo]:
+    by_class = [[] for _ in collection.classes]
+    for photo in collection.photos:
+        by_class[photo.label].append(photo)
+    photos = []
+    for members in by_class:
+        members.sort(key=lambda photo: (_rank(photo), photo.member))
+        count = _tested(len(members))
+        photos += [replace(photo, split="test") for photo in members[:count]]
+        photos += members[count:]
+    return photos
+
+
+def _tested(images: int) -> int:
+    """How many of the images of a class become test images."""
+    return min(max(1, round(TEST_SHARE * images)), images - 1)
+
+
+def _split_groups(collection: Collection) -> list[Photo]:
+    """Whole groups become test images, in the order of their hashes, where at least half of a
+    group is wanted, or where a class had none without it."""
+    photos = sorted(collection.photos, key=lambda photo: (_rank(photo), photo.member))
+    groups: dict[str, list[Photo]] = {}  # in the order of their first photos
+    for photo in photos:
+        groups.setdefault(photo.group or f"\0{photo.member}", []).append(photo)
+    left = Counter(photo.label for photo in photos)  # to train on
+    wanted = {label: _tested(count) for label, count in left.items()}
+    taken: set[str] = set()
+
+    def take(enough: Callable[[Counter, int], bool]) -> None:
+        for name, members in groups.items():
+            counts = Counter(photo.label for photo in members)
+            useful = sum(min(count, max(0, wanted[label])) for label, count in counts.items())
+            if (name not in taken and enough(counts, useful)
+                    and all(left[label] > count for label, count in counts.items())):
+                taken.add(name)
+                left.subtract(counts)
+                for label, count in counts.items():
+                    wanted[label] -= count
+
+    before = dict(wanted)
+    take(lambda counts, useful: 2 * useful >= sum(counts.values()))
+    take(lambda counts, useful: any(wanted[label] == before[label] for label in counts))
+    missing = [collection.classes[label] for label in before if wanted[label] == before[label]]
+    if missing:
+        raise UserError(f"all images of {', '.join(map(shown, sorted(missing)))} belong to one "
+                        "group, or to groups that other classes need to be trained on; groups stay "
+                        "together, so two groups of each class are needed: one to train on and one "
+                        "to test on")
+    return [replace(photo, split="test") if name in taken else photo
+            for name, members in groups.items() for photo in members]
+
+
+def _check_groups(photos: Iterable[Photo]) -> None:
+    """Raise where a group is on both sides."""
+    split_of_group: dict[str, str] = {}
+    both = sorted({photo.group for photo in photos if photo.group
+                   and split_of_group.setdefault(photo.group, photo.split) != photo.split})
+    if both:
+        raise UserError(f"{words.count(len(both), 'group')} "
+                        f"{'is' if len(both) == 1 else 'are'} among the training and the test "
+                        f"images, such as {', '.join(map(shown, both[:3]))}: a model would be "
+                        "tested on what it knows; move each to one side, or leave the split out, "
+                        "and it is made by groups")
 
 
 def _rank(photo: Photo) -> bytes:
@@ -300,6 +372,8 @@ def digest(collection: Collection) -> str:
     rows = sorted((photo.split, collection.classes[photo.label], path[depth:], photo.sha256)
                   for photo, path in zip(collection.photos, paths, strict=True))
     total = hashlib.sha256()
+    rows += sorted((photo.group, photo.split, photo.sha256) for photo in collection.photos
+                   if photo.group)
     for row in rows:
         total.update(json.dumps(row).encode() + b"\n")
     return total.hexdigest()

@@ -6,64 +6,17 @@ Splits go by many names (Train, training_set, seg_train, valid, ...). What looks
 cannot be one is an error, since as a class it would be a wrong answer without a word.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.names import SPLITS, is_visible, parted, same_form, shown, split_of
 from unfreeze.errors import UserError
 
-SPLITS = ("train", "test", "val")
-_WORDS = {
-    "train": "train", "training": "train", "trn": "train",
-    "test": "test", "testing": "test", "tst": "test", "holdout": "test",
-    "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
-    "eval": "val", "evaluation": "val",
-}
+__all__ = ["SPLITS", "depths", "is_visible", "same_form", "split_of"]
+
 _PLAIN = {"train", "training", "test", "testing", "val", "valid", "validation"}
-# What stands beside such a word in a name and says nothing more: seg_train, Test Images, val2017.
-_BESIDE = {"set", "sets", "data", "dataset", "split", "folder", "dir", "image", "images", "img",
-           "imgs", "photo", "photos", "picture", "pictures", "pics", "seg", "jpg", "jpeg", "png"}
-_beside = f"(?:{'|'.join(_BESIDE)})?"
-_WORD = re.compile(f"{_beside}({'|'.join(_WORDS)}){_beside}")  # traindata, testset
-# Made by file managers and file servers, beside what begins with a dot; in small letters.
-_JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r",
-         "picasa.ini", "@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found",
-         "system volume information"}
 
 Folders = set[tuple[str, ...]]  # each a path, part by part
-
-
-def is_visible(name: str) -> bool:
-    """Whether a member, by its posix path, is meant to be looked at."""
-    return not any(part.startswith(".") or part.lower() in _JUNK for part in name.split("/"))
-
-
-def same_form(name: str) -> str:
-    """A name in the one of its Unicode forms that is used here: some systems write an accent as a
-    letter of its own, others do not, and people cannot tell."""
-    return unicodedata.normalize("NFC", name)
-
-
-def split_of(folder: str) -> str:
-    """The split that a folder's name stands for, "" for none."""
-    word, rest = _parted(folder)
-    return word if not rest else ""
-
-
-def _parted(folder: str) -> tuple[str, str]:
-    """The split that is in a name, and what else is; ("", name) where there is none, or two."""
-    plain = unicodedata.normalize("NFKC", folder)
-    plain = re.sub(r"([a-z])([A-Z])", r"\1 \2", plain).lower()  # TrainSet
-    words = re.findall(r"[^\W\d_]+", plain)
-    found = [_WORD.fullmatch(word) for word in words]
-    splits = {_WORDS[match[1]] for match in found if match}
-    if len(splits) != 1:
-        return "", folder
-    rest = [word for word, match in zip(words, found, strict=True)
-            if not match and word not in _BESIDE]
-    return splits.pop(), " ".join(rest)
 
 
 def depths(folders: Folders, path: Path) -> tuple[int, int]:
@@ -105,7 +58,7 @@ def _has_splits(folders: Folders, outermost: set[str], path: Path) -> bool:
         if not names and outermost == parents:
             raise UserError(f"{shown(path)}: holds {_listed(outermost)} but no train; wanted is "
                             "train, with a folder for each class in it")
-        if len(by_split) == 1 and not any(_parted(name)[0] for name in names):
+        if len(by_split) == 1 and not any(parted(name)[0] for name in names):
             return False
     for split, alike in by_split.items():
         if len(alike) > 1:
@@ -128,7 +81,7 @@ def _refuse_hidden(folders: Folders, outermost: set[str], path: Path) -> None:
                         "wanted in each is a folder for each class")
     rest_of: dict[str, dict[str, str]] = {}
     for name in sorted(outermost):
-        split, rest = _parted(name)
+        split, rest = parted(name)
         if split and rest:
             rest_of.setdefault(rest, {})[split] = name
     for named in rest_of.values():

@@ -10,10 +10,21 @@ on `test_fraction` alone: every run and every seed of a study is scored on the s
 For cross-validation the images of a subset, those that would be held out included, are divided into
 folds. A fold is held out in place of the share `validation`, and no test image is named: what
 trains on it is a trial of a search.
+
+Images that belong together (of a patient, of an object) are trained on or held out together; shares
+are then kept as far as groups allow, and a smaller subset's need not lie within a larger one's.
+
+    train_groups.npy    in a dataset's folder, where there are such groups: (N,) int64, equal for
+                        training images of one group
 """
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from unfreeze import places
 from unfreeze.errors import UserError
 
 TEST_SEED = 0
@@ -126,6 +137,87 @@ def fold_mask(labels: np.ndarray, fold: int, folds: int) -> np.ndarray:
     return place % folds == fold
 
 
+def load_groups(folder: Path) -> np.ndarray | None:
+    """The groups of the training images of a dataset; None where there are none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = folder / places.TRAIN_GROUPS
+    if not file.exists():
+        return None
+    try:
+        return np.load(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete {folder} and run `dvc repro`"
+                        ) from None
+
+
+def grouped_mask(labels: np.ndarray, groups: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Whole groups to hold out, with about as many of each class as are held out without them.
+
+    Args:
+        labels, groups: (N,) of each image, in the order of `stratified_order`.
+        held_out: (N,) bool, of single images.
+
+    Returns:
+        (N,) bool; of every class at least one image is left to train on.
+    """
+    members = _by_group(groups)
+    left = Counter(labels.tolist())
+    wanted = Counter(labels[held_out].tolist())
+    before, mask = Counter(wanted), np.zeros(len(labels), dtype=bool)
+
+    def take(enough: Callable[[Counter, int], bool]) -> None:
+        for rows in members.values():
+            counts = Counter(labels[rows].tolist())
+            useful = sum(min(count, max(0, wanted[label])) for label, count in counts.items())
+            if (not mask[rows].any() and enough(counts, useful)
+                    and all(left[label] > count for label, count in counts.items())):
+                mask[rows] = True
+                left.subtract(counts)
+                wanted.subtract(counts)
+
+    take(lambda counts, useful: useful > 0 and 2 * useful >= sum(counts.values()))
+    take(lambda counts, useful: any(before[label] and wanted[label] == before[label]
+                                    for label in counts))
+    return mask
+
+
+def grouped_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
+    """(N,) fold of each image: groups in one each, the large ones first, where its classes are
+    fewest yet (as scikit-learn's StratifiedGroupKFold does).
+
+    Raises:
+        UserError: there are fewer groups than folds.
+    """
+    members = sorted(_by_group(groups).values(), key=len, reverse=True)
+    if len(members) < folds:
+        raise UserError(f"{folds} folds need as many groups, and {len(members)} are used; take "
+                        "another search_folds")
+    classes, index = np.unique(labels, return_inverse=True)
+    share = np.zeros((folds, len(classes)))  # of each class
+    sizes, place = np.zeros(folds), np.empty(len(labels), dtype=int)
+    of_class = np.bincount(index, minlength=len(classes))
+    for rows in members:
+        added = np.bincount(index[rows], minlength=len(classes)) / of_class
+        spread = [np.std(np.vstack([share[:fold], share[fold] + added, share[fold + 1:]]),
+                         axis=0).sum() for fold in range(folds)]
+        chosen = min(range(folds), key=lambda fold: (round(spread[fold], 9), sizes[fold], fold))
+        share[chosen] += added
+        sizes[chosen] += len(rows)
+        place[rows] = chosen
+    return place
+
+
+def _by_group(groups: np.ndarray) -> dict[int, list[int]]:
+    """{group: rows of its images}, in the order of their first images."""
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(row)
+    return members
+
+
 def number_held_out(per_class: int, validation: float) -> int:
     """Validation images of each class among its first `per_class`."""
     # Rounded first, or 0.29 of 100 would be 28.
@@ -151,7 +243,8 @@ def _balanced(labels: np.ndarray, per_class: int, validation: float) -> tuple:
 
 def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
          test_fraction: float, seed: int, fraction: float = 1.0, per_class: int = 0,
-         fold: int = 0, folds: int = 1) -> dict[str, list[int]]:
+         fold: int = 0, folds: int = 1, groups: np.ndarray | None = None
+         ) -> dict[str, list[int]]:
     """Draw the indices of a subset.
 
     Args:
@@ -163,13 +256,14 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
         per_class: size of the subset, images of each class, instead; 0: off.
         folds: into how many parts the subset is divided; 1: it is not.
         fold: which of them is held out instead of the share `validation`, from 0.
+        groups: (N,) of each training image; None where each is one of its own.
 
     Returns:
         {"train", "validation", "test": indices into their split}; train and validation disjoint;
         with folds no test images.
 
     Raises:
-        UserError: a class would have no training image.
+        UserError: a class would have no training image, or there are fewer groups than folds.
     """
     counts = np.unique(train_labels, return_counts=True)[1]
     classes = len(counts)
@@ -187,7 +281,10 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
     order, held_out = order[taken], held_out[taken]
     if folds > 1:
         check_folds(len(order), classes, folds)
-        held_out = fold_mask(train_labels[order], fold, folds)
+        held_out = (fold_mask(train_labels[order], fold, folds) if groups is None else
+                    grouped_folds(train_labels[order], groups[order], folds) == fold)
+    elif groups is not None:
+        held_out = grouped_mask(train_labels[order], groups[order], held_out)
     train = order[~held_out]
     without = classes - len(np.unique(train_labels[train]))
     if without and folds > 1:
