@@ -1,6 +1,7 @@
 """_made/, src/ -> _made/pinned/RUN.yaml: everything that determines a run, or each of a search's
 candidates."""
 
+import sys
 from pathlib import Path
 
 import _source  # noqa: F401
@@ -14,7 +15,10 @@ STAGES = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    runs = pinning.runs(plan.read(), STAGES / "train.py", STAGES.parent / "src")
+    planned = plan.read()
+    runs = pinning.runs(planned, STAGES / "train.py", STAGES.parent / "src")
+    if warning := pinning.over_budget(planned, runs):
+        print(f"warning: params.yaml: {warning}", file=sys.stderr, flush=True)
     with files.whole_folder(places.PINNED) as folder:
         for name, run in runs.items():
             pinned.write(folder / f"{name}.yaml", run)

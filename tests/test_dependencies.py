@@ -26,7 +26,7 @@ FORM = {"params/__init__.py", "params/plan.py", "params/race.py", "plain.py", "r
 NOT_READ = {
     # Lists of addresses beside facts; numbers in errors and warnings.
     "plan": {"fetching/assets.py", "words.py"},
-    "pin": {"words.py"},
+    "pin": {"words.py", "expecting/__init__.py", "expecting/costs.py"},
     # How its trials are trained side by side, and which values a knob may have: of what is to be
     # added to a search. What training reaches is in the recipes.
     "choose": {"params/check.py", "words.py", *(f"ahead/{name}.py" for name in (

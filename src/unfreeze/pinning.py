@@ -3,6 +3,7 @@ candidate of its search."""
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from unfreeze import files, models, places
 from unfreeze.choosing.pinned import Candidate, Pinned
 from unfreeze.data.reading import arrays, decoded
 from unfreeze.errors import Fault, UserError
+from unfreeze.expecting.costs import COSTS
 from unfreeze.fingerprint.of_recipes import chosen_code, fingerprints, software_used
 from unfreeze.models import weights
 from unfreeze.params.equal_work import like
@@ -27,6 +29,42 @@ from unfreeze.recipe import (
     Recipe,
 )
 from unfreeze.training import counting
+from unfreeze.words import quantity
+
+
+def over_budget(plan: Plan, pinned: Mapping[str, Pinned]) -> str:
+    """That the budget leaves no run, or one of several, as far as its costs are counted before
+    anything is trained; "" where it leaves more.
+
+    Args:
+        pinned: as of `runs`.
+    """
+    costs = {name: _counted_costs(each.candidates[0]) for name, each in pinned.items()}
+    limits = {cost: most for cost, most in plan.budget.items()
+              if all(cost in found for found in costs.values())}
+    within = [name for name, found in costs.items()
+              if all(found[cost] <= most for cost, most in limits.items())]
+    if not limits or len(pinned) < 2 or len(within) > 1:
+        return ""
+    told = ", ".join(f"{cost}: {quantity(most, COSTS[cost].unit)}"
+                     for cost, most in limits.items())
+    if within:
+        return f"budget: of {len(pinned)} runs only {within[0]} keeps {told}"
+    least = ", ".join(f"{quantity(min(found[cost] for found in costs.values()), COSTS[cost].unit)}"
+                      for cost in limits)
+    return f"budget: no run keeps {told}; the least that any takes is {least}"
+
+
+def _counted_costs(candidate: Candidate) -> dict[str, float]:
+    """{cost: of a replicate}, of those that are known before it is trained."""
+    recipe = candidate.recipe
+    content = counting.counted(recipe).cost(counting.epochs_of(recipe))
+    content["operations"] = candidate.operations
+    found = {}
+    for name, cost in COSTS.items():
+        with suppress(KeyError):
+            found[name] = cost.of(content)
+    return found
 
 
 class Inputs:
