@@ -41,10 +41,15 @@ env: $(STAMP) .venv/bin/unfreeze
 	  'sys.path.insert(0, "$(CURDIR)/src")' 'from unfreeze.command import main' 'main()' > $@
 	chmod +x $@
 
+# `make env CPU=1`: the same versions with torch's build without CUDA, from PyTorch's own index, whose
+# files have other digests than those of the lock.
+PACKAGES = $(if $(CPU),--torch-backend cpu --no-verify-hashes --extra dev \
+  --constraint requirements.lock -r pyproject.toml,--require-hashes -r requirements.lock)
+
 $(STAMP): requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
-	$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python $(PACKAGES)
 	touch $@
 
 # With all extras of pyproject.toml, such as Ray for clusters.

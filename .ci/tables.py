@@ -14,7 +14,7 @@ import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import yaml
@@ -49,10 +49,12 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def of_today(text: str) -> str:
-    """A page with its tables made anew."""
+def of_today(text: str, without: Collection[str] = ()) -> str:
+    """A page with its tables made anew, but those of these names."""
     def made(match: re.Match) -> str:
         before, name, lines, after = match.groups()
+        if name in without:
+            return match.group()
         return before + "".join(f"{line}\n" for line in TABLES[name](lines.splitlines())) + after
 
     return TABLE.sub(made, text)

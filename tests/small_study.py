@@ -186,7 +186,8 @@ def study(**changes) -> Study:
         "datasets": {}, "decoded": {}, "weights": {}, "subsets": {}, "claims": (),
         "budget": {"stored_bytes": 15e6, "seconds": 10}, "not_run": {},
         "compare": {"both": ("base", "lora")}, "searches": {"base": SEARCH, "lora": SEARCH},
-        "score": "accuracy", "race": Race(), "share_photos": False}
+        "score": "accuracy", "race": Race(), "share_photos": False,
+        "warnings": ()}
     whole = {"details": details | {"exploded": {"failed": FAILURE, "test_images": 50}},
              "cards": {}, "folder": ".",
              "images": dict.fromkeys(plan["runs"], Images(90, 10, 50))}

@@ -131,7 +131,7 @@ def test_git_tracks_no_picture_of_a_photo_unless_asked_to(project):
     assert tracked() == []
     page = (project.folder / places.PAGE).read_text()
     assert page.count("data:image/png") == 2  # some of each class, and mistakes
-    output = project.run("dvc", "exp", "run", "-S", "share_photos=true")
+    output = project.run("dvc", "exp", "run", "-S", "+share_photos=true")
     assert ran(output, "train") == set()
     assert tracked() == ["plots/charts/mistakes.png", "plots/data/gallery.png"]
     report = (project.folder / "report.md").read_text()

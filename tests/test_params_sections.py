@@ -58,6 +58,19 @@ def test_claims_budget_and_reported_numbers_are_kept():
                              "early": {"accuracy": 90, "cross_entropy": 0.3}}
 
 
+def test_a_reported_curve_is_kept_apart_from_the_scores():
+    plan = resolve(params({"base": {"reported": {"accuracy": 90, "train_accuracy": [40, 81.5]}}}))
+    assert plan.reported == {"base": {"accuracy": 90}}
+    assert plan.reported_curves == {"base": (40, 81.5)}
+
+
+@pytest.mark.parametrize(("curve", "words"), [
+    (81.5, ["runs.base.reported.train_accuracy: 81.5 is not allowed", "a number an epoch"]),
+    ([40, 101], ["runs.base.reported.train_accuracy 2", "101"])])
+def test_a_curve_that_is_none_is_refused(curve, words):
+    message(params({"base": {"reported": {"train_accuracy": curve}}}), *words)
+
+
 def test_reported_numbers_change_no_run():
     plain, told = (resolve(params({"base": {}, "early": {"freeze": "early"} | own}))
                    for own in ({}, {"reported": 50}))

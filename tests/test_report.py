@@ -100,7 +100,7 @@ def test_recommendation_says_what_was_asked_then_how_sure_then_what_to_take():
         "Asked: which of 4 runs has the highest accuracy on tiny within the budget: at most 15 MB "
         "(what a replicate adds).", "**The runs cannot be told apart**", "- Take **base**"))
     assert asked < told_apart < take
-    assert "any of these may be the best: lora, base." in said
+    assert "the best may be lora (with a chance of 60 %) or base (40 %)." in said
     assert "Take **base** (the defaults; lr 0.01 of 3 tried)" in said
     assert "an accuracy of 78.8 % (95 % interval 75.0 to 82.0)" in said
     assert "it had 79.0 % (95 % interval 75.0 to 83.0) on the test images" in said
@@ -136,7 +136,7 @@ def test_a_budget_in_seconds_is_for_the_page():
     assert "Left out here is what has to be measured (seconds: 10 s)" in text(study())
     said = section(study(), "Recommendation under the whole budget")
     assert "at most 15 MB (what a replicate adds); at most 10 s (training time" in said
-    assert "There is but one run to choose from: **base**." in said
+    assert "There is but one run within the budget to choose from: **base**." in said
     assert "Over the budget: 1 run: lora (80.0 %; seconds 14 s of 10 s)." in said
     counted = study(budget={"stored_bytes": 15e6})
     assert "has to be measured" not in page(counted) and "whole budget" not in page(counted)
@@ -154,6 +154,26 @@ def test_what_one_answer_gets_stands_beside_the_recommendation_where_classes_are
     assert "2 of 160 training images are copies of others" in text(study(cards={dataset: card}))
     equal = card | {"counts": {"train": [80, 80], "test": [25, 15]}}
     assert "Unequal" not in section(study(cards={dataset: equal}), "Recommendation")
+
+
+def test_what_can_hardly_mean_anything_is_said_before_all_else():
+    whole = study(warnings=("every run trains on 4 images of the smallest class: add images",))
+    assert titles(text(whole))[:2] == ["Warnings", "Recommendation"]
+    assert section(whole, "Warnings").strip() == (
+        "- Every run trains on 4 images of the smallest class: add images.")
+
+
+def test_a_run_that_is_hardly_the_best_is_not_named_among_those_that_may_be():
+    lora, base, *others = study().rows["recommendation"]
+    rows = [lora | {"chance": "0.994"}, base | {"chance": "0.006"}, *others]
+    said = section(study(recommendation=rows), "Recommendation")
+    assert "**lora is probably the best**, with a chance of over 99 %: the other may" in said
+    assert "cannot be told apart" not in said
+    third = base | {"run": "bias", "chance": "0.3", "loss": "1", "recommended": "no"}
+    three = [rows[0], third, *rows[1:]]
+    said = section(study(recommendation=three, runs=study().plan.runs | {"bias": settled()}),
+                   "Recommendation")
+    assert "**2 of the 3 runs cannot be told apart**: the best may be lora (with" in said
 
 
 def _recommended(**changes) -> list[dict]:
@@ -237,14 +257,14 @@ def test_nothing_is_said_of_the_reach_of_a_study_without_tests():
 def test_claims_with_verdict_effect_intervals_p_settings_and_remarks():
     cells = table(section(study(), "Claims"))
     assert cells[0] == ["claim", "verdict", "effect", "95 % interval", "all at once", "p",
-                        "settings", "remarks"]
+                        "remarks", "settings"]
     assert cells[2] == ["`base > one_seed`", "holds for these models", "+19.0 points",
                         "+15.0 to +23.0", "+14.0 to +24.0", "< 0.001",
-                        "base: lr 0.01 of 3 tried; one_seed: not searched",
-                        "one seed; note: as `published`"]
+                        "one seed; note: as `published`",
+                        "base: lr 0.01 of 3 tried; one_seed: not searched"]
     # A claim of several comparisons: its verdict, then theirs.
-    assert cells[3] == ["`lora > base > one_seed`", "not distinguishable", "", "", "", "0.800", "",
-                        "about 9 seeds would decide it"]
+    assert cells[3] == ["`lora > base > one_seed`", "not distinguishable", "", "", "", "0.800",
+                        "about 9 seeds would decide it", ""]
     assert cells[4][:5] == ["↳ lora > base", "not distinguishable", "+1.0 points", "-2.0 to +4.0",
                             "-3.0 to +5.0"]
     assert cells[5][:2] == ["↳ base > one_seed", "holds"]
@@ -255,8 +275,8 @@ def test_claims_with_verdict_effect_intervals_p_settings_and_remarks():
 
 def test_what_was_not_computed_is_said_once():
     cells = table(section(study(), "Claims"))
-    assert cells[7] == ["`exploded > *`", "not computed", "-", "-", "-", "-", "",
-                        "all 3 comparisons: exploded failed"]
+    assert cells[7] == ["`exploded > *`", "not computed", "-", "-", "-", "-",
+                        "all 3 comparisons: exploded failed", ""]
     assert len(cells) == 9
     *earlier, computed, other, last, measured = study().rows["claims"]
     some = [*earlier, computed | {"effect": "3", "low": "1", "high": "5", "why": "",
@@ -264,13 +284,13 @@ def test_what_was_not_computed_is_said_once():
     cells = table(section(study(claims=some), "Claims"))
     assert [row[0] for row in cells[7:10]] == ["`exploded > *`", "↳ exploded > base",
                                                "↳ 2 comparisons"]
-    assert cells[9][-1] == "exploded failed"
+    assert cells[9][-2] == "exploded failed"
 
 
 def test_claims_on_measured_costs_are_judged_in_the_page():
     assert table(section(study(), "Claims"))[8] == [
-        "`lora.seconds < base`", "measured", "-", "-", "-", "-", "",
-        r"seconds are measured: judged in \_made/report.html"]
+        "`lora.seconds < base`", "measured", "-", "-", "-", "-",
+        r"seconds are measured: judged in \_made/report.html", ""]
     cells = table(section(study(), "Claims on measured costs"))
     assert cells[0] == ["claim", "verdict", "effect"]  # nothing else is known
     assert cells[2] == ["`lora.seconds < base`", "contradicted", "-5 s"]
@@ -502,6 +522,8 @@ def test_images_of_one_s_own_have_the_name_that_their_owner_gave_them():
     assert "has the highest accuracy on photos within" in text(whole)
     said = section(whole, "What was run, and how to repeat it")
     assert "the same images where they lay here (`/home/me/photos`), or with `dataset:`" in said
+    assert "- **Data**: `dataset: /home/me/photos, fraction: 0.5`\n" in said
+    assert "123456789abc" not in said
     packed = {"own-photos-123456789abc": ImageSource("photos", url="https://x.org/a/Photos.tar.gz")}
     assert report.title(study(datasets=packed, runs=runs)).endswith("? Photos")
 

@@ -424,6 +424,14 @@ def test_its_readme_has_the_reported_number_beside_the_run(name, run):
         assert any(float(cell) == number for cell in cells if re.fullmatch(r"\d+(\.\d+)?", cell))
 
 
+def test_the_curves_of_fractions_are_those_that_were_printed():
+    printed = FACTS["fractions"]["curves"]
+    for folder in ("studies/fractions", "studies/fractions/small"):
+        ours = settled(folder).reported_curves
+        assert {run: list(curve) for run, curve in ours.items()} == {
+            run: curve["accuracy"] for run, curve in printed.items()}
+
+
 @pytest.mark.parametrize("name", [name for name, row in STUDIES.items() if row.small])
 def test_small_is_the_same_study_scaled_down(name):
     published, folder = f"studies/{name}", f"studies/{name}/small"

@@ -210,6 +210,8 @@ class Plan:
         claims: each readable by expecting.claims.
         budget: {cost: the most that is allowed, in the unit of expecting.costs}.
         reported: {run: {metric: number that somebody reported}}, those that are not run included.
+        reported_curves: {run: accuracy on its training images after each epoch, in percent, that
+            somebody reported}.
         not_run: {run}.
         compare: {pair: its two runs}.
         searches: {run that is searched}.
@@ -232,6 +234,7 @@ class Plan:
     not_run: Mapping[str, NotRun]
     compare: Mapping[str, tuple[str, ...]]
     searches: Mapping[str, Search] = field(default_factory=dict)
+    reported_curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     score: str = "accuracy"
     margin: float = 1.0
     worth: float = 2.0

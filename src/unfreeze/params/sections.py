@@ -33,6 +33,7 @@ _NUMBER_OF_YAML_1_2 = re.compile(
 _UNBIASED = [name for name, score in SCORES.items() if not score.biased]
 _COMPARED_BY = {"score": choice(*_UNBIASED), "margin": NOT_NEGATIVE, "worth": POSITIVE}
 DEFAULT_SCORE = "accuracy"  # as of Plan
+CURVE = "train_accuracy"  # of `reported`: after each epoch
 TEXTS = ("compare", "claims", "race")  # in which what looks like a number is text
 
 
@@ -101,15 +102,32 @@ def check_reported(where: str, reported: Mapping, run: Run) -> dict[str, float]:
         where: it stands, such as runs.base.
     """
     where = f"{where}.reported"
-    for name, number in reported.items():
+    numbers = {name: number for name, number in reported.items() if name != CURVE}
+    for name, number in numbers.items():
         if name not in SCORES:
             raise Fault(where, f"{name!r} is no metric{nearest(name, SCORES)}; allowed: "
-                               f"{', '.join(SCORES)}")
+                               f"{', '.join([*SCORES, CURVE])}")
         problem = _always_right(name, "this run", run)
         if problem:
             raise Fault(where, problem)
         check(f"{where}.{name}", PERCENT if SCORES[name].unit == "%" else NOT_NEGATIVE, number)
-    return dict(reported)
+    return numbers
+
+
+def check_curve(where: str, reported: Mapping) -> tuple[float, ...]:
+    """The accuracy on the training images after each epoch, in percent, that somebody reported of a
+    run; () for nothing.
+
+    Args:
+        where: it stands, such as runs.base.
+    """
+    curve = reported.get(CURVE, [])
+    where = f"{where}.reported.{CURVE}"
+    if not isinstance(curve, list):
+        raise Fault(where, f"{curve!r} is not allowed; it must be a list, a number an epoch")
+    for number, accuracy in enumerate(curve, start=1):
+        check(f"{where} {number}", PERCENT, accuracy)
+    return tuple(curve)
 
 
 def read_pairs(params: Mapping[str, Any], runs: Mapping[str, Run],

@@ -85,7 +85,7 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
     raced = race.read(params, entries)
 
     sources: dict[str, Checkpoint | OfficialWeights] = {}
-    runs, searches, reported = {}, {}, {}
+    runs, searches, reported, curves = {}, {}, {}, {}
     for name, entry in entries.items():
         shared, own = _raced(name, common, entry.knobs, raced)
         settled, found = _settle_run(name, shared, own, datasets)
@@ -95,6 +95,7 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
         sources |= {each.run.weights: each.source for each in settled if each.source}
         if entry.reported is not None:
             reported[name] = sections.check_reported(f"runs.{name}", entry.reported, runs[name])
+            curves[name] = sections.check_curve(f"runs.{name}", entry.reported)
     named = dict(runs)
     unread = Datasets(read=False)
     for name, entry in absent.items():
@@ -102,6 +103,7 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
         named[name] = _settle("not_run", name, common, entry.knobs, unread).run
         if entry.reported is not None:
             reported[name] = sections.check_reported(f"not_run.{name}", entry.reported, named[name])
+            sections.check_curve(f"not_run.{name}", entry.reported)
     for name, entry in entries.items():
         with in_run(f"runs.{name}", entry.knobs or {}):
             equal_work.check(name, runs, searches, absent)
@@ -117,6 +119,7 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
         claims=sections.read_claims(params, named),
         budget=sections.read_budget(params),
         reported=reported,
+        reported_curves={name: curve for name, curve in curves.items() if curve},
         not_run={name: NotRun(entry.why, entry.knobs) for name, entry in absent.items()},
         compare=sections.read_pairs(params, runs, absent),
         searches=searches,

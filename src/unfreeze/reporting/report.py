@@ -31,13 +31,14 @@ from unfreeze.reporting.sections import (
     runs,
     search,
     similarity,
+    warnings,
     what_was_run,
 )
 from unfreeze.reporting.study import Study
 
 # What readers ask first stands at the top; what was measured follows what it adds to.
-RESULTS = (recommendation, measured_recommendation, claims, measured_claims, race, runs, search,
-           reported, not_run, other_scores, costs, measured_costs, curves, measured_curves,
+RESULTS = (warnings, recommendation, measured_recommendation, claims, measured_claims, race, runs,
+           search, reported, not_run, other_scores, costs, measured_costs, curves, measured_curves,
            fractions, mistakes, calibration, movement, similarity, images)
 CONDITIONS = (what_was_run, how_sure)  # below all pictures
 

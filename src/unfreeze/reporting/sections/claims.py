@@ -21,7 +21,7 @@ from unfreeze.reporting.study import Rows, Study
 from unfreeze.words import count, interval, quantity
 
 Row = dict[str, str]
-COLUMNS = ("claim", "verdict", "effect", "95 % interval", "all at once", "p", "settings", "remarks")
+COLUMNS = ("claim", "verdict", "effect", "95 % interval", "all at once", "p", "remarks", "settings")
 NUMBERS = frozenset(COLUMNS[2:6])
 EMPTY = Number(None, "")
 
@@ -83,12 +83,13 @@ def _lines(rows: Rows) -> list[tuple[Cell, ...]]:
     effect = _effect(first) if alone else (EMPTY,) * 3
     of_all = f"all {len(rows)} comparisons: " if alone and len(rows) > 1 else ""
     claim = (Code(first["claim"]), Verdict(first["claim_verdict"]), *effect,
-             cells.p_value(first["p_corrected"]), _settings(first["settings"]),
-             _remarks(first["advice"], of_all + first["why"] if alone else "", first["note"]))
+             cells.p_value(first["p_corrected"]),
+             _remarks(first["advice"], of_all + first["why"] if alone else "", first["note"]),
+             _settings(first["settings"]))
     if alone:
         return [claim]
-    return [claim, *((f"↳ {text}", Verdict(row["verdict"]), *_effect(row), EMPTY, "",
-                      _remarks(row["why"])) for text, row in _comparisons(rows))]
+    return [claim, *((f"↳ {text}", Verdict(row["verdict"]), *_effect(row), EMPTY,
+                      _remarks(row["why"]), "") for text, row in _comparisons(rows))]
 
 
 def _settings(text: str) -> str:

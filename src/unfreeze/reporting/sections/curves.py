@@ -1,9 +1,18 @@
 """Accuracy while training; after as many epochs for every run."""
 
 from unfreeze.reporting import cells
-from unfreeze.reporting.document import Picture, Section, Table, line
+from unfreeze.reporting.document import Block, Picture, Section, Table, line
 from unfreeze.reporting.study import Study
 from unfreeze.words import count
+
+REPORTED = "train, as reported"  # a split of plots/tables/learning_curves.csv
+
+
+def _reported(study: Study) -> list[Block]:
+    if not any(row["split"] == REPORTED for row in study.rows["learning_curves"]):
+        return []
+    return [line("Beside ours is the accuracy on the training images that was reported, where it "
+                 "was; of other settings than ours, if these are scaled down.")]
 
 
 def section(study: Study) -> Section:
@@ -11,6 +20,7 @@ def section(study: Study) -> Section:
     rows = study.rows["matched"]
     if not rows:  # without validation images: what there is of training
         return Section(name, [
+            *_reported(study),
             Picture.chart("learning_curves", "Accuracy on the training images over epochs")])
     epochs = count(int(rows[0]["epochs_matched"]), "epoch")
     columns = ("run", f"after {epochs} (%)", "epochs")
@@ -25,4 +35,4 @@ def section(study: Study) -> Section:
              "not at its best."),
         Table("matched epochs", columns, lines, frozenset(columns[1:]), True,
               (columns[1], "descending"))]
-    return Section(name, [*table, Picture.chart("learning_curves")])
+    return Section(name, [*table, *_reported(study), Picture.chart("learning_curves")])

@@ -85,16 +85,35 @@ def _asked(study: Study, budget: dict[str, float]) -> Paragraph:
 
 def _told_apart(study: Study, within: Rows, best: Row) -> Paragraph:
     """Whether there is one best run at all, before anything is advised."""
-    tied = [row["run"] for row in within if row["tied"] == "yes"]
+    tied = [row for row in within if row["tied"] == "yes" and _may_be_best(row)]
     if len(within) == 1:
-        return line("There is but one run to choose from: ", Strong(best["run"]), ".")
+        one = "one run" if len(study.plan.runs) == 1 else "one run within the budget"
+        return line(f"There is but {one} to choose from: ", Strong(best["run"]), ".")
     if len(tied) > 1:
         of_all = f"{len(tied)} of the {len(within)}" if len(tied) < len(within) else "The"
+        tied.sort(key=lambda row: -float(row["chance"]))
         return line(Strong(f"{of_all} runs cannot be told apart"),
-                    ": any of these may be the best: ", *listed(tied), ".")
+                    ": the best may be ", _or([
+                        f"{row['run']} (with a chance of {_chance(row)})" if place == 0 else
+                        f"{row['run']} ({_chance(row)})" for place, row in enumerate(tied)]), ".")
     others = "the other" if len(within) == 2 else f"all {len(within) - 1} others"
+    if sum(row["tied"] == "yes" for row in within) > 1:
+        return line(Strong(f"{best['run']} is probably the best"), f", with a chance of "
+                    f"{_chance(best)}: {others} may be, but hardly.")
     return line(Strong(f"{best['run']} is ahead of {others}"),
                 " by more than chance explains.")
+
+
+def _may_be_best(row: Row) -> bool:
+    """Whether that is worth naming."""
+    return float(row["chance"]) >= 0.01 or row["best"] == "yes"
+
+
+def _chance(row: Row) -> str:
+    """Of being the best; nothing here is certain."""
+    chance = float(row["chance"])
+    return "over 99 %" if chance > 0.99 else "under 1 %" if chance < 0.01 else share(
+        round(chance, 2))
 
 
 def _taken(study: Study, chosen: Row) -> Parts:
@@ -133,7 +152,7 @@ def _why(study: Study, within: Rows, chosen: Row) -> Parts:
                f"expected to be at most {margin} (the margin) behind the best")
     return (f"Why: {why}. How sure: against the run that is best in truth it is expected to lose "
             f"{difference(study, chosen['loss'])}; with a chance of "
-            f"{share(round(float(chosen['chance']), 2))} it is that run.")
+            f"{_chance(chosen)} it is that run.")
 
 
 def _best(study: Study, chosen: Row, best: Row) -> list[Parts]:
@@ -142,7 +161,7 @@ def _best(study: Study, chosen: Row, best: Row) -> list[Parts]:
     return [("If only the score counts, take ", Strong(best["run"]),
              f" ({_settings(study, best['run'])}): {score_text(study, best['run'])}, "
              f"{in_words(study, best, 'operations')}; the chance that it is the best is "
-             f"{share(round(float(best['chance']), 2))}.")]
+             f"{_chance(best)}.")]
 
 
 def _edge(study: Study, run: str) -> list[Parts]:

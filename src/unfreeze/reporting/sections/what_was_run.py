@@ -20,7 +20,7 @@ def section(study: Study) -> Section:
     for knob, value in common.knobs.items():
         group = GROUPS.get(knob, group)
         if knob not in common.knobs["search"]:  # which says what was tried of it
-            groups.setdefault(group, {})[knob] = value
+            groups.setdefault(group, {})[knob] = _written(study, knob, value)
     replicates = sum(len(run.knobs["seeds"]) for run in runs.values())
     trials = sum(int(row["trials"]) for row in study.rows["choices"])
     searching = f", after {count(trials, 'trial')} of the search" if trials else ""
@@ -39,6 +39,13 @@ def section(study: Study) -> Section:
              *_elsewhere(study), ". To ask something else: edit ", Code("params.yaml"), ", then ",
              Code("dvc repro"), "; only what the change affects is computed again."),
     ])
+
+
+def _written(study: Study, knob: str, value: object) -> object:
+    """The value of a knob as it may stand in params.yaml: of images of one's own where they lie,
+    and not the name of the folder that they have here."""
+    source = study.plan.datasets.get(value) if knob == "dataset" else None
+    return source.path or source.url if source and source.own else value
 
 
 def _elsewhere(study: Study) -> Parts:
