@@ -9,6 +9,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from helpers import message, params
+from unfreeze import files, places
 from unfreeze.errors import Fault
 from unfreeze.params import memory
 from unfreeze.params.sections import _is_number_to_dvc
@@ -142,3 +143,18 @@ def test_unequal_classes_are_told_with_what_one_answer_would_get(pets, capsys):
         os.unlink(pets / "dog" / f"{number}.png")
     resolve(params(dataset="../pets", fraction=1, test_fraction=1))
     assert capsys.readouterr().err == ""
+
+
+def test_the_name_of_a_folder_that_stages_made_says_where_its_images_are(pets):
+    files.write_json(places.DATA / "own-pets-123456789abc/card.json", {"source": "../pets"})
+    message(params(dataset="own-pets-123456789abc"), "dataset",
+            "is the name of a folder in _made/data; say where its images are: ../pets")
+    message(params(dataset="own-cats-123456789abc"), "is no dataset")
+
+
+def test_too_few_images_of_ones_own_for_a_study_can_have_one_that_fits(pets):
+    message(params(dataset="../pets", fraction=0.05, test_fraction=1), "fraction",
+            "; or `unfreeze new NAME --images ../pets` makes a study that fits these images")
+    assert "unfreeze new" not in message(params(dataset="cifar10", fraction=0.0001))
+    message(params(dataset="~/pets"), "~ is known to a shell only: write ",
+            os.path.expanduser("~/pets"))

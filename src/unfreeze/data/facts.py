@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from unfreeze import places
+from unfreeze import files, places
 from unfreeze.data import catalogue, own, photos
 from unfreeze.data.acquire import cards
 from unfreeze.data.photos.archive import is_tar
@@ -79,9 +79,23 @@ def unread(dataset: str) -> Facts:
 
 
 def _of_catalogue(name: str) -> Facts:
+    if source := _source_of(name):
+        raise Fault("dataset", f"{name!r} is the name of a folder in {places.DATA}; say where its "
+                               f"images are: {source}")
     known = catalogue.dataset(name)
     return Facts(name, ImageSource(known.KIND), known.COUNT, known.TRAIN, known.TEST,
                  known.TRAIN // known.COUNT, known.MEAN, known.STD)
+
+
+def _source_of(name: str) -> str:
+    """Where the images are whose folder has that name, which stages give it; "" where there is
+    none, or it is one of the catalogue."""
+    if not name.startswith("own-") or "/" in name:
+        return ""
+    try:
+        return files.read_json(places.DATA / name / "card.json")["source"]
+    except UserError:
+        return ""
 
 
 def _of_address(url: str, skip_broken: bool) -> Facts:

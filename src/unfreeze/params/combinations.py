@@ -1,6 +1,8 @@
 """What cannot go together although each knob by itself is allowed, whoever set which."""
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from unfreeze.data import own as own_data
@@ -33,13 +35,28 @@ def check(knobs: Knobs, facts: RunFacts, is_run: bool = True) -> None:
         Fault: the first thing that does not go together.
     """
     _check_sizes(knobs, facts)
-    _check_subset(knobs, facts)
+    with _enough(knobs["dataset"]):
+        _check_subset(knobs, facts)
     _check_tuning(knobs, facts)
     if knobs["search"] and is_run:
-        search.check_images(knobs, facts.dataset)
+        with _enough(knobs["dataset"]):
+            search.check_images(knobs, facts.dataset)
     _check_validation(knobs, facts)
     if not knobs["epochs"]:
         _check_as_it_is(knobs, facts)
+
+
+@contextmanager
+def _enough(dataset: str) -> Iterator[None]:
+    """Where images of one's own are too few for the settings of a study, others can be had."""
+    try:
+        yield
+    except Fault as fault:
+        if not own_data.is_own(dataset):
+            raise
+        raise Fault(fault.knob, f"{fault.problem}; or `unfreeze new NAME --images "
+                                f"{shlex.quote(dataset)}` makes a study that fits these images"
+                    ) from None
 
 
 def _check_sizes(knobs: Knobs, facts: RunFacts) -> None:
