@@ -8,7 +8,7 @@ import _source  # noqa: F401
 import _utf8  # noqa: F401
 from unfreeze import files
 from unfreeze.errors import UserError
-from unfreeze.params import plan, settle
+from unfreeze.params import plan, settle, watched
 from unfreeze.stage import run_stage
 
 
@@ -18,6 +18,7 @@ def main() -> None:
         raise UserError("params.yaml: no such file here; `git checkout params.yaml` restores it")
     settled = settle.resolve(files.read_yaml(params))
     plan.write(settled)
+    watched.write(settled)
     for line in settled.warnings:
         print(f"warning: params.yaml: {line}", file=sys.stderr, flush=True)
     print(f"{len(settled.runs)} runs: {', '.join(settled.runs)}")

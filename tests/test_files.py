@@ -111,6 +111,10 @@ def test_interrupted_stage_exits_with_a_line():
         run_stage(main)
 
 
+def test_an_error_is_text_alone_whatever_is_in_a_name():
+    assert str(UserError("a\x1b[31m\nb\u202e\x07é 日本")) == r"a\x1b[31m b\u202e\x07é 日本"
+
+
 @pytest.mark.parametrize(("word", "answer"), [
     ("erly", " (did you mean 'early'?)"), ("zzz", ""), (5, ""), (None, ""), (["early"], " (")])
 def test_nearest_suggests_only_what_is_near(word, answer):
@@ -252,6 +256,26 @@ def test_json_comes_back_in_order(tmp_path):
     files.write_json(tmp_path / "x.json", {"b": [1, 2.5], "a": "ä"})
     assert (tmp_path / "x.json").read_text().endswith("}\n")
     assert list(files.read_json(tmp_path / "x.json").items()) == [("b", [1, 2.5]), ("a", "ä")]
+
+
+@pytest.mark.parametrize("text", [
+    "=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-x",
+    '=HYPERLINK("x")'])
+def test_no_text_in_a_csv_is_a_formula(tmp_path, text):
+    files.write_csv(tmp_path / "x.csv", ("class",), [(text,)])
+    with open(tmp_path / "x.csv", newline="") as file:
+        _, (cell,) = csv.reader(file)
+    assert cell == f"'{text}"  # which a spreadsheet shows as the text alone
+    assert files.read_csv(tmp_path / "x.csv") == [{"class": text}]
+
+
+@pytest.mark.parametrize("text", [
+    "-1.5", "+3", "-1e-05", "-inf", "-", "a-b", "", "'", "'s", "1-2", "a\rb"])
+def test_other_texts_and_numbers_in_a_csv_stay(tmp_path, text):
+    files.write_csv(tmp_path / "x.csv", ("a", "b"), [(text, -1.5)])
+    with open(tmp_path / "x.csv", newline="") as file:
+        assert [*csv.reader(file)][1] == [text, "-1.5"]
+    assert files.read_csv(tmp_path / "x.csv") == [{"a": text, "b": "-1.5"}]
 
 
 def test_csv_comes_back_as_text(tmp_path):

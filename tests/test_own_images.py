@@ -1,6 +1,7 @@
 """A folder of photos, from folder to report, through the real DVC pipeline."""
 
 import functools
+import hashlib
 import http.server
 import io
 import os
@@ -167,6 +168,35 @@ def test_times_do_not_matter_and_a_changed_photo_does(project):
     shutil.copy(paths[0], paths[3])
     error = the_error(project, "dvc", "repro", "decode")
     assert "photos: has changed since" in error and "dvc repro -f plan" in error
+
+
+def test_what_changes_in_place_is_noticed_by_a_plain_repro(project):
+    def digest() -> str:
+        (name,) = files.read_yaml(project.folder / places.PLAN / "datasets.yaml")
+        return name
+
+    photos, first = project.folder / "photos", digest()
+    (photos / "réd/more.png").write_bytes(photo(0, 9)[1])
+    assert "_made/watched/folder1" in project.run("dvc", "status", "plan")
+    assert ran(project.run("dvc", "repro", "plan"), "plan") == {""}
+    assert digest() != first
+    assert "Running stage" not in project.run("dvc", "repro", "plan")
+    os.unlink(photos / "réd/more.png")
+    assert ran(project.run("dvc", "repro", "plan"), "plan") == {""}
+    assert digest() == first
+
+    # A checkpoint, and what has been added anew.
+    project.edit(".gitignore", "/photos*\n", "")
+    project.edit("params.yaml", "\n  base:", "\n  mine: {init: my.pth}\n  base:")
+    (project.folder / "my.pth").write_bytes(b"one")
+    project.run("dvc", "add", "-q", "photos")
+    project.run("dvc", "repro", "plan")
+    (project.folder / "my.pth").write_bytes(b"two")
+    (photos / "réd/more.png").write_bytes(photo(0, 9)[1])
+    project.run("dvc", "add", "-q", "photos")
+    assert ran(project.run("dvc", "repro", "plan"), "plan") == {""}
+    (weights,) = files.read_yaml(project.folder / places.PLAN / "weights.yaml").keys() - {"tiny_a"}
+    assert hashlib.sha256(b"two").hexdigest()[:12] in weights and digest() != first
 
 
 @pytest.mark.slow

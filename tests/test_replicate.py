@@ -21,6 +21,7 @@ from unfreeze.training import evaluation, loop, replicate, setting
 from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.checkpoint import Scratch
 from unfreeze.training.devices import Device
+from unfreeze.training.finished import Cost, Finished
 from unfreeze.training.phase import PhaseTraining
 
 torch.set_num_threads(1)  # on tiny images more threads only wait for one another
@@ -410,6 +411,25 @@ def test_training_that_diverges_stops_and_is_recorded(folders, capsys, knobs):
     assert repr(again.history) == repr(history)
     check_diverged(again)
     assert capsys.readouterr().err == warning
+
+
+@pytest.mark.parametrize(("knobs", "words"), [
+    ({}, "lr: 0.001 is too high"),
+    ({"lr": 5.0, "weight_decay": 0.1}, "lr: 5.0 is too high"),
+    ({"weight_decay": 1e308}, "weight_decay: 1e+308 is too high"),
+    ({"lr": 10.0, "weight_decay": 1e9}, "weight_decay: 1000000000.0 is too high"),
+    ({"lr_scale": {"stage1": 1e30, "stage2": 2}}, "lr_scale: {'stage1': 1e+30, 'stage2': 2} is"),
+    ({"tune": "lora", "lora_alpha": 1e308}, "lora_alpha: 1e+308 is too high"),
+    ({"tune": "lora", "lora_alpha": 64, "lora_rank": 64}, "lr: 0.001 is too high"),
+    ({"l2_sp": 1e30, "init": "pretrained"}, "l2_sp: 1e+30 is too high"),
+    ({"phases": [{"epochs": 1}, {"epochs": 1, "weight_decay": 1e9}]}, "weight_decay: 1000000000.0"),
+])
+def test_the_knob_that_stands_out_is_named(folders, capsys, knobs, words):
+    last = len(knobs.get("phases", [None]))
+    Finished({}, *[np.zeros((0, 3))] * 2, np.zeros(0), None, [{"phase": last}], [],
+             Cost(1.0, 1, 1, "cpu", "fp32"), "the loss of epoch 1 is nan").warn(
+        "run seed 1", tiny_recipe("0" * 64 if {"l2_sp", "tune"} & {*knobs} else None, **knobs))
+    assert words in capsys.readouterr().err
 
 
 def test_diverged_replicate_stopped_after_each_epoch_is_the_same(folders, tmp_path, monkeypatch):

@@ -13,10 +13,18 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 class UserError(Exception):
     """What a user can mend. The message names the file, the key, the value and what is allowed,
-    on one line whatever the user's own words in it are."""
+    on one line whatever the user's own words in it are, and as text alone (`in_a_terminal`)."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(in_a_terminal(" ".join(message.splitlines())))
+
+
+def in_a_terminal(text: object) -> str:
+    """A text with what is no character to be seen spelled out: names of files, of classes and of
+    tensors may hold what colours a terminal, moves its cursor or turns its text round."""
+    text = str(text)
+    return text if text.isprintable() else "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 class Fault(UserError):

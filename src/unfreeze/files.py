@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import zipfile
 import zlib
@@ -90,12 +91,33 @@ def _is_long(node: yaml.Node) -> bool:
                for _, value in node.value)
 
 
+# What a spreadsheet would take for a formula and reckon out, as it may a class called =1+1. (Two
+# characters at least: a - alone is none.)
+_FORMULA = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
+_NUMBER = re.compile(r"[-+](\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+](inf|nan)")
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows under a header. A text that spreadsheets would take for a formula gets a ' before it,
+    which tells them otherwise, and which `read_csv` takes off."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(header)
-    writer.writerows(rows)
+    for row in rows:
+        cells = [_as_text(cell) if isinstance(cell, str) else cell for cell in row]
+        # Before 3.13 Python does not quote a \r, and then takes it for the end of a row.
+        odd = any("\r" in cell for cell in cells if isinstance(cell, str))
+        (quoting if odd else writer).writerow(cells)
     write_text(path, text.getvalue())
+
+
+def _as_text(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def _as_written(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def read_yaml(path: Path) -> Any:
@@ -154,11 +176,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         UserError: it is missing or damaged.
     """
     with _readable(path):
-        content = path.read_text(encoding="utf-8")
+        content = path.read_bytes().decode()  # with its \r as they are
         rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
         if any(None in row or None in row.values() for row in rows):
             raise ValueError("a row has more or fewer cells than there are columns")
-    return [Content(row, path) for row in rows]
+    return [Content({name: _as_written(cell) for name, cell in row.items()}, path) for row in rows]
 
 
 def read_arrays(path: Path, names: Iterable[str] = (), rest: bool = True) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 MADE = Path("_made")
 PLAN = MADE / "plan"
+WATCHED = MADE / "watched"  # links to the user's own, for DVC to see them change
+WATCHED_FILES = WATCHED / "files"
+WATCHED_FOLDERS = tuple(WATCHED / f"folder{number}" for number in range(1, 5))
 DATA = MADE / "data"  # a folder a dataset: labels, a card, arrays or official files
 TRAIN_GROUPS = "train_groups.npy"  # in a dataset's folder, where images belong to groups
 DECODED = MADE / "decoded"  # photos at the size that models see

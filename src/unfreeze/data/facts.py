@@ -143,7 +143,7 @@ def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
     """A line on standard error where inner folders may be meant as classes and are not taken so."""
     below = photos.below_classes(collection)
     if below:
-        print(f"warning: {dataset}: photos lie in folders within others, such as "
+        print(f"warning: {shown(dataset)}: photos lie in folders within others, such as "
               f"{shown(below[0])}; the outer ones are taken for the classes: "
               f"{', '.join(map(shown, collection.classes[:10]))}"
               f"{', ...' * (len(collection.classes) > 10)}", file=sys.stderr, flush=True)
@@ -155,7 +155,7 @@ def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) ->
     if found is None or max(counts) >= TENFOLD * min(counts):  # then plan says more: params/fits.py
         return
     name, right = shown(found[0]), found[1]
-    print(f"warning: {dataset}: the classes have {min(counts)} to {max(counts)} training images: "
-          f"to answer {name} always is right for {share(right)}, with a balanced accuracy of "
-          f"{share(1 / len(classes))}. Compare runs by that: claims such as "
+    print(f"warning: {shown(dataset)}: the classes have {min(counts)} to {max(counts)} training "
+          f"images: to answer {name} always is right for {share(right)}, with a balanced accuracy "
+          f"of {share(1 / len(classes))}. Compare runs by that: claims such as "
           "base.balanced_accuracy > other", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from unfreeze import files, models
-from unfreeze.errors import UserError
+from unfreeze.errors import UserError, in_a_terminal
 from unfreeze.models import weights
 from unfreeze.models.opening import SUFFIXES, fits_suffix, of_the_model, open_tensors
 from unfreeze.params.plan import Checkpoint
@@ -21,7 +21,7 @@ def take_over(checkpoint: Checkpoint, file: Path) -> None:
     content, notes = read(checkpoint)
     files.write_bytes(file, content)
     for line in [f"{checkpoint.path}: fits {checkpoint.model}", *notes]:
-        print(line)
+        print(in_a_terminal(line))
 
 
 def read(checkpoint: Checkpoint) -> tuple[bytes, list[str]]:

@@ -21,6 +21,11 @@ FINISHED_BEFORE = "finished before, taken from the scratch folder"
 _ARRAYS = ("logits", "validation_logits", "validation_labels")
 _IN_MODEL = "model/"  # before the names of the model's tensors
 
+# The largest value that anybody has use for, of knobs by which training may diverge.
+_USUAL = {"lr": 1.0, "lr_scale": 100.0, "weight_decay": 1.0, "l2_sp": 1.0}
+_USUAL_UPDATE = 32.0  # lora_alpha / lora_rank
+
+
 @dataclass(frozen=True)
 class Cost:
     """What training a replicate took.
@@ -102,8 +107,26 @@ class Finished:
         if not self.history:
             what = f"{self.diverged}; {failed}"
         else:
-            lr = recipe.phases[self.history[-1]["phase"] - 1].knobs["lr"]
-            what = f"training diverged ({self.diverged}); lr: {lr} is too high " + (
+            knob, value = _suspect(recipe, self.history[-1]["phase"])
+            what = f"training diverged ({self.diverged}); {knob}: {value} is too high " + (
                 f"for this run, choose a lower one in params.yaml; {failed}" if recipe.tested else
                 "for it, and this trial will not be chosen")
         print(f"warning: {label}: {what}", file=sys.stderr, flush=True)
+
+
+def _suspect(recipe: Recipe, phase: int) -> tuple[str, Any]:
+    """The knob that stands out most among those by which training may diverge, and its value; where
+    none does it is the learning rate.
+
+    Args:
+        phase: in which training diverged, from 1.
+    """
+    knobs = {**recipe.knobs, **recipe.phases[phase - 1].knobs}
+    beyond = {"lr": max(1.0, knobs["lr"] / _USUAL["lr"])}
+    for name, usual in _USUAL.items():
+        value = max(knobs[name].values(), default=0) if name == "lr_scale" else knobs.get(name, 0)
+        beyond.setdefault(name, value / usual)
+    if "lora_alpha" in knobs:
+        beyond["lora_alpha"] = knobs["lora_alpha"] / knobs["lora_rank"] / _USUAL_UPDATE
+    name = max(beyond, key=beyond.__getitem__)  # the first of equals
+    return name, knobs[name]

@@ -10,7 +10,7 @@ from pathlib import Path
 from unfreeze import environment, files
 from unfreeze.data import photos
 from unfreeze.data.photos import table
-from unfreeze.errors import UserError
+from unfreeze.errors import UserError, in_a_terminal
 
 _KEPT = 20
 
@@ -45,8 +45,8 @@ def _scan(path: Path, skip_broken: bool) -> photos.Collection:
     collection = _remembered(file)
     if collection is not None:
         if collection.problems:
-            print(f"warning: {path}: skips {len(collection.problems)} files that cannot be used, "
-                  f"such as {collection.problems[0]}", flush=True)
+            print(f"warning: {in_a_terminal(path)}: skips {len(collection.problems)} files that "
+                  f"cannot be used, such as {collection.problems[0]}", flush=True)
         return collection
     collection = photos.scan(path, skip_broken)
     files.write_text(file, json.dumps({
