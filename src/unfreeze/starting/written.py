@@ -128,7 +128,7 @@ Each finds its learning rate among {setting.rates}, {chosen}; then it is trained
 dvc exp run -S model=resnet18           # another model
 dvc exp run -S image_size=224           # larger images
 dvc exp run -S 'seeds={more_seeds}'  # two more models of each run
-dvc repro -f plan && dvc repro          # after images have changed
+dvc repro                              # after images have changed too
 ```
 {_PRIVATE if private else ""}"""
 
