@@ -48,6 +48,15 @@ def test_each_folder_has_a_place_and_files_share_one(study, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_of_a_table_what_it_names_is_watched_too(study):
+    (study / "labels.csv").write_text("file,label\nphotos/cat/1.png,cat\nalone.png,dog\n")
+    (study / "alone.png").write_text("a")
+    watched.write(plan(["labels.csv#path=file"]))
+    assert links(study) == {"folder1": "../../photos", "folder2": "", "folder3": "", "folder4": "",
+                            "0-alone.png": "../../../alone.png",
+                            "1-labels.csv": "../../../labels.csv"}
+
+
 def test_a_project_that_is_moved_takes_its_links_along(study):
     watched.write(plan(["photos"]))
     os.rename(study, study.parent / "moved")

@@ -10,9 +10,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unfreeze import files, places
+from unfreeze.data.photos import table
 from unfreeze.errors import in_a_terminal
 from unfreeze.params.plan import Checkpoint, Plan
 
@@ -28,7 +29,8 @@ def write(plan: Plan, folder: Path = Path(".")) -> None:
     Args:
         plan: whose paths of images and checkpoints are seen from the working folder.
     """
-    own = sorted({*(source.path for source in plan.datasets.values() if source.path),
+    own = sorted({*(path for source in plan.datasets.values() if source.path
+                    for path in _images(source.path)),
                   *(source.path for source in plan.weights.values()
                     if isinstance(source, Checkpoint))})
     folders = [path for path in own if os.path.isdir(path)]
@@ -48,6 +50,15 @@ def write(plan: Plan, folder: Path = Path(".")) -> None:
         if reason:
             print(f"warning: {in_a_terminal(path)}: DVC cannot watch it ({in_a_terminal(reason)}): "
                   "after a change in it run `dvc repro -f plan`", file=sys.stderr, flush=True)
+
+
+def _images(path: str) -> Iterable[str]:
+    """The folder or the archive; of a table itself and what lies beside it and has its images."""
+    if not table.is_table(path):
+        return [path]
+    found = table.read(Path(path))
+    beside = {PurePosixPath(file).parts[0] for file in found.files.values()}
+    return [str(table.file_of(path)), *(str(found.root / name) for name in beside)]
 
 
 def _put(place: Path, path: str) -> None:
