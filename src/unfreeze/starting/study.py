@@ -41,6 +41,7 @@ class Started:
         folder: where. look: what the images are. setting: what fits them.
         seconds: that `dvc repro` takes here, about. limit: that were wanted.
         twice: what it would do with twice the time, each in words; () for nothing.
+        warnings: where it can hardly mean anything, as plan will say.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Started:
     seconds: float
     limit: float
     twice: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOURS,
@@ -102,7 +104,7 @@ def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOUR
     setting = settings.choose(look, largest, seconds, limit)
     more = settings.choose(look, largest, seconds, 2 * limit)
     started = Started(folder, look, setting, seconds(setting), limit,
-                      tuple(settings.differences(setting, more)))
+                      tuple(settings.differences(setting, more)), planned(setting).warnings)
     _write(started, home, name, images, model, hours, skip_broken)
     return started
 

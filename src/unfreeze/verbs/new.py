@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
           f"{setting.rates} learning rates, " + (
               f"{setting.folds} folds, " if setting.folds > 1 else "") + f"{setting.seeds} seeds"
           + (f", {setting.fraction:.3g} of the training images" if setting.fraction < 1 else ""))
+    for line in started.warnings:
+        print(f"warning: {line}")
     print(f"it takes {_duration(started.seconds)} here, besides downloads" + (
         f": more than --hours {arguments.hours:g}, and less would say nothing"
         if started.seconds > started.limit else ""))
