@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import unfreeze  # noqa: F401  # before a test imports torch: src/unfreeze/instructions.py
+
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES, PER_CLASS, SIDE = 3, 40, 8
 

@@ -1,5 +1,7 @@
 """unfreeze: which fine-tuning strategy is best for my images and my budget?"""
 
 from unfreeze import bytecode as _bytecode
+from unfreeze import instructions as _instructions
 
 _bytecode.keep_apart()
+_instructions.choose()  # before torch is imported, which nothing imports that does not come here

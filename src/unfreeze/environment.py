@@ -1,7 +1,7 @@
 """What the machine decides, read from the environment in this one place.
 
 Nothing here may change what a run means; that is what params.yaml is for. The precision is the
-exception that hardware forces on us: bf16 where the processor has it.
+exception that hardware forces on us: bf16 where the GPU has it.
 
 docs/environment.md has each variable with its default and meaning.
 """
@@ -26,6 +26,15 @@ def precision() -> str:
     name = os.environ.get("UNFREEZE_PRECISION") or "auto"
     if name not in ("auto", "bf16", "fp32", "tf32"):
         raise UserError(f"UNFREEZE_PRECISION={name}: allowed are auto, bf16, fp32, tf32")
+    return name
+
+
+def instructions() -> str:
+    """What a processor is to compute with. Done by instructions.py, which has no way to complain:
+    it comes before all else."""
+    name = os.environ.get("UNFREEZE_INSTRUCTIONS") or "avx2"
+    if name not in ("avx2", "native"):
+        raise UserError(f"UNFREEZE_INSTRUCTIONS={name}: allowed are avx2, native")
     return name
 
 

@@ -2,15 +2,11 @@
 the scratch folder keeps them apart."""
 
 import os
-import re
-from pathlib import Path
 
-from unfreeze import environment
+from unfreeze import environment, instructions
 
 # Of a GPU that CUDA or ROCm could use.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-# As Linux lists what a processor can do; those by which torch tells that it computes in bfloat16.
-_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def name(device: str, precision: str, processes: int) -> str:
@@ -20,6 +16,9 @@ def name(device: str, precision: str, processes: int) -> str:
         device: "cpu" or "cuda". precision: as of `Device`. processes: that train a run together.
     """
     words = [device, precision]
+    if device == "cpu":
+        environment.instructions()  # raises where it is none that is allowed
+        words.append(instructions.name())
     if processes > 1:
         words.append(str(processes))
     if environment.compiled() != "off":
@@ -35,15 +34,4 @@ def without_torch() -> str | None:
     might_be_gpu = device != "cpu" and (device != "auto" or any(map(os.path.exists, _GPU_FILES)))
     if together or might_be_gpu or precision == "tf32":
         return None
-    if precision == "auto":
-        precision = "bf16" if _has_bf16() else "fp32"
-    return name("cpu", precision, 1)
-
-
-def _has_bf16() -> bool:
-    try:
-        processors = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:
-        return False
-    return any(_BF16 & set(line.split())
-               for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", processors, re.MULTILINE))
+    return name("cpu", "fp32" if precision == "auto" else precision, 1)

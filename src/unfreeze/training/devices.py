@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from unfreeze import environment
+from unfreeze import environment, instructions
 from unfreeze.errors import UserError
 from unfreeze.training import arithmetic
 from unfreeze.training.together import launch, reduce
@@ -116,10 +116,11 @@ def pick() -> Device:
         raise UserError("UNFREEZE_PRECISION=tf32: is for NVIDIA GPUs from Ampere on, and this "
                         f"device is {_name(device)}; allowed are auto, bf16, fp32")
     if precision == "auto":
-        precision = "bf16" if _has_bf16(device) else "fp32"
+        precision = "bf16" if device.type == "cuda" and _has_bf16(device) else "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     _make_deterministic()
     if device.type == "cpu":
+        _check_instructions()
         _keep_memory()
     return Device(device, precision, _name(device))
 
@@ -151,11 +152,17 @@ def memory_is_full(error: RuntimeError) -> bool:
 
 
 def _has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 runs in hardware; where it is emulated it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    features = torch.cpu.get_capabilities()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+    """Whether bfloat16 runs in a GPU's hardware. On processors it is for those who ask for it:
+    convolutions of small images, in threads as few as a recipe names, are slower in it."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _check_instructions() -> None:
+    """Raise UserError where torch computed before the package was imported, with others."""
+    found = torch.backends.cpu.get_cpu_capability()
+    if instructions.name() == "avx2" and found != "AVX2":
+        raise UserError(f"UNFREEZE_INSTRUCTIONS=avx2: torch has computed with {found} already; "
+                        "import unfreeze before torch, or set it to native")
 
 
 def _make_deterministic() -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from unfreeze.data.reading.images import Images
 from unfreeze.recipe import Knobs
-from unfreeze.training import loop
+from unfreeze.training import folding, loop
 from unfreeze.training.devices import Device
 from unfreeze.training.prefix.activations import Kept, Recomputed
 
@@ -20,9 +20,7 @@ def batch_size(knobs: Knobs) -> int:
 def predict(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: Knobs,
             classes: int, device: Device) -> torch.Tensor:
     """(N, classes) float32 logits on the CPU, of no image too."""
-    if not len(images):
-        return torch.empty(0, classes)
-    return loop.predict(model, images.batches(batch_size(knobs)), device)
+    return _logits(model, images, knobs, device) if len(images) else torch.empty(0, classes)
 
 
 def validate(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: Knobs,
@@ -31,11 +29,18 @@ def validate(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: 
     is none, which is below every score, as that of a class found by chance might not be."""
     if not len(images):
         return None, None
-    logits = loop.predict(model, images.batches(batch_size(knobs)), device)
+    logits = _logits(model, images, knobs, device)
     if not logits.isfinite().all():
         return math.nan, math.nan
     labels = images.labels.cpu()
     return F.cross_entropy(logits, labels).item(), accuracy(logits, labels)
+
+
+def _logits(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: Knobs,
+            device: Device) -> torch.Tensor:
+    model.eval()
+    with folding.folded(model).applied():
+        return loop.predict(model, images.batches(batch_size(knobs)), device)
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:

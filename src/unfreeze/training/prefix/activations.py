@@ -18,6 +18,7 @@ from unfreeze.data.reading.augmentation import Chain, Generators
 from unfreeze.data.reading.images import Images, chunks
 from unfreeze.data.reading.pixels import on_device
 from unfreeze.data.reading.row_file import RowFile, read_ahead
+from unfreeze.training import folding
 from unfreeze.training.devices import Device
 from unfreeze.training.prefix.cut import NoCut
 
@@ -92,6 +93,8 @@ class Recomputed:
         self._prefix, self._images = prefix, images
         self.form, self.batch_size, self.device = form, batch_size, device
         self.labels = images.labels
+        # Once, as long as these layers are frozen.
+        self._folded = folding.folded(prefix)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -160,7 +163,7 @@ class Recomputed:
         with copies of the last one."""
         missing = -len(images) % self.batch_size
         filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-        with self.device.autocast():
+        with self.device.autocast(), self._folded.applied():
             parts = [self.form.pack(self._prefix(
                 part.contiguous(memory_format=torch.channels_last)))
                 for part in filled.split(self.batch_size)]

@@ -9,18 +9,17 @@ go, by running the graph on a few images.
 """
 
 import operator
-import random
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import StochasticDepth
+
+from unfreeze.training.tracing import NotTraced, random_state, trace
 
 
 class NoCut(Exception):
@@ -46,18 +45,6 @@ class Cut:
     flops_total: int
 
 
-class _Tracer(fx.Tracer):
-    """Looks into the layers of torchvision's models, and not into layers of our own, such as have
-    hooks, or such as memory.py may change, which run as they are."""
-
-    proxy_buffer_attributes = True
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return (super().is_leaf_module(m, module_qualified_name)
-                or isinstance(m, StochasticDepth) or bool(m._forward_hooks)
-                or bool(m._forward_pre_hooks) or type(m).__module__.startswith("unfreeze."))
-
-
 def updating(model: nn.Module) -> set[nn.Module]:
     """The layers of a model in training mode whose statistics training goes on updating."""
     return {module for module in model.modules() if module.training
@@ -78,7 +65,10 @@ def cut(model: nn.Module, images: torch.Tensor, changing: Collection[nn.Module] 
     Raises:
         NoCut: no leading layer is fixed, or the model's Python code cannot be traced.
     """
-    graph = _trace(model, images)
+    try:
+        graph = trace(model, images.device)
+    except NotTraced as reason:
+        raise NoCut(str(reason)) from None
     source = next(node for node in graph.nodes if node.op == "placeholder")
     with _countable(), FlopCounterMode(display=False) as flops:
         fixed = _fixed(fx.GraphModule(model, graph), graph, images, changing)
@@ -92,35 +82,6 @@ def cut(model: nn.Module, images: torch.Tensor, changing: Collection[nn.Module] 
     rest, of_prefix = _rest(model, graph, fixed, frontier), flops.get_total_flops() // len(images)
     return Cut(_prefix(model, graph, frontier), rest, outputs, of_prefix,
                of_prefix + _flops(rest, outputs))
-
-
-def _trace(model: nn.Module, images: torch.Tensor) -> fx.Graph:
-    """What code of a model's own makes while it is traced (random numbers, new tensors) would be
-    made once and for all, so it makes nothing."""
-    attributes = {module: dict(_attributes(module)) for module in model.modules()}
-    devices = [images.device] if images.is_cuda else []
-    with torch.random.fork_rng(devices=devices):
-        before = _random_states(images)
-        try:
-            graph = _Tracer().trace(model)
-        except Exception as error:  # whatever the code of a model does with what is no tensor
-            raise NoCut(f"its forward pass cannot be traced ({type(error).__name__})") from None
-        finally:
-            made = any(_attributes(module).keys() != was.keys()
-                       or any(_attributes(module)[name] is not value
-                              for name, value in was.items())
-                       for module, was in attributes.items())
-            for module, was in attributes.items():
-                _attributes(module).clear()
-                _attributes(module).update(was)
-        after = _random_states(images)
-    if made or before != after:
-        raise NoCut("its forward pass makes tensors or random numbers of its own")
-    return graph
-
-
-def _attributes(layer: nn.Module) -> dict[str, object]:
-    return vars(layer)
 
 
 def _fixed(module: fx.GraphModule, graph: fx.Graph, images: torch.Tensor,
@@ -149,9 +110,9 @@ def _run(interpreter: fx.Interpreter, node: fx.Node, images: torch.Tensor) -> tu
     if isinstance(images, FakeTensor):
         with _Drawing() as operators:
             return interpreter.run_node(node), operators.drew
-    before = _random_state(images)
+    before = random_state(images.device)
     value = interpreter.run_node(node)
-    return value, not torch.equal(before, _random_state(images))
+    return value, not torch.equal(before, random_state(images.device))
 
 
 class _Drawing(TorchDispatchMode):
@@ -177,19 +138,6 @@ def _varies(layer: nn.Module, changing: Collection[nn.Module]) -> bool:
         module in changing or (isinstance(module, nn.modules.batchnorm._BatchNorm)
                                and (module.training or module.running_mean is None))
         for module in layer.modules())
-
-
-def _random_state(images: torch.Tensor) -> torch.Tensor:
-    state = torch.get_rng_state()
-    if images.is_cuda:
-        state = torch.cat([state, torch.cuda.get_rng_state(images.device)])
-    return state
-
-
-def _random_states(images: torch.Tensor) -> tuple:
-    """Of torch, Python and NumPy, to compare."""
-    kind, keys, *place = np.random.get_state()
-    return random.getstate(), (kind, keys.tobytes(), *place), _random_state(images).tolist()
 
 
 def _requires_grad(value: object) -> bool:
