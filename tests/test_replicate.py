@@ -344,7 +344,7 @@ def test_result_holds_what_training_changed_and_the_logits_of_the_model(folders,
                                      for name, array in result.model.items()})
     model = model.to(memory_format=torch.channels_last)
     for split, key in (("test", "logits"), ("validation", "validation_logits")):
-        logits = loop.predict(model, splits[split].batches(32), CPU)
+        logits = evaluation.predict(model, splits[split], recipe.knobs, 3, CPU)
         assert np.array_equal(logits, getattr(result, key)) and logits.shape == (SIZES[split], 3)
     assert np.array_equal(result.validation_labels, splits["validation"].labels)
     accuracy = (result.validation_logits.argmax(1) == result.validation_labels).mean()
