@@ -36,7 +36,8 @@ _AT_ONCE = 256  # actors: what trains, and what Ray is asked to find room for
 _PATIENCE = 30  # seconds without any room after which that is said
 _OBJECTS = 100 << 20  # bytes of memory for what travels, where nothing does
 # Of the environment, what decides the last bits of what is trained, or how it is computed.
-_VARIABLES = ("UNFREEZE_PRECISION", "UNFREEZE_COMPILE", "UNFREEZE_PREFIX_GB", "UNFREEZE_RESIZED_GB",
+_VARIABLES = ("UNFREEZE_PRECISION", "UNFREEZE_INSTRUCTIONS", "UNFREEZE_COMPILE",
+              "UNFREEZE_PREFIX_GB", "UNFREEZE_RESIZED_GB",
               "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA",
               "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")
 
