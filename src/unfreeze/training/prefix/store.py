@@ -26,7 +26,8 @@ from unfreeze.training.checkpoint import make_room
 from unfreeze.words import quantity
 
 _KEPT_FREE = 10**9  # bytes of the disk
-_TRAILER = 8 + 32  # bytes: seconds, digest
+_DIGEST = 32  # bytes
+_TRAILER = 8 + _DIGEST  # the seconds before it
 
 
 class NoRoom(Exception):
@@ -89,7 +90,7 @@ def _open(file: Path, shape: tuple[int, int], whole: bool, made: bool) -> Stored
         if len(content) != head + size + _TRAILER:
             return None
         rows, trailer = content[head:head + size], content[head + size:].tobytes()
-        if hashlib.sha256(rows).digest() != trailer[8:]:
+        if hashlib.sha256(content[:-_DIGEST]).digest() != trailer[8:]:
             return None
         os.utime(file)  # what was used last goes last
         return Stored(torch.from_numpy(rows).view(shape) if whole else RowFile(file),
@@ -101,7 +102,7 @@ def _open(file: Path, shape: tuple[int, int], whole: bool, made: bool) -> Stored
 def _write(file: Path, shape: tuple[int, int], rows: Iterator[np.ndarray],
            clock: Callable[[], float]) -> None:
     temporary = files.unfinished(file)
-    start, digest = clock(), hashlib.sha256()
+    start, digest = clock(), hashlib.sha256(_head(shape))
     try:
         with _trouble(file.parent):
             out = open(temporary, "wb")
@@ -112,9 +113,10 @@ def _write(file: Path, shape: tuple[int, int], rows: Iterator[np.ndarray],
                 digest.update(part)
                 with _trouble(file.parent):
                     out.write(part.data)
-            seconds = clock() - start
+            seconds = struct.pack("<d", clock() - start)
+            digest.update(seconds)
             with _trouble(file.parent):
-                out.write(struct.pack("<d", seconds) + digest.digest())
+                out.write(seconds + digest.digest())
                 out.flush()
                 os.fsync(out.fileno())
         with _trouble(file.parent):
