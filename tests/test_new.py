@@ -93,6 +93,7 @@ def test_what_it_makes_can_be_planned(project, tmp_path, counts, size, mode):
     assert any("every run trains on" in line for line in started.warnings) == (
         min(started.look.train) < 10)
     assert given["score"] == ("balanced_accuracy" if "few" in counts else "accuracy")
+    assert ("class_weights" in given) == ("few" in counts)
     assert given["search_folds"] > 1  # too few to choose by a part of them
     assert Path(given["dataset"]) == tmp_path / "my photos \u00e9"
 

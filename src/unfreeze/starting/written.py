@@ -46,6 +46,8 @@ def params(look: Look, dataset: str, model: str, setting: Setting, rules: str,
         ("seeds", f"{list(range(1, setting.seeds + 1))}", "trained models of each run"),
         ("epochs", f"{setting.epochs}", ""),
         ("batch_size", f"{setting.batch_size}", ""),
+        *[("class_weights", "balanced", "a mistake about a rare class counts for more")]
+        * (setting.score == "balanced_accuracy"),
         ("lr", "0.0003", "where a search names no other"),
         ("search", f"{{lr: {all_rates}}}", ""),
     ]

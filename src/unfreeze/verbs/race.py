@@ -18,8 +18,8 @@ ORDER = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="?", type=Path, default=Path("."),
-                        help="its folder (default: this one)")
+    parser.add_argument("study", nargs="?", default=".",
+                        help="its folder or name (default: this folder)")
     until = parser.add_mutually_exclusive_group(required=True)
     until.add_argument("--minutes", type=_minutes, help="begin no look that would take longer")
     until.add_argument("--until", choices=["decided"], help="however long it takes")
@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from unfreeze.racing import race  # here: --help needs nothing of it
+    from unfreeze.using import studies
 
-    race.run(arguments.study, arguments.minutes, arguments.again)
+    race.run(studies.find(arguments.study) or Path(arguments.study), arguments.minutes, arguments.again)
 
 
 def _minutes(text: str) -> float:
