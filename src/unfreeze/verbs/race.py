@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> None:
     from unfreeze.racing import race  # here: --help needs nothing of it
     from unfreeze.using import studies
 
-    race.run(studies.find(arguments.study) or Path(arguments.study), arguments.minutes, arguments.again)
+    study = studies.find(arguments.study) or Path(arguments.study)
+    race.run(study, arguments.minutes, arguments.again)
 
 
 def _minutes(text: str) -> float:
