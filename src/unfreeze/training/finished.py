@@ -23,7 +23,7 @@ _IN_MODEL = "model/"  # before the names of the model's tensors
 
 # The largest value that anybody has use for, of knobs by which training may diverge.
 _USUAL = {"lr": 1.0, "lr_scale": 100.0, "weight_decay": 1.0, "l2_sp": 1.0}
-_USUAL_UPDATE = 32.0  # lora_alpha / lora_rank
+_USUAL_ELSE = 1e6  # of any other knob, such as those of plugins
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,10 @@ def _suspect(recipe: Recipe, phase: int) -> tuple[str, Any]:
         phase: in which training diverged, from 1.
     """
     knobs = {**recipe.knobs, **recipe.phases[phase - 1].knobs}
-    beyond = {"lr": max(1.0, knobs["lr"] / _USUAL["lr"])}
-    for name, usual in _USUAL.items():
-        value = max(knobs[name].values(), default=0) if name == "lr_scale" else knobs.get(name, 0)
-        beyond.setdefault(name, value / usual)
-    if "lora_alpha" in knobs:
-        beyond["lora_alpha"] = knobs["lora_alpha"] / knobs["lora_rank"] / _USUAL_UPDATE
-    name = max(beyond, key=beyond.__getitem__)  # the first of equals
+    largest = {name: max(value.values(), default=0) if name == "lr_scale" else value
+               for name, value in knobs.items()}
+    beyond = {name: value / _USUAL.get(name, _USUAL_ELSE) for name, value in largest.items()
+              if isinstance(value, int | float)}
+    name = max(beyond, key=beyond.__getitem__)
+    name = name if beyond[name] > 1 else "lr"
     return name, knobs[name]
