@@ -33,7 +33,10 @@ def main() -> None:
         with files.whole_folder(place) as folder:
             if shown:
                 files.write_bytes(folder / "gallery.png", datasets.gallery(shown))
-            if place == places.DATA_PICTURES:
+            if place == places.GALLERY:
+                about, text = places.ABOUT_PICTURES
+                files.write_text(folder / about, text)
+            else:
                 files.write_text(folder / "classes.svg", datasets.class_counts(cards))
 
 

@@ -27,6 +27,9 @@ MEASURED_CHARTS = MADE / "charts"  # drawn from them
 # What shows photos of the user's own, unless they are to be shared.
 GALLERY = MADE / "gallery"  # of the stage show-data
 PICTURES = MADE / "pictures"  # of the stage plot
+# In both, so that neither is empty, of which DVC warns.
+ABOUT_PICTURES = ("about.txt", "Pictures that show photos of your own lie here; "
+                  "with `share_photos: true` they lie in plots/, which git tracks.\n")
 PAGE = MADE / "report.html"
 
 # Tracked by git, and ours.

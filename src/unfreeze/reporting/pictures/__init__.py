@@ -43,6 +43,9 @@ def draw(study: Study, root: Path) -> Drawn:
         charts = vega.charts(tables, study.score.title)
         with files.whole_folder(root / place) as folder:
             texts = draw_charts(charts, folder)
+            if place == places.PICTURES:
+                about, text = places.ABOUT_PICTURES
+                files.write_text(folder / about, text)
             if place == study.place_of_photos:
                 texts |= draw_pixels(study, root, folder)
         drawn.texts.update((str(place / file), text) for file, text in texts.items())
