@@ -177,8 +177,7 @@ def test_undone_where_a_forward_pass_fails():
 
 
 @pytest.mark.parametrize("knobs", [
-    {}, {"tune": "lora", "lora_rank": 2}, {"tune": "norm"}, {"model": "cnn", "image_size": 32}],
-    ids=str)
+    {}, {"tune": "lora", "lora_rank": 2}, {"tune": "norm"}], ids=str)
 def test_predictions_and_validation_are_folded(monkeypatch, knobs):
     tiny_models.install(monkeypatch)
     recipe = tiny_recipe(**{"freeze": "none", "batch_size": 4} | knobs)
