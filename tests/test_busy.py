@@ -3,9 +3,12 @@
 import csv
 import io
 
+import numpy as np
 import pytest
 
 from unfreeze import files, places
+from unfreeze.choosing import searched
+from unfreeze.choosing.searched import Candidate, Searched, Trial, Validation
 
 
 @pytest.fixture
@@ -39,18 +42,35 @@ def slow_down(folder):
             files.write_text(folder / name, content)
 
 
+def search(project, run, scale):
+    """What a search of a run found, on a machine that is so many times slower."""
+    labels = np.arange(20) % 2
+    logits = np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32)
+    found = Searched("cross_entropy", "lower", 1, (
+        Candidate({"lr": 0.01}, 0.75, 55.0, True), Candidate({"lr": 0.02}, 0.5, 65.0, True)), tuple(
+            Trial(place, 7, 0, 3, score, accuracy, 2, 1000, 2.5 * scale)
+            for place, score, accuracy in ((0, 0.75, 55.0), (1, 0.5, 65.0))), ())
+    searched.write(run, found, Validation(
+        np.full(20, 7), np.zeros(20, int), np.arange(20), labels, logits, 1.0), project.folder)
+
+
 def test_a_busy_machine_changes_no_file_that_git_tracks(project):
-    def tracked() -> str:
-        return project.run("git", "status", "--porcelain")
+    def reported() -> str:
+        """What git tracks and is not as it was committed, once the report is made."""
+        for stage in ("summarize", "plot"):
+            project.run("python", f"stages/{stage}.py")
+        return project.run("git", "diff")
 
     made = project.made
-    before = {name: (made / name).read_text() for name in ("measured/costs.csv", "report.html")}
-    assert tracked() == ""
+    assert project.run("git", "status", "--porcelain") == ""
+    search(project, "base", 1)
+    before = reported()
+    assert "of 2 tried" in before  # the search is in what git tracks
+    pages = {name: (made / name).read_text() for name in ("measured/costs.csv", "report.html")}
     for file in (project.folder / places.RUNS).glob("*/cost.json"):
         slow_down(file.parent)
-    for stage in ("summarize", "plot"):
-        project.run("python", f"stages/{stage}.py")
-    assert tracked() == ""
-    for name, text in before.items():
+    search(project, "base", 7)
+    assert reported() == before
+    for name, text in pages.items():
         assert (made / name).read_text() != text, name
     assert "another" in (made / "measured/costs.csv").read_text()

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from conftest import ran
-from helpers import ROOT, message, params
+from helpers import ROOT, message, params, recipe_of
 from test_verdicts import finished, hits, named
-from unfreeze import files
+from unfreeze import files, places, recipe
 from unfreeze.errors import UserError
 from unfreeze.judging import outcome, posterior
 from unfreeze.params import race as section
@@ -30,7 +30,7 @@ RUNS = {"a": {}, "b": {"lr": 0.01}, "c": {"seeds": [5]}}
 def raced(content: dict, *later: Look) -> Race:
     """As at the first look of a study, and at more."""
     claims, runs = section.identity(settle.as_read(content))
-    return Race(claims, runs, tuple(range(42, 58)), (
+    return Race(claims, runs, "", tuple(range(42, 58)), (
         Look(2, tuple(content["runs"]), {}, ()), *later))
 
 
@@ -115,6 +115,20 @@ def test_what_no_race_wrote_is_one_line(damage):
     content["race"] = section.section(raced(content))
     damage(content["race"])
     message(content, "race: is not what `unfreeze race` writes", "--again")
+
+
+def test_looks_at_what_other_code_trained_are_refused(tmp_path):
+    file = tmp_path / places.RECIPES / "a.yaml"
+    run = settle.resolve(params({"a": {"init": "scratch"}})).runs["a"]
+    made = recipe_of(run, classes=("x", "y"), weights=None)
+    recipe.write(file, made)
+    at = Race(code=section.code(["a"], tmp_path))
+    section.check_code(Race(), ["a", "gone"], tmp_path)  # nothing was looked at
+    recipe.write(file, replace(made, knobs={**made.knobs, "batch_size": 7}))
+    section.check_code(at, ["a"], tmp_path)  # which is for the digest of runs
+    recipe.write(file, replace(made, code="another"))
+    with pytest.raises(UserError, match="race: was looked at when other code .*--again"):
+        section.check_code(at, ["a"], tmp_path)
 
 
 # What the next look is for
@@ -259,6 +273,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(race, "_repro", lambda folder: made.reproduced.append(content().race.looks))
     monkeypatch.setattr(race.plan, "read", lambda folder: content())
     monkeypatch.setattr(race.outcomes, "judge", judge)
+    monkeypatch.setattr(section, "code", lambda runs, folder: "of " + " ".join(runs))
     monkeypatch.setattr(race, "_of_replicate", lambda folder, name: made.seconds)
     monkeypatch.setattr(race, "available", lambda: SimpleNamespace(devices=("cpu", "cpu")))
     return made
@@ -272,6 +287,7 @@ def test_race_goes_on_until_nothing_is_open(study, capsys, monkeypatch):
     assert study.reproduced[-1] == looks and [look.seeds for look in looks] == list(
         SEEDS[:len(looks)])
     assert len(looks) > 1 and looks[0].runs == ("a", "b", "c") and looks[1].runs == ("a", "b")
+    assert study.content().race.code == "of a b c"
     assert looks[1].decided == {"a > c": "holds"}
     said = capsys.readouterr().out
     assert "race: a > c: holds\n" in said and "race: look 2 of 4, 4 seeds of a, b: about" in said

@@ -335,7 +335,7 @@ def test_a_search_that_halved_or_failed():
 def test_a_race_says_what_it_spent_and_decided_at_each_look():
     assert "The race" not in titles(page(study()))
     names = tuple(study().plan.runs)
-    race = Race("", "", tuple(range(16)), (
+    race = Race("", "", "", tuple(range(16)), (
         Look(2, names, {}, ()), Look(4, ("base", "lora"), {"base > lora": "holds"}, ("a > b",))))
     said = section(study(race=race), "The race")
     assert "looked at the results 2 times" in said

@@ -12,6 +12,7 @@ from unfreeze.judging.budget import Recommendation
 from unfreeze.judging.estimates import Intervals
 from unfreeze.judging.runs import Rows, TrainedRun, read
 from unfreeze.judging.verdicts import Verdict
+from unfreeze.params import race
 from unfreeze.params.plan import Plan, base
 
 
@@ -51,7 +52,13 @@ class Outcome:
 
 
 def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
-    """Read the planned runs and pairs in a study's folder, and judge them."""
+    """Read the planned runs and pairs in a study's folder, and judge them.
+
+    Raises:
+        UserError: something is missing; or the study is raced, and earlier looks were at models
+            that other code trained.
+    """
+    race.check_code(plan.race, plan.runs, folder)
     found = of_runs(plan, read(plan.runs, folder))
     chosen = found.recommendation.recommended
     shown = chosen.run if chosen else base(found.runs)
@@ -70,9 +77,9 @@ def of_runs(plan: Plan, runs: Mapping[str, TrainedRun]) -> Outcome:
     recommendation, measured = (
         budget.recommend(runs, limits, intervals, plan.score, plan.margin)
         for limits in (counted, plan.budget))
-    race = plan.race
+    raced = plan.race
     return Outcome(
         plan, runs, intervals,
-        verdicts=verdicts.judge(plan.claims, runs, plan.not_run, race.alpha or verdicts.ALPHA,
-                                race.decided, plan.worth, plan.score),
+        verdicts=verdicts.judge(plan.claims, runs, plan.not_run, raced.alpha or verdicts.ALPHA,
+                                raced.decided, plan.worth, plan.score),
         recommendation=recommendation, measured=measured)

@@ -92,7 +92,7 @@ class Spread:
             variances[drawn] = squares[cases[drawn]] / _chi_squared(size, each)(share[drawn])
         return _deviation(float(typical.weight @ (squares / degrees)),
                           float(1 / (typical.weight @ (1 / degrees))), variances, f"run {run}",
-                          own.rest)
+                          own.rest, borrowed=bool(typical.degrees.any()) and not self.alike)
 
     def common_deviation(self, seed: int, size: int) -> "Deviation":
         """Of what a seed does to all runs alike, in so many draws."""
@@ -109,6 +109,7 @@ class Deviation:
         variance: as expected. degrees: of freedom, a harmonic mean, since the few decide the tails.
         rest: variance that its images add, and that a mean over seeds has among its images' too.
         draws: (B,), each with a variance that is drawn too. joint: (B,), all with the expected one.
+        borrowed: whether other runs tell about the variance.
     """
 
     variance: float
@@ -116,15 +117,16 @@ class Deviation:
     rest: float
     draws: np.ndarray
     joint: np.ndarray
+    borrowed: bool = False
 
 
 def _deviation(variance: float, degrees: float, variances: np.ndarray, key: str,
-               rest: float = 0.0) -> Deviation:
+               rest: float = 0.0, borrowed: bool = False) -> Deviation:
     """From (B,) draws of the variance, with what images do."""
     normal = _normal(len(variances), key)
     left = max(variance - rest, 0.0)
     return Deviation(left, degrees, rest, normal * np.sqrt(np.maximum(variances - rest, 0.0)),
-                     normal * np.sqrt(left))
+                     normal * np.sqrt(left), borrowed)
 
 
 @cache
@@ -192,7 +194,7 @@ def _crossed(cube: np.ndarray, several: list[str], names: list[str]) -> Spread:
     has = ~np.isnan(means)
     company, degrees = has.sum(axis=0), has.sum(axis=1) - 1
     common = np.zeros(means.shape[1])
-    for _ in range(_ROUNDS):  # once is enough where all runs have all seeds
+    for _ in range(1 if has.all() else _ROUNDS):
         level = np.nanmean(means - common, axis=1, keepdims=True)
         common = np.nanmedian(means - level, axis=0)
     kept = 1 - 1 / company  # of a variance, once the mean of so many runs is taken away

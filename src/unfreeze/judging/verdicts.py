@@ -348,6 +348,7 @@ def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float,
     elif verdict in (CONTRADICTED, CONTRADICTED_HERE) and effect is clearest:
         found = CONTRADICTED_HERE if effect.here else CONTRADICTED
     low, high = part.sample.interval(wide / len(case.effects))
+    low, high = min(low, effect.low), max(high, effect.high)
     # What stepping down decides is bounded by 0, and only that (Strassburger and Bretz 2008).
     if found == OPEN:
         low, high = min(low, 0.0), max(high, 0.0)
@@ -360,6 +361,8 @@ def _tested(part: _Part, case: _Case, verdict: str, level: float, wide: float,
         why.append("of these trained models: seeds are not in the interval")
     if found == OPEN and not effect.low <= 0 <= effect.high:
         why.append("the interval leaves out 0, not that for all claims at once")
+    if found != OPEN and effect.low <= 0 <= effect.high:
+        why.append("the interval, which allows for an unstable run, does not leave out 0")
     return Finding(part.comparison.text, found, effect.mean, effect.low, effect.high, low, high,
                    two_sided, effect.seeds, effect.images, planning.smallest(effect, level),
                    planning.seeds_needed(effect, worth, level) if worth else None, "; ".join(why))

@@ -4,6 +4,7 @@ now, and what earlier looks at the results have decided.
     race:
       claims: 3fa9c81d2b04          # digests of what the looks were at
       runs: 90c1d6f0aa37
+      code: 5d7e0b1c99e2
       order: [42, 43, 44, 45]       # seeds, in the order in which runs get them
       looks:
       - {seeds: 2, runs: [a, b, c], decided: {}, hopeless: []}
@@ -19,9 +20,11 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from unfreeze.errors import Fault
+from unfreeze import places, recipe
+from unfreeze.errors import Fault, UserError
 from unfreeze.plain import from_plain, to_plain
 
 SEEDS = 2, 4, 8, 16  # of a run at each look
@@ -51,13 +54,15 @@ class Race:
     """What the section says; without it, nothing was raced.
 
     Attributes:
-        claims, runs: digests of what was looked at.
+        claims, runs: digests of what was looked at. code: that of what trained it; "" before the
+            second look.
         order: seeds, in the order in which runs get them.
         looks: the last one is that of now.
     """
 
     claims: str = ""
     runs: str = ""
+    code: str = ""
     order: tuple[int, ...] = ()
     looks: tuple[Look, ...] = field(default=())
 
@@ -102,6 +107,23 @@ def identity(params: Mapping[str, Any]) -> tuple[str, str]:
               for entry in params.get("claims", [])]
     return _digest(sorted(claims)), _digest(
         {key: value for key, value in params.items() if key not in _APART})
+
+
+def code(runs: Iterable[str], study: Path) -> str:
+    """Digest of the code and software that train runs, by their recipes in a study's folder."""
+    read = {run: recipe.read(study / places.RECIPES / f"{run}.yaml") for run in runs}
+    return _digest({run: [each.code, each.software] for run, each in read.items()})
+
+
+def check_code(race: Race, runs: Iterable[str], study: Path) -> None:
+    """Whether earlier looks were at models that the same code trained.
+
+    Raises:
+        UserError: they were not.
+    """
+    if race.code and race.code != code(runs, study):
+        raise UserError("params.yaml: race: was looked at when other code or software trained the "
+                        f"runs, so that what it decided is not about these models; {_AGAIN}")
 
 
 def _digest(content: Any) -> str:

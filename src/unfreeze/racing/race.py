@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def run(study: Path, minutes: float | None = None, again: bool = False) -> None:
             _say(f"look {len(raced.looks) + 1} would take about {_minutes(seconds)} more, so it "
                  "stops here; run the same command again, with more --minutes, to go on")
             break
-        raced = _with(raced, look)
+        raced = _with(raced, look, race.code(outcome.runs, study))
         written.put(path, raced)
         _say(f"look {len(raced.looks)} of {len(SEEDS)}, {words.count(look.seeds, 'seed')} of "
              f"{', '.join(look.runs)}: about {_minutes(seconds)}")
@@ -71,7 +72,7 @@ def _begin(path: Path, again: bool) -> Race:
     if settled.race.looks:
         return settled.race
     claims, runs = race.identity(settle.as_read(params))
-    raced = Race(claims, runs, _order(settled, earlier), (
+    raced = Race(claims, runs, "", _order(settled, earlier), (
         Look(SEEDS[0], tuple(settled.runs), {}, ()),))
     written.put(path, raced)
     return raced
@@ -91,8 +92,8 @@ def _order(settled: plan.Plan, earlier: object) -> tuple[int, ...]:
     return tuple([*first, *(next(more) for _ in range(SEEDS[-1]))][:SEEDS[-1]])
 
 
-def _with(raced: Race, look: Look) -> Race:
-    return Race(raced.claims, raced.runs, raced.order, (*raced.looks, look))
+def _with(raced: Race, look: Look, code: str) -> Race:
+    return replace(raced, code=code, looks=(*raced.looks, look))
 
 
 def _repro(study: Path) -> None:
