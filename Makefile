@@ -7,8 +7,10 @@ STAMP = .venv/.made-from-requirements.lock
 
 .PHONY: repro studies test gpu env env-all lock lint clean-scratch
 
+# A dvc.lock that was left half written is mended first, from the copy that is kept at the end.
 repro: env
-	PATH="$(CURDIR)/.venv/bin:$$PATH" dvc repro
+	@export PATH="$(CURDIR)/.venv/bin:$$PATH"; echo dvc repro; \
+	unfreeze mend && { dvc repro; done=$$?; unfreeze mend; exit $$done; }
 
 # Every study at its published settings, one after another; `python benchmarks/hours.py` says how
 # long that takes here. One that cannot be planned, such as that on photos of one's own where there

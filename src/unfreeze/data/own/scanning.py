@@ -49,22 +49,30 @@ def _scan(path: Path, skip_broken: bool) -> photos.Collection:
                   f"cannot be used, such as {collection.problems[0]}", flush=True)
         return collection
     collection = photos.scan(path, skip_broken)
-    files.write_text(file, json.dumps({
-        "classes": collection.classes, "photos": list(map(astuple, collection.photos)),
-        "problems": collection.problems}))
+    content = json.dumps({"classes": collection.classes, "problems": collection.problems,
+                          "photos": list(map(astuple, collection.photos))})
+    files.write_text(file, f"{_digest(content)}\n{content}")
     for old in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-_KEPT]:
         old.unlink(missing_ok=True)
     return collection
 
 
 def _remembered(file: Path) -> photos.Collection | None:
+    """What a file holds; None where there is none, or it is not as it was written."""
     try:
-        content = files.read_json(file)
-        return photos.Collection(tuple(content["classes"]),
-                                 tuple(photos.Photo(*photo) for photo in content["photos"]),
-                                 tuple(content["problems"]))
-    except (UserError, TypeError, KeyError):
+        digest, content = file.read_text("utf-8").split("\n", 1)
+        if digest != _digest(content):
+            return None
+        kept = json.loads(content)
+        return photos.Collection(tuple(kept["classes"]),
+                                 tuple(photos.Photo(*photo) for photo in kept["photos"]),
+                                 tuple(kept["problems"]))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _stats(path: Path) -> list[tuple]:

@@ -1,0 +1,102 @@
+"""What a killed `dvc` or a bad disk leaves broken, found and mended.
+
+DVC writes dvc.lock in place and never looks at its cache again. So a whole copy of the first is
+kept aside, and what is in the second is compared with the names that it has, which are its MD5s.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from unfreeze import environment, files
+from unfreeze.errors import UserError
+
+LOCK = Path("dvc.lock")
+_IN_CACHE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?")
+
+
+def mend_lock(folder: Path = Path(".")) -> str:
+    """Put a whole dvc.lock in place of one that DVC was stopped in writing, and keep a copy of one
+    that is whole.
+
+    Args:
+        folder: of a study.
+
+    Returns:
+        What was done, in a line; "" where there was nothing to do.
+
+    Raises:
+        UserError: there is no whole one.
+    """
+    lock = folder / LOCK
+    aside = _aside(lock)
+    if not lock.exists():
+        return ""
+    content = lock.read_bytes()
+    if is_whole(content):
+        if not aside.is_file() or aside.read_bytes() != content:
+            files.write_bytes(aside, content)
+        return ""
+    if b"\n<<<<<<< " in content:
+        raise UserError(f"{lock}: has two versions in it that git could not join; take one of them "
+                        f"(`git checkout --theirs {lock}`) and run `dvc repro`")
+    for whence, earlier in _earlier(lock, aside):
+        if is_whole(earlier):
+            files.write_bytes(lock, earlier)
+            return (f"{lock}: was half written; the last whole one is back ({whence}), and `dvc "
+                    "repro` goes on from there")
+    raise UserError(f"{lock}: is half written, and there is no whole one, neither in {aside} nor "
+                    "in git; delete it and run `dvc repro`: nothing that was trained here is "
+                    "trained again")
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether DVC could read a dvc.lock: each stage has its command, each dependency and output a
+    path and a digest."""
+    try:
+        stages = yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
+        return all(stage["cmd"] and all(
+            entry["path"] and ("md5" in entry or "etag" in entry)
+            for kind in ("deps", "outs") for entry in stage.get(kind, []))
+            for stage in stages.values())
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+def _aside(lock: Path) -> Path:
+    place = re.sub(r"\W+", "-", str(lock.resolve().parent)).strip("-")[-100:]
+    return environment.scratch() / "locks" / f"{place}.lock"
+
+
+def _earlier(lock: Path, aside: Path) -> Iterator[tuple[str, bytes]]:
+    if aside.is_file():
+        yield "of the scratch folder", aside.read_bytes()
+    for what, name in (("", "of git's index"), ("HEAD", "of the last commit")):
+        found = subprocess.run(["git", "show", f"{what}:./{lock.name}"], cwd=lock.parent,
+                               capture_output=True, check=False)
+        if found.returncode == 0:
+            yield name, found.stdout
+
+
+def mend_cache(cache: Path) -> list[str]:
+    """Delete what in a cache of DVC's is not what its name says; it is then made anew, or fetched.
+
+    Args:
+        cache: its folder, as `dvc cache dir` says.
+
+    Returns:
+        Those files.
+    """
+    wrong = []
+    for file in sorted((cache / "files/md5").glob("??/*")):
+        name = f"{file.parent.name}/{file.name}"
+        if _IN_CACHE.fullmatch(name) and files.file_digest(file, "md5") != (
+                name.replace("/", "").removesuffix(".dir")):
+            os.chmod(file.parent, 0o755)
+            file.unlink()
+            wrong.append(str(file))
+    return wrong

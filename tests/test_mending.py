@@ -1,0 +1,114 @@
+"""A dvc.lock that DVC was stopped in writing, and files of its cache that are damaged."""
+
+import hashlib
+import subprocess
+
+import pytest
+import yaml
+
+from helpers import ROOT
+from unfreeze import mending
+from unfreeze.errors import UserError
+
+LOCK = (ROOT / "dvc.lock").read_bytes()
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """The folder of a study in git, whose dvc.lock is committed."""
+    monkeypatch.setenv("UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "dvc.lock").write_bytes(LOCK)
+    for command in (["init", "-q"], ["add", "-A"],
+                    ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def cut(content: bytes, share: float) -> bytes:
+    """A beginning of it that ends in the middle of an output."""
+    place = content.index(b"    - path: ", int(len(content) * share))
+    return content[:content.index(b"\n", place) + 1]
+
+
+def test_a_whole_one_is_kept_aside_and_stays(study):
+    assert mending.is_whole(LOCK)
+    assert mending.mend_lock(study) == ""
+    assert (study / "dvc.lock").read_bytes() == LOCK
+    (kept,) = (study.parent / "scratch/locks").iterdir()
+    assert kept.read_bytes() == LOCK
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_half_of_one_is_replaced_by_the_last_whole_one(study, share):
+    half = cut(LOCK, share)
+    assert not mending.is_whole(half)
+    (study / "dvc.lock").write_bytes(half)
+    assert "was half written" in mending.mend_lock(study)  # from git
+    assert (study / "dvc.lock").read_bytes() == LOCK
+    later = LOCK + b"  more:\n    cmd: 'true'\n"
+    (study / "dvc.lock").write_bytes(later)
+    assert mending.mend_lock(study) == ""
+    (study / "dvc.lock").write_bytes(half)
+    assert "of the scratch folder" in mending.mend_lock(study)
+    assert (study / "dvc.lock").read_bytes() == later
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\0" * 500, b"schema: '2.0'\nstages:\n  plan:\n", b"stages: [", b"[]",
+    b"stages: {a: {cmd: x, outs: [{path: y}]}}"])
+def test_whatever_is_no_lock_is_replaced(study, content):
+    (study / "dvc.lock").write_bytes(content)
+    assert "was half written" in mending.mend_lock(study)
+    assert (study / "dvc.lock").read_bytes() == LOCK
+
+
+def test_where_none_is_whole_it_says_what_to_do(study):
+    half = cut(LOCK, 0.5)
+    (study / "dvc.lock").write_bytes(half)
+    subprocess.run(["git", "rm", "-q", "--cached", "dvc.lock"], cwd=study, check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "y"],
+                   cwd=study, check=True)
+    with pytest.raises(UserError, match="delete it and run `dvc repro`"):
+        mending.mend_lock(study)
+    assert (study / "dvc.lock").read_bytes() == half
+
+
+def test_two_versions_of_a_merge_are_not_overwritten(study):
+    both = b"stages:\n<<<<<<< HEAD\n  a: {cmd: x}\n=======\n  a: {cmd: y}\n>>>>>>> other\n"
+    (study / "dvc.lock").write_bytes(both)
+    with pytest.raises(UserError, match="git could not join"):
+        mending.mend_lock(study)
+    assert (study / "dvc.lock").read_bytes() == both
+
+
+def test_no_lock_is_no_fault(study):
+    (study / "dvc.lock").unlink()
+    assert mending.mend_lock(study) == ""
+
+
+def test_damaged_files_of_the_cache_go_and_no_others(tmp_path):
+    folder = tmp_path / "files/md5"
+    files = {}
+    for name in (b"one", b"two", b"[]"):
+        digest = hashlib.md5(name).hexdigest()
+        files[name] = folder / digest[:2] / (digest[2:] + ".dir" * (name == b"[]"))
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        files[name].write_bytes(name)
+    (folder / "ab").mkdir(exist_ok=True)
+    (folder / "ab/notes.txt").write_text("no file of DVC's")
+    files[b"two"].chmod(0o644)
+    files[b"two"].write_bytes(b"twx")
+    files[b"two"].chmod(0o444)
+    assert mending.mend_cache(tmp_path) == [str(files[b"two"])]
+    assert [name for name, file in files.items() if file.exists()] == [b"one", b"[]"]
+    assert (folder / "ab/notes.txt").exists()
+
+
+def test_the_committed_locks_are_whole():
+    locks = [ROOT / "dvc.lock", *ROOT.glob("studies/**/dvc.lock")]
+    assert len(locks) > 4
+    for lock in locks:
+        assert mending.is_whole(lock.read_bytes()), lock
+        assert yaml.safe_load(lock.read_text())["schema"]
