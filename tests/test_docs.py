@@ -1,0 +1,191 @@
+"""README.md and docs/ say what is so: their commands are understood by the programs that they name,
+their links lead somewhere, their tables are those of their sources, and README is short."""
+
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.cli import parse_args
+from dvc.utils.hydra import apply_overrides
+from markdown_it import MarkdownIt
+
+from helpers import ROOT
+from unfreeze import command
+from unfreeze.params.settle import resolve
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
+         *sorted(ROOT.glob("studies/*/README.md")), ROOT / "benchmarks/README.md"]
+SHELL = ("", "bash", "sh", "console")
+MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
+TREE = re.compile(r"^\S+/\S+ \.\.\.$")  # a block that shows folders begins so
+
+
+def blocks(page: Path) -> Iterator[str]:
+    """Its fenced blocks of commands."""
+    for token in MarkdownIt().parse(page.read_text()):
+        if token.type in ("fence", "code_block") and token.info.strip() in SHELL:
+            yield token.content
+
+
+def commands() -> list[tuple[str, str, str]]:
+    """(page, folder that it is given in, a command), each once."""
+    found = {}
+    for page in PAGES:
+        folder = "."
+        for block in blocks(page):
+            lines = block.replace("\\\n", " ").splitlines()
+            if not any(line.split(" ")[0] in KNOWN for line in lines) or TREE.match(lines[0]):
+                continue
+            for line in lines:
+                words = shlex.split(line, comments=True)
+                for part in " ".join(map(shlex.quote, words)).split(" '&&' "):
+                    if part.startswith("cd "):
+                        folder = part[3:]
+                    elif part:
+                        found[page.relative_to(ROOT).as_posix(), folder, part] = None
+    return list(found)
+
+
+def _unfreeze(folder: str, words: list[str], scratch: Path) -> None:
+    """Its own parser takes it."""
+    try:
+        command.parser().parse_args(words)
+    except SystemExit as error:
+        pytest.fail(f"refused with exit status {error.code}")
+
+
+def _dvc(folder: str, words: list[str], scratch: Path) -> None:
+    """DVC's parser takes it; its stages are there, its knobs are, and the study can be planned."""
+    arguments = parse_args(words)
+    place = ROOT / folder / (arguments.cd if arguments.cd != "." else "")
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    if arguments.cmd in ("repro", "exp") and getattr(arguments, "targets", None):
+        assert {target.split("@")[0] for target in arguments.targets} <= stages.keys()
+    if not place.is_dir():
+        place = MADE_BY_NEW
+    for override in getattr(arguments, "set_param", None) or []:
+        assert _plannable(place, override, scratch)
+
+
+def _plannable(place: Path, override: str, scratch: Path) -> bool:
+    """Whether DVC can set it in the params.yaml of a place, and the outcome can be planned."""
+    copy = scratch / "params.yaml"
+    copy.write_text((place / "params.yaml").read_text())
+    apply_overrides(copy, [override])
+    if "path/to" in override:  # images that nobody has
+        return True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return bool(resolve(yaml.safe_load(copy.read_text())).runs)
+
+
+def _make(folder: str, words: list[str], scratch: Path) -> None:
+    """Its targets are there."""
+    rules = (ROOT / "Makefile").read_text()
+    targets = [word for word in words if "=" not in word]
+    assert targets and all(re.search(rf"^{target}:", rules, re.M) for target in targets)
+    variables = [word.split("=")[0] for word in words if "=" in word]
+    assert all(f"$({name})" in rules or f"$(if $({name})" in rules for name in variables)
+
+
+def _python(folder: str, words: list[str], scratch: Path) -> None:
+    """The script is there, and names each option."""
+    if words[0] == "-m":
+        return
+    script = (ROOT / folder / words[0]).read_text()
+    assert all(word.split("=")[0] in script for word in words[1:] if word.startswith("--"))
+
+
+def _git(folder: str, words: list[str], scratch: Path) -> None:
+    assert words[0] in ("add", "checkout", "clone", "commit", "diff", "init", "merge", "push")
+
+
+def _source(folder: str, words: list[str], scratch: Path) -> None:
+    assert words == [".venv/bin/activate"]
+
+
+KNOWN = {"unfreeze": _unfreeze, "dvc": _dvc, "make": _make, "python": _python, "git": _git,
+         "source": _source}
+# Of other programs, which only those have who follow that page.
+OTHERS: dict[str, tuple[str, ...]] = {}
+
+
+@pytest.mark.parametrize(("page", "folder", "text"), commands(), ids=lambda value: value)
+def test_a_command_that_is_shown_is_understood(page, folder, text, tmp_path):
+    words = shlex.split(text)
+    while re.fullmatch(r"[A-Z_]+=.*", words[0]):  # of the environment
+        words = words[1:]
+    program = words[0].removeprefix(".venv/bin/")
+    if program in OTHERS.get(page, ()):
+        return
+    assert program in KNOWN, f"no test knows {program}"
+    KNOWN[program](folder, words[1:], tmp_path)
+
+
+def test_most_commands_are_found():
+    assert len(commands()) > 40
+    assert {text.split()[0] for _, _, text in commands()} >= {*KNOWN}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted({
+    shlex.split(text)[1] for _, _, text in commands() if text.startswith("python ")
+    and shlex.split(text)[1].startswith("benchmarks/")}))
+def test_a_program_that_is_shown_says_how_it_is_used(script):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", [script, "--help"])
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert not ended.value.code
+
+
+def slugs(page: Path) -> set[str]:
+    """What links within a page may name, as GitHub makes it of titles."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?:|mailto:", link):
+            continue
+        path, _, place = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not place or place in slugs(target), link
+
+
+def test_every_page_of_docs_can_be_reached_from_the_readme():
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", (ROOT / "README.md").read_text()))
+    assert linked == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
+def test_the_environment_has_one_table():
+    table = re.findall(r"^\| `(UNFREEZE_\w+)` \|", (ROOT / "docs/environment.md").read_text(), re.M)
+    sources = [path.read_text() for path in (ROOT / "src").rglob("*.py")]
+    read = {name for text in sources for name in re.findall(r'"(UNFREEZE_[A-Z_]+)"', text)}
+    assert len(table) == len(set(table)) and set(table) == read
+
+
+def check_tables(without: tuple[str, ...] = ()) -> None:
+    tables = runpy.run_path(str(ROOT / ".ci/tables.py"))
+    for page in tables["pages"]():
+        text = page.read_text()
+        assert tables["of_today"](text, without) == text, f"{page}: python .ci/tables.py --write"
+
+
+def test_tables_of_results_are_those_of_their_sources():
+    check_tables(without=("memory",))
+
+
+@pytest.mark.slow
+def test_all_of_them_are():
+    check_tables()
