@@ -120,6 +120,9 @@ def test_recommendation_says_what_was_asked_then_how_sure_then_what_to_take():
     assert "To know better" not in section(study(further=settled_now), "Recommendation")
     assert "Over the budget: 1 run, none that would be better." in said
     assert f"**exploded** failed: {FAILURE}" in said
+    assert "To use it: `unfreeze predict . PHOTOS` names" in said
+    said = section(study(folder="studies/flowers"), "Recommendation")
+    assert "`unfreeze export flowers --to FOLDER` takes the model elsewhere." in said
 
 
 def test_what_validation_images_chose_is_expected_to_do_as_on_the_test_images():
@@ -271,6 +274,14 @@ def test_claims_with_verdict_effect_intervals_p_settings_and_remarks():
     assert cells[6] == ["`lora.stored_bytes < base`", "holds", "+8.5 MB", "-", "-", "-", "", ""]
     assert ("5 claims: 1 × holds for these models, 1 × not distinguishable, 1 × holds"
             in text(study()))
+
+
+def test_settings_of_a_claim_are_said_in_short_where_all_runs_have_tried_as_many():
+    alike = "base: lr 0.01 of 3 tried; lora: lr 0.1 of 3 tried"
+    for settings, short in ((alike, "lr, of 3 tried: base 0.01, lora 0.1"),
+                            (f"{alike}; head: lr 1 of 4 tried", f"{alike}; head: lr 1 of 4 tried")):
+        claims = [study().rows["claims"][0] | {"settings": settings}]
+        assert table(section(study(claims=claims), "Claims"))[2][-1] == short
 
 
 def test_what_was_not_computed_is_said_once():

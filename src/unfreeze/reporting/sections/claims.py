@@ -1,5 +1,7 @@
 """Each claim with its verdict; one of several comparisons is followed by these."""
 
+import re
+
 from unfreeze.reporting import cells
 from unfreeze.reporting.document import (
     Block,
@@ -93,9 +95,16 @@ def _lines(rows: Rows) -> list[tuple[Cell, ...]]:
 
 
 def _settings(text: str) -> str:
-    """`base: lr 0.003 of 4 tried; lora: not searched`, in short where none was searched."""
+    """`base: lr 0.003 of 4 tried; lora: not searched`, in short where none was searched, or all as
+    `lr, of 4 tried: base 0.003, lora 0.001`."""
     each = text.split("; ")
-    return NOT_SEARCHED if all(part.endswith(f": {NOT_SEARCHED}") for part in each) else text
+    if all(part.endswith(f": {NOT_SEARCHED}") for part in each):
+        return NOT_SEARCHED
+    found = [re.fullmatch(r"([\w-]+): (\w+) (\S+) of (\d+) tried", part) for part in each]
+    if len(each) > 1 and all(found) and len({(match[2], match[4]) for match in found}) == 1:
+        values = ", ".join(f"{match[1]} {match[3]}" for match in found)
+        return f"{found[0][2]}, of {found[0][4]} tried: {values}"
+    return text
 
 
 def _comparisons(rows: Rows) -> list[tuple[str, Row]]:

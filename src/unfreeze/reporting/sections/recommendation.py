@@ -1,5 +1,8 @@
 """What was asked, which runs cannot be told apart, which to take, and how sure that is."""
 
+import shlex
+from pathlib import PurePosixPath
+
 from unfreeze import places
 from unfreeze.data.acquire.cards import majority
 from unfreeze.reporting import cells
@@ -63,6 +66,8 @@ def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
             items += [_evidence(study), *_reach(study)]
         items += _further(study, tables["further"])
         items += _unequal(study, chosen["run"])
+        if not short:
+            items.append(_use(study))
     elif rows:
         blocks.append(line(Strong("No run is within the budget.")))
     else:
@@ -219,6 +224,14 @@ def _decimals(study: Study) -> int:
 def _or(texts: list[str]) -> str:
     """`a, b or c`."""
     return " or ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def _use(study: Study) -> Parts:
+    """How one gets at the model."""
+    folder = PurePosixPath(study.folder)
+    name = shlex.quote(folder.name if folder.parent == PurePosixPath("studies") else study.folder)
+    return ("To use it: ", Code(f"unfreeze predict {name} PHOTOS"), " names the class of photos, ",
+            Code(f"unfreeze export {name} --to FOLDER"), " takes the model elsewhere.")
 
 
 def _over(study: Study, rows: Rows) -> list[Parts]:
