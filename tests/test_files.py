@@ -241,6 +241,18 @@ def test_yaml_that_python_cannot_hold_is_one_line(tmp_path, text, words):
         files.read_yaml(tmp_path / "x.yaml")
 
 
+def test_mappings_that_merge_each_other_tenfold_are_refused(tmp_path):
+    lines = ["a0: &a0 {x: 1}"] + [
+        f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], y{n}: 1}}" for n in range(1, 12)]
+    (tmp_path / "x.yaml").write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"x\.yaml line \d+: << copies too much"):
+        files.read_yaml(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("\n".join(lines[:3]))
+    assert files.read_yaml(tmp_path / "x.yaml")["a2"] == {"x": 1, "y1": 1, "y2": 1}
+    (tmp_path / "x.yaml").write_text("a: &a {<<: *a, x: 1}")
+    assert files.read_yaml(tmp_path / "x.yaml") == {"a": {"x": 1}}
+
+
 def test_yaml_of_other_bytes_is_a_clear_error(tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"a: \xff\xfe\x00")
     with pytest.raises(UserError, match=r"x\.yaml"):

@@ -129,6 +129,8 @@ def read_yaml(path: Path) -> Any:
     with _readable(path):
         content = path.read_text(encoding="utf-8")
     try:
+        if "<<" in content:
+            _check_merges(yaml.compose(content, Loader=yaml.SafeLoader), {})
         return yaml.safe_load(content)
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply") from None
@@ -139,6 +141,32 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}{place}: {problem}") from None
     except ValueError as error:  # a number of more digits than Python reads, a date that is none
         raise UserError(f"{path}: {error}") from None
+
+
+_MOST_MERGED = 100_000  # entries of a mapping with those that << copies into it
+
+
+def _check_merges(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """Entries of a node's mapping once all that << names is copied into it, and raise YAMLError
+    where they are too many: a few lines that merge each other tenfold would fill all memory."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = entries = 0
+    inner = (node.value if isinstance(node, yaml.SequenceNode) else
+             [each for pair in node.value for each in pair]
+             if isinstance(node, yaml.MappingNode) else [])
+    for each in inner:
+        _check_merges(each, known)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            entries += sum(known.get(id(each), 0) for each in merged) if (
+                key.tag == "tag:yaml.org,2002:merge") else 1
+    if entries > _MOST_MERGED:
+        raise yaml.MarkedYAMLError(problem="<< copies too much into it",
+                                   problem_mark=node.start_mark)
+    known[id(node)] = entries
+    return entries
 
 
 class Content(dict):
