@@ -41,7 +41,7 @@ def run(name: str, accuracy: float | None, knobs: dict | None = None, changes: d
 
 def rows(table: str, *runs: TrainedRun, intervals: dict | None = None, budget: dict | None = None,
          compared: dict | None = None, verdicts: list | None = None, of=tables) -> list[tuple]:
-    outcome = Outcome(SimpleNamespace(budget=budget or {}, score="accuracy"),
+    outcome = Outcome(SimpleNamespace(budget=budget or {}, score="accuracy", reported_curves={}),
                       {run.name: run for run in runs}, intervals or {}, verdicts or (),
                       compared=compared or {})
     found = of.by_name()[table].rows(outcome)
