@@ -166,6 +166,24 @@ def test_what_can_hardly_mean_anything_is_said_before_all_else():
         "- Every run trains on 4 images of the smallest class: add images.")
 
 
+def test_a_budget_that_leaves_next_to_nothing_is_said_before_all_else():
+    lora, base = study().rows["recommendation"][:2]
+
+    def warned(*within: str, **budget: float) -> str:
+        found = titles(text(whole := study(budget=budget, recommendation=[
+            row | {"within_budget": answer}
+            for row, answer in zip((lora, base), within, strict=True)])))
+        return section(whole, "Warnings").strip() if "Warnings" in found else ""
+
+    assert warned("yes", "yes", stored_bytes=1e6) == warned("no", "no") == ""
+    assert warned("yes", "no", stored_bytes=1e6) == (
+        "- Of 2 runs only lora keeps the budget (stored_bytes: 1 MB), so there was nothing to "
+        "choose from.")
+    assert warned("no", "no", stored_bytes=1e6) == (
+        "- No run keeps the budget (stored_bytes: 1 MB).")
+    assert warned("no", "no", seconds=1.0) == ""  # measured: elsewhere it may be otherwise
+
+
 def test_a_run_that_is_hardly_the_best_is_not_named_among_those_that_may_be():
     lora, base, *others = study().rows["recommendation"]
     rows = [lora | {"chance": "0.994"}, base | {"chance": "0.006"}, *others]
