@@ -305,6 +305,15 @@ def test_an_interval_at_any_level_fits_the_p_value():
         assert moved.p_above == pytest.approx(outside / 2, rel=0.1)
 
 
+def test_where_variance_is_borrowed_an_interval_allows_for_an_unstable_run():
+    values = of_runs(*np.random.default_rng(4).normal(70, 1, (6, 3)))
+    for runs, outside in ((6, 0.03), (2, 0.05)):  # two runs have one variance, and tell it all
+        scores = Scores(dict(list(values.items())[:runs]), dict.fromkeys(values, range(3)))
+        (sample,) = statistics.samples([Contrast(scores, {"r0": 1.0, "r1": -1.0})])
+        low, high = sample.interval(outside)
+        assert (sample.effect.low, sample.effect.high) == (pytest.approx(low), pytest.approx(high))
+
+
 def simulate(random, runs: int, seeds: int, images: int, own: float | list[float]):
     """Hits of some runs, (runs, seeds, images), and their true accuracies: an image's difficulty,
     a run's skill, and what the seed gives to all runs, to a run, and to each of its images; all

@@ -129,6 +129,24 @@ def test_more_claims_need_more_evidence():
     assert costs.p_corrected == alone.p_corrected  # costs are not tested
 
 
+def test_a_claim_may_hold_though_its_cautious_interval_does_not_leave_out_0():
+    """A study of one claim tests it at 5 %; where variances are borrowed its interval is wider."""
+    scores = np.random.default_rng(1).normal(60, 5, (4, 3, 300))
+    runs = {name: finished({"accuracy": each}, (1, 2, 3))
+            for name, each in zip("abcd", scores, strict=True)}
+    (sample,) = estimates.samples(named(runs), [estimates.difference("accuracy", "a", "b")])
+    low, _ = sample.interval(0.04)
+    for shift, verdict, said in ((-low, HOLDS, "the interval, which allows for an unstable run"),
+                                 (-low + 9, HOLDS, ""), (-low - 9, CONTRADICTED, "")):
+        moved = runs | {"a": finished({"accuracy": scores[0] + shift}, (1, 2, 3))}
+        (found,) = judge(named(moved), "a > b")
+        (finding,) = found.comparisons
+        assert found.verdict == verdict and finding.why.startswith(said)
+        assert bool(finding.why) == bool(said)
+        assert (finding.low <= 0 <= finding.high) == bool(said)
+        assert not finding.wide_low < 0 < finding.wide_high
+
+
 def test_p_of_several_comparisons():
     estimated = estimates.effects(RUNS, [estimates.difference("accuracy", "fair", other)
                                          for other in ("like", "good", "poor")])
