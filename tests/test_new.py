@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -115,6 +116,28 @@ def test_stages_run_where_it_is(project, tmp_path):
     assert (started.folder / ".dvc" / cache).resolve() == project / ".dvc/cache"
     assert images.is_dir() and f"cd {os.path.relpath(started.folder)}" in (
         started.folder / "README.md").read_text()
+
+
+def test_dvc_plans_what_it_makes(project, tmp_path):
+    """The study is a DVC project of its own, and git sees of it what was written."""
+    for name in ("src", "stages"):
+        (project / name).unlink()
+        shutil.copytree(ROOT / name, project / name,
+                        ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copyfile(ROOT / ".gitignore", project / ".gitignore")
+    for command_line in ("git init -q", "git add -A",
+                         "git -c user.name=a -c user.email=a@b commit -qm before"):
+        subprocess.run(shlex.split(command_line), cwd=project, check=True)
+    started = made("mine", photos(tmp_path / "pets", {"cat": 12, "dog": 12}))
+    done = subprocess.run(["dvc", "repro", "plan"], cwd=started.folder, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "5 runs: full, head, head_then_all, last_stage, lora" in done.stdout
+    seen = subprocess.run(["git", "status", "--short", "-uall"], cwd=project, text=True,
+                          capture_output=True).stdout
+    assert {line[3:].removeprefix("studies/mine/") for line in seen.splitlines()} == {
+        "dvc.yaml", "dvc.lock", "params.yaml", "README.md", ".dvc/config", ".dvc/.gitignore",
+        ".dvc/plots/README"}
 
 
 def test_an_archive_and_the_folder_are_the_same_images(project, tmp_path):
