@@ -17,9 +17,10 @@ from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # What decides nothing of what a stage writes: how a script starts and ends, what errors say, where
-# things lie (its outputs are in dvc.yaml too), how many processes work.
+# things lie (its outputs are in dvc.yaml too), how many processes work, and with what instructions.
 FREE = {"__init__.py", "choosing/__init__.py", "data/__init__.py", "scoring/__init__.py",
-        "bytecode.py", "environment.py", "errors.py", "places.py", "pool.py", "stage.py"}
+        "bytecode.py", "environment.py", "errors.py", "instructions.py", "places.py", "pool.py",
+        "stage.py"}
 # The form of plan/, for those who read it: if that changes, the files do.
 FORM = {"params/__init__.py", "params/plan.py", "params/race.py", "plain.py", "recipe.py"}
 # What has no part in it, though it is imported.

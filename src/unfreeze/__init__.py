@@ -4,4 +4,4 @@ from unfreeze import bytecode as _bytecode
 from unfreeze import instructions as _instructions
 
 _bytecode.keep_apart()
-_instructions.choose()  # before torch is imported, which nothing imports that does not come here
+_instructions.choose()  # here, since whatever of this package imports torch has come by

@@ -13,7 +13,7 @@ is any doubt stays as it is.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import torch
@@ -73,15 +73,15 @@ class Folded:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Inside, these layers compute as one. Their tensors stay what they are."""
+        for convolution, norm, weight, bias in self._layers:
+            convolution.forward = partial(convolution._conv_forward, weight=weight, bias=bias)
+            norm.forward = _as_it_is
         try:
-            for convolution, norm, weight, bias in self._layers:
-                convolution.forward = partial(convolution._conv_forward, weight=weight, bias=bias)
-                norm.forward = _as_it_is
             yield
         finally:
             for convolution, norm, *_ in self._layers:
-                vars(convolution).pop("forward", None)
-                vars(norm).pop("forward", None)
+                with suppress(AttributeError):  # a layer may be in both parts of a model
+                    del convolution.forward, norm.forward
 
 
 def folded(model: nn.Module) -> Folded:
