@@ -8,7 +8,9 @@ import hashlib
 import os
 import pickle
 import secrets
+import socket
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +34,7 @@ except ImportError:
     ray = None
 
 _ROOT = Path(__file__).resolve().parents[3]
+_SECONDS_TO_ANSWER = 10
 _AT_ONCE = 256  # actors: what trains, and what Ray is asked to find room for
 _PATIENCE = 30  # seconds without any room after which that is said
 _OBJECTS = 100 << 20  # bytes of memory for what travels, where nothing does
@@ -62,14 +65,27 @@ def connected(address: str) -> Iterator["OnRay"]:
                     "include_dashboard": False, "object_store_memory": _OBJECTS}
     else:
         options["address"] = address
+    _knock(address)
     try:
-        ray.init(**options)
+        with warnings.catch_warnings(action="ignore"):
+            ray.init(**options)
     except Exception as error:  # of many kinds, by how one connects
         raise UserError(_in_words(address, error)) from None
     try:
         yield OnRay(address)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for minutes where nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, ValueError) as error:
+        raise UserError(_in_words(address, error)) from None
 
 
 def _named(address: str) -> str:
@@ -108,8 +124,8 @@ class _Actor:
     Attributes:
         handle: of Ray. shape: that it has.
         answer: what it is asked for, of Ray.
-        node, name: where it runs; "" until it has begun.
-        task: that it trains; None: none.
+        node, name: where it runs; "" while there is no room.
+        ready: whether it can train. task: that it trains; None: none.
     """
 
     handle: Any
@@ -117,6 +133,7 @@ class _Actor:
     answer: Any
     node: str = ""
     name: str = ""
+    ready: bool = False
     task: Task | None = None
 
 
@@ -141,13 +158,16 @@ class OnRay:
         self._per_gpu = environment.per_gpu()
         self._assets, self._parts = Assets(), {}
         self._tries: Counter[str] = Counter()
+        self._memory: dict[int, int] = {}  # {threads: bytes that such a replicate may take}
         self._begun_in_vain = 0
         self._useless: dict[str, str] = {}  # {id of a node: why}
         self._nodes: dict[str, _Node] = {}
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
         waiting = sorted(tasks, key=self._order)
-        self._start = self._what_starts(tasks)
+        for task in tasks:
+            self._memory[task.threads] = max(task.memory, self._memory.get(task.threads, 0))
+        self._start, self._largest = self._what_starts(tasks), {}
         try:
             yield from self._run(waiting)
         finally:
@@ -161,6 +181,7 @@ class OnRay:
     def _run(self, waiting: list[Task]) -> Iterator[Event]:
         since, told = time.monotonic(), False
         while waiting or self._busy():
+            self._largest = _largest()
             self._adjust(waiting)
             answers = {actor.answer: actor for actor in self._actors}
             ready, _ = ray.wait([*answers], num_returns=1, timeout=1)
@@ -185,7 +206,7 @@ class OnRay:
         return [actor for actor in self._actors if actor.task]
 
     def _idle(self) -> list[_Actor]:
-        return [actor for actor in self._actors if actor.node and not actor.task]
+        return [actor for actor in self._actors if actor.ready and not actor.task]
 
     # -- actors
 
@@ -196,11 +217,13 @@ class OnRay:
         for actor in self._idle():
             self._end(actor)  # it was given nothing
         alike = [task for task in waiting[:_AT_ONCE] if self._shape(task) == shape]
-        beginning = [actor for actor in self._actors if not actor.node]
+        beginning = [actor for actor in self._actors if not actor.ready]
         for actor in beginning:
             if actor.shape != shape:
                 self._end(actor)
         beginning = [actor for actor in beginning if actor.shape == shape]
+        # Those that wait for room go first.
+        beginning.sort(key=lambda actor: not actor.node)
         for actor in beginning[len(alike):]:
             self._end(actor)
         wanted = min(len(alike) - len(beginning), self._most - len(self._actors))
@@ -217,7 +240,7 @@ class OnRay:
             handle = ray.remote(remote.Worker).options(**options).remote(*self._start)
         finally:
             ray.cloudpickle.unregister_pickle_by_value(remote)
-        return _Actor(handle, shape, handle.begin.remote())
+        return _Actor(handle, shape, handle.where.remote())
 
     def _end(self, actor: _Actor) -> None:
         with suppress(Exception):  # it may be dead, or Ray gone
@@ -241,17 +264,8 @@ class OnRay:
         """Cores, or a share of a GPU, and memory, of a node that has most of it at most."""
         if self._on_gpu:
             return _Shape(0, 1 / self._per_gpu, 0)
-        most = self._largest()
-        return _Shape(min(task.threads, most.get("CPU", 1)), 0,
-                      int(min(task.memory, 0.9 * most.get("memory", 0))))
-
-    def _largest(self) -> Mapping[str, float]:
-        """{resource: the most of it that a node has}"""
-        most: dict[str, float] = {}
-        for node in _alive():
-            for name, amount in node["Resources"].items():
-                most[name] = max(most.get(name, 0), amount)
-        return most
+        return _Shape(min(task.threads, self._largest.get("CPU", 1)), 0, int(min(
+            self._memory[task.threads], 0.9 * self._largest.get("memory", 0))))
 
     # -- what they say
 
@@ -280,7 +294,10 @@ class OnRay:
             yield from self._died(actor, error)
             return
         actor.task = None
-        if task is None:
+        if not actor.node:
+            actor.node, actor.name = answer
+            actor.answer = actor.handle.begin.remote()
+        elif not actor.ready:
             yield from self._began(actor, answer)
         elif "problem" in answer:
             yield Again(task, f"waits for another node than {actor.name}")
@@ -291,13 +308,12 @@ class OnRay:
         else:
             yield self._came_back(actor, task, answer)
 
-    def _began(self, actor: _Actor, found: Mapping[str, str]) -> Iterator[Event]:
+    def _began(self, actor: _Actor, problem: str) -> Iterator[Event]:
         self._begun_in_vain = 0
-        actor.name = found["name"]
-        if found["problem"]:
-            yield from self._exclude(actor, found["problem"], found["node"])
+        if problem:
+            yield from self._exclude(actor, problem)
             return
-        actor.node = found["node"]
+        actor.ready = True
         self._nodes.setdefault(actor.node, _Node())
 
     def _died(self, actor: _Actor, error: Exception) -> Iterator[Event]:
@@ -314,12 +330,11 @@ class OnRay:
         else:
             yield Failed(task, f"its process {why}, {TRIES} times, the last on {actor.name}")
 
-    def _exclude(self, actor: _Actor, why: str, node: str = "") -> Iterator[Event]:
+    def _exclude(self, actor: _Actor, why: str) -> Iterator[Event]:
         """A node is of no use: nothing is to be trained there any more."""
         self._end(actor)
-        node = node or actor.node
-        if node not in self._useless:
-            self._useless[node] = why
+        if actor.node not in self._useless:
+            self._useless[actor.node] = why
             yield Told(f"warning: the node {actor.name} trains nothing: {why}")
         if all(each["NodeID"] in self._useless for each in _alive()):
             raise UserError(f"{_named(self._address)}: no node of the cluster can train; "
@@ -369,6 +384,15 @@ def _scratch_id() -> str:
 
 def _alive() -> list[Mapping[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _largest() -> dict[str, float]:
+    """{resource: the most of it that a node has}"""
+    most: dict[str, float] = {}
+    for node in _alive():
+        for name, amount in node["Resources"].items():
+            most[name] = max(most.get(name, 0), amount)
+    return most
 
 
 def _on_gpu(address: str) -> bool:

@@ -30,29 +30,26 @@ class Worker:
         self._scratch, self._token = scratch, token
         self._variables, self._software = variables, software
 
-    def begin(self) -> dict:
-        """Unpack the code and import torch.
-
-        Returns:
-            "node": its id; "name": for people; "problem": why nothing can be trained here, in a
-            line, "" otherwise.
-        """
+    def where(self) -> tuple:
+        """The id of the node, and its name for people."""
         import ray
         from ray.util import get_node_ip_address
 
-        found = {"node": ray.get_runtime_context().get_node_id(), "name": get_node_ip_address(),
-                 "problem": ""}
+        return ray.get_runtime_context().get_node_id(), get_node_ip_address()
+
+    def begin(self) -> str:
+        """Unpack the code and import torch; why nothing can be trained here, in a line, "" where it
+        can."""
         try:
-            found["problem"] = self._begin()
+            return self._begin()
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
-            found["problem"] = (f"{error.strerror}{where}; make room, or start Ray there with "
-                                "UNFREEZE_SCRATCH set to a folder that can be written")
+            return (f"{error.strerror}{where}; make room, or start Ray there with UNFREEZE_SCRATCH "
+                    "set to a folder that can be written")
         except ImportError as error:
-            found["problem"] = f"{error}; install requirements-extras.lock there (`make env-all`)"
+            return f"{error}; install requirements-extras.lock there (`make env-all`)"
         except Exception as error:
-            found["problem"] = f"{type(error).__name__}: {error}"
-        return found
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
     def train(self, task: bytes, assets: list, parts: dict) -> dict:
         """As of `node.train`, in this process."""

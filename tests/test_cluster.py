@@ -1,0 +1,159 @@
+"""A study trained by two nodes of a Ray cluster that share no folder."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Project, make_project, once
+from two_nodes import Cluster, NoNamespaces
+from unfreeze.training.finished import Finished
+
+pytest.importorskip("ray", reason="Ray is not installed: make env-all")
+pytestmark = pytest.mark.cluster
+
+RUNS = {
+    "base": "{}",
+    "faster": "{lr: 0.02}",
+    "slower": "{lr: 0.002}",
+    "own_freeze": "{freeze: last_only}",
+    "rotated": "{rotation: 10}",
+    "other_model": "{model: tiny_b}",
+    "scratch": "{model: tiny_b, init: scratch, freeze: none}",
+    "smoothed": "{label_smoothing: 0.1}",
+}
+EPOCHS = 400  # some seconds
+PREPARED = ("plan", "fetch_data", "decode", "fetch_weights", "subset", "pin")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, mirror) -> Path:
+    """A folder with a project whose eight runs are about to be trained, no project of DVC any more,
+    and a scratch folder in which they have been, one after another."""
+    def prepare(folder: Path) -> None:
+        project = make_project(folder / "project", mirror, folder / "one-after-another")
+        shutil.rmtree(project.folder / ".dvc")  # it would say that there is nothing to train
+        params = project.folder / "params.yaml"
+        text = params.read_text().replace("epochs: 3\n", f"epochs: {EPOCHS}\n", 1)
+        params.write_text(text[:text.index("\nruns:")] + "\nruns:\n" + "".join(
+            f"  {name}: {changes}\n" for name, changes in RUNS.items()))
+        for stage in PREPARED:
+            project.run("python", f"stages/{stage}.py")
+        for run in RUNS:
+            project.run("python", "stages/choose.py", run)
+        project.run("python", "-c", ONE_AFTER_ANOTHER)
+
+    return once(tmp_path_factory, "eight", prepare)
+
+
+ONE_AFTER_ANOTHER = """
+import sys
+sys.path.insert(0, "src")
+from unfreeze.ahead import replicates, training
+from unfreeze import places, recipe
+for path in places.RECIPES.glob("*.yaml"):
+    training.train(recipe.read(path), 1, path.stem)
+"""
+
+
+@pytest.fixture
+def project(study, mirror, tmp_path) -> Project:
+    shutil.copytree(study / "project", tmp_path / "project")
+    shutil.copytree(study / "one-after-another/counted", tmp_path / "scratch/counted")
+    project = Project(tmp_path / "project", mirror, tmp_path / "scratch")
+    project.environment["UNFREEZE_SLOTS"] = "auto"
+    return project
+
+
+@pytest.fixture
+def cluster(project, tmp_path):
+    try:
+        cluster = Cluster(tmp_path)
+    except NoNamespaces as error:
+        pytest.skip(f"no network namespaces can be made here: {error}")
+    project.environment["RAY_ADDRESS"] = cluster.address
+    yield cluster
+    cluster.close()
+
+
+class Driver:
+    """`ahead.py replicates` on the head."""
+
+    def __init__(self, cluster: Cluster, project: Project) -> None:
+        self._file = (project.folder / "said.txt").open("w+")
+        self.process = subprocess.Popen(
+            cluster.within(0, "python", "stages/ahead.py", "replicates"), cwd=project.folder,
+            env=project.environment, stdout=self._file, stderr=subprocess.STDOUT)
+
+    def said(self) -> str:
+        return Path(self._file.name).read_text()
+
+    def ended(self) -> str:
+        assert self.process.wait(timeout=300) == 0, self.said()
+        return self.said()
+
+
+def done(scratch: Path) -> dict[str, Path]:
+    return {file.name: file for file in (scratch / "replicates").glob("*.done")}
+
+
+def result(file: Path) -> bytes:
+    """All of a replicate but what it cost, which is not the same twice."""
+    finished = Finished.from_bytes(file.read_bytes()[:-32])
+    rows = [{name: value for name, value in row.items() if name != "seconds"}
+            for row in finished.history]
+    arrays = [finished.logits, finished.validation_logits,
+              *(finished.model[name] for name in sorted(finished.model))]
+    rest = (rows, finished.movement, finished.best_epoch, finished.diverged, [*finished.model])
+    return repr(rest).encode() + b"".join(array.tobytes() for array in arrays)
+
+
+def until(what, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_two_nodes_give_the_bytes_of_one_after_another_whatever_is_killed(
+        study, project, cluster, tmp_path):
+    expected = done(study / "one-after-another")
+    assert len(expected) == 8
+    for number in range(2):
+        cluster.start(number, project.environment)
+        cluster.wait(number + 1, project.environment)
+    scratch = tmp_path / "scratch"
+
+    # A worker is killed, then the driver.
+    driver = Driver(cluster, project)
+    until(lambda: cluster.processes(1, "ray::Worker.train"))
+    os.kill(cluster.processes(1, "ray::Worker.train")[0], signal.SIGKILL)
+    until(lambda: "its process on 10.77.0.2 was killed; it is trained again" in driver.said())
+    until(lambda: len(done(scratch)) >= 2)
+    driver.process.kill()
+    driver.process.wait()
+    before = {name: file.stat().st_mtime_ns for name, file in done(scratch).items()}
+    until(lambda: not cluster.processes(0, "ray::Worker") + cluster.processes(1, "ray::Worker"))
+
+    # Repeated; a node goes, and another one comes.
+    driver = Driver(cluster, project)
+    until(lambda: cluster.processes(1, "ray::Worker.train"))
+    os.kill(cluster.processes(1, "raylet/raylet")[0], signal.SIGKILL)
+    cluster.stop(1)
+    until(lambda: len(done(scratch)) > len(before))
+    cluster.start(1, project.environment)
+    said = driver.ended()
+    found = done(scratch)
+    assert found.keys() == expected.keys(), said
+    for name, file in found.items():
+        assert result(file) == result(expected[name])
+    # What had come back was not trained again.
+    assert {name: found[name].stat().st_mtime_ns for name in before} == before
+    assert len([line for line in said.splitlines() if "validation accuracy" in line]
+               ) == 8 - len(before)
+    assert {file.name.partition("_seed")[0] for file in project.made.glob("logs/*.log")} == {
+        *RUNS}
