@@ -18,7 +18,7 @@ from unfreeze import command
 from unfreeze.params.settle import resolve
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
-         *sorted(ROOT.glob("studies/*/README.md")), ROOT / "benchmarks/README.md"]
+         *sorted(ROOT.glob("studies/**/README.md")), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
 TO_COME = {"many-runs.md", "use-the-model.md", "verdicts.md", "export"}  # today
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes

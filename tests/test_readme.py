@@ -1,0 +1,79 @@
+"""The README's commands, one after another as they stand there, on a folder of photos."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from helpers import ROOT
+from tests.conftest import Project, make_project
+
+# Instead of `make env`, which downloads gigabytes; and the study in a minute instead of an hour.
+SHRUNK = {"model": "tiny_a", "image_size": 8, "normalize": "dataset", "epochs": 1, "batch_size": 8,
+          "seeds": [1, 2], "search": {}, "search_folds": 1, "validation": 0.2, "claims": [],
+          "runs": {"full": {}, "head": {"freeze": "last_only"}}}
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    random = np.random.default_rng(0)
+    for folder, photos in (("photos", 20), ("more-photos", 2)):
+        for tint, name in enumerate(("daisy", "rose", "tulip")):
+            place = tmp_path / "home" / folder / name
+            place.mkdir(parents=True)
+            for number in range(photos):
+                pixels = random.integers(0, 160, (40, 50, 3))
+                pixels[..., tint] += 90
+                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def project(tmp_path, mirror, home) -> Project:
+    project = make_project(tmp_path / "project", mirror, tmp_path / "scratch")
+    command = tmp_path / "bin/unfreeze"
+    command.parent.mkdir()
+    command.write_text(f"#!{sys.executable}\nimport sys\n"
+                       f"sys.path.insert(0, {str(project.folder / 'src')!r})\n"
+                       "from unfreeze.command import main\nmain()\n")
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{project.environment['PATH']}"
+    project.environment |= {"HOME": str(home), "PATH": path, "BROWSER": "true"}
+    return project
+
+
+def commands() -> list[str]:
+    """Of its blocks, in their order."""
+    text = (ROOT / "README.md").read_text()
+    return [line for block in re.findall(r"^```\n(.*?)^```", text, re.S | re.M)
+            for line in block.splitlines() if not re.match(r"make env|source ", line)]
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_do_what_it_says(project, home):
+    said = {}
+    folder = project.folder
+    for line in commands():
+        output = project.run("bash", "-c", f"cd {folder} && {line.split('  #')[0]}; "
+                                           "status=$?; pwd > ~/folder; exit $status")
+        folder = (home / "folder").read_text().strip()
+        said[line.split("  #")[0].strip()] = output
+        if line.startswith("unfreeze new"):
+            params = project.folder / "studies/flowers/params.yaml"
+            params.write_text(yaml.safe_dump(yaml.safe_load(params.read_text()) | SHRUNK))
+            assert re.search(r"takes about \d+ minute", output)
+    study = project.folder / "studies/flowers"
+    assert "## Recommendation" in (study / "report.md").read_text()
+    (named,) = (output for line, output in said.items() if line.startswith("unfreeze predict"))
+    assert len(re.findall(r"^\S+\.png,", named, re.M)) == 6
+    assert (home / "flowers-model").is_dir()
+    (table,) = (output for line, output in said.items() if line.startswith("dvc exp show"))
+    assert "epochs" in table
+    project.run("git", "add", "-A")
+    added = project.run("git", "diff", "--cached", "--name-only").splitlines()
+    assert not [path for path in added if path.endswith((".png", ".jpg", ".html"))]
