@@ -40,7 +40,8 @@ env: $(STAMP) .venv/bin/unfreeze
 # Nothing is installed: the command runs what lies in src/ here.
 .venv/bin/unfreeze: $(STAMP) Makefile
 	printf '%s\n' '#!$(CURDIR)/.venv/bin/python' 'import sys' \
-	  'sys.path.insert(0, "$(CURDIR)/src")' 'from unfreeze.command import main' 'main()' > $@
+	  'sys.path.insert(0, "$(CURDIR)/src")' 'from unfreeze.command import main' \
+	  'if __name__ == "__main__":  # and not in each of its own processes' '    main()' > $@
 	chmod +x $@
 
 # `make env CPU=1`: the same versions with torch's build without CUDA, from PyTorch's own index, whose

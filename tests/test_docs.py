@@ -15,6 +15,9 @@ from markdown_it import MarkdownIt
 
 from helpers import ROOT
 from unfreeze import command
+from unfreeze.data import catalogue
+from unfreeze.params import plugins
+from unfreeze.params.knobs import CHOSEN_BY
 from unfreeze.params.settle import resolve
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
@@ -194,3 +197,25 @@ def test_tables_of_results_are_those_of_their_sources():
 @pytest.mark.slow
 def test_all_of_them_are():
     check_tables()
+
+
+def first_cells(page: str, title: str) -> set[str]:
+    """Of the table that begins with a column of that title, without marks and what follows `@`."""
+    rows = re.search(rf"^\| {title} \|.*\n\|-.*\n((?:\|.*\n)+)", (ROOT / page).read_text(), re.M)[1]
+    cells = [line.split(" | ")[0].strip("| `") for line in rows.splitlines()]
+    return {name.split("@")[0] for cell in cells for name in cell.split(", ")}
+
+
+def test_every_stage_has_its_row():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert first_cells("docs/pipeline.md", "stage") == set(stages)
+
+
+def test_every_dataset_of_the_catalogue_has_its_row():
+    named = first_cells("docs/datasets.md", "`dataset`")
+    assert {name for name in named if "/" not in name} == set(catalogue.names())
+
+
+def test_every_way_of_tuning_has_its_row():
+    assert first_cells("docs/strategies-and-models.md", "`tune`") == set(plugins.names(
+        CHOSEN_BY["tune"]))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tests.conftest import Project, make_project
 
 from helpers import ROOT
-from tests.conftest import Project, make_project
 
 # Instead of `make env`, which downloads gigabytes; and the study in a minute instead of an hour.
 SHRUNK = {"model": "tiny_a", "image_size": 8, "normalize": "dataset", "epochs": 1, "batch_size": 8,
@@ -38,10 +39,14 @@ def project(tmp_path, mirror, home) -> Project:
     project = make_project(tmp_path / "project", mirror, tmp_path / "scratch")
     command = tmp_path / "bin/unfreeze"
     command.parent.mkdir()
-    command.write_text(f"#!{sys.executable}\nimport sys\n"
-                       f"sys.path.insert(0, {str(project.folder / 'src')!r})\n"
-                       "from unfreeze.command import main\nmain()\n")
-    command.chmod(0o755)
+    # As the Makefile writes it.
+    recipe = subprocess.run(
+        ["make", "-n", "-o", ".venv/.made-from-requirements.lock", ".venv/bin/unfreeze"], cwd=ROOT,
+        text=True, capture_output=True, check=True).stdout
+    for here, there in ((f"{ROOT}/.venv/bin/python", sys.executable), (str(ROOT), project.folder),
+                        (" .venv/bin/unfreeze", f" {command}")):
+        recipe = recipe.replace(here, str(there))
+    subprocess.run(recipe, shell=True, check=True)
     path = f"{command.parent}{os.pathsep}{project.environment['PATH']}"
     project.environment |= {"HOME": str(home), "PATH": path, "BROWSER": "true"}
     return project
