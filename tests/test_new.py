@@ -150,6 +150,16 @@ def test_an_archive_and_the_folder_are_the_same_images(project, tmp_path):
     assert knobs(made("packed", "pets.zip"))["dataset"] == "../../pets.zip"
 
 
+def test_a_table_of_labels(project, tmp_path):
+    folder = photos(tmp_path / "set", {"img": 24})
+    (folder / "all.csv").write_text("file,sort,patient\n" + "".join(
+        f"img/{number}.png,{number % 2},p{number // 3}\n" for number in range(1, 25)))
+    started = made("table", f"{folder}/all.csv#label=sort")
+    assert knobs(started)["dataset"] == f"{folder}/all.csv#label=sort"
+    assert started.look.title == "all" and started.look.names == ("0", "1")
+    assert "groups with about 20%" in started.look.split
+
+
 def test_copies_and_sizes_are_told(project, tmp_path):
     folder = photos(tmp_path / "pets", {"train/cat": 9, "train/dog": 9, "test/cat": 3,
                                         "test/dog": 3})
@@ -177,7 +187,7 @@ def look(images: int, classes: int = 3, side: int | None = 500) -> Look:
 def chosen(images: int, seconds_an_image: float, limit: float, **keywords) -> settings.Setting:
     """With time in proportion to images, epochs, area and trainings."""
     there = look(images, **keywords)
-    return settings.choose(there, 224, lambda each: (
+    return settings.choose(there, settings.Sides(224), lambda each: (
         seconds_an_image * each.fraction * images * each.epochs * (each.image_size / 224) ** 2
         * (each.rates * each.folds + each.seeds)), limit)
 
@@ -210,7 +220,14 @@ def test_epochs_follow_the_steps_of_the_hyperrule(images, epochs):
 @pytest.mark.parametrize(("side", "seen"), [(None, 224), (2000, 224), (100, 224), (90, 192),
                                             (32, 64), (8, 64)])
 def test_small_images_are_seen_larger_but_not_much(side, seen):
-    assert settings.seen_at(look(100, side=side), 224) == seen
+    assert settings.seen_at(look(100, side=side), settings.Sides(224)) == seen
+
+
+def test_sizes_are_such_as_the_model_takes():
+    strides = settings.Sides(299, least=75)  # Inception
+    assert settings.seen_at(look(100, side=20), strides) == 96
+    windows = settings.Sides(224, multiple=224)  # MaxViT
+    assert {each.image_size for each in settings.settings(look(100), windows)} == {224}
 
 
 def test_few_images_take_turns_and_many_do_not():

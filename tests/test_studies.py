@@ -23,7 +23,7 @@ from unfreeze.params.settle import resolve
 from unfreeze.recipe import Phase
 from unfreeze.starting import written
 from unfreeze.starting.look import look_at
-from unfreeze.starting.settings import Setting, settings
+from unfreeze.starting.settings import Setting, Sides, settings
 from unfreeze.tuning import rules
 
 FACTS = yaml.safe_load((ROOT / "tests/reported.yaml").read_text())
@@ -541,7 +541,7 @@ def test_ours_are_as_unfreeze_new_makes_them(folder):
     made = Setting(given["fraction"], given["image_size"], given["epochs"], given["batch_size"],
                    given["validation"], given["search_folds"], len(given["search"]["lr"]),
                    len(given["seeds"]), given["score"])
-    assert made in settings(images, 224)
+    assert made in settings(images, Sides(224))
     assert text(folder, "params.yaml") == written.params(
         images, "pizza_steak_sushi", given["model"], made, f"{up}/params.yaml")
     command = re.search(r"^unfreeze new .*$", text(folder, "README.md"), re.M)[0]

@@ -11,8 +11,8 @@ from statistics import median
 from unfreeze.data import catalogue, own, photos
 from unfreeze.data.acquire import cards
 from unfreeze.data.facts import Facts, facts_of
-from unfreeze.data.photos import folders
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos import folders, table
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import Fault, UserError
 from unfreeze.fetching import sources
 from unfreeze.words import count
@@ -75,11 +75,11 @@ def look_at(images: str, skip_broken: bool = False) -> Look:
 
 
 def _check_path(images: str) -> None:
-    path = Path(images)
+    path = table.file_of(images)
     if images.startswith("~") and not path.exists():
         raise UserError(f"{images}: no such path; ~ is only known to a shell, and not within "
                         f"quotes: write {os.path.expanduser(images)}")
-    if not path.exists() and not Path(f"{images}.dvc").exists():
+    if not path.exists() and not Path(f"{path}.dvc").exists():
         raise UserError(f"{shown(images)}: no such folder or file here, and no dataset of the "
                         f"catalogue ({', '.join(catalogue.names())}); wanted is a folder with a "
                         "sub-folder a class, a .zip or .tar of one, or a table of labels")

@@ -9,7 +9,7 @@ smaller, for few images and little memory.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from unfreeze.data.facts import TENFOLD
 from unfreeze.starting.look import Look
@@ -56,33 +56,51 @@ _FRACTIONS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 _LEAST_OF_A_CLASS = 100  # images, below which a fraction is not taken
 
 
-def choose(look: Look, largest: int, seconds: Callable[[Setting], float],
+@dataclass(frozen=True)
+class Sides:
+    """Sides in pixels of the images that a model takes.
+
+    Attributes:
+        made_for: of its weights. least: that it can work on. multiple: of what they must be one.
+    """
+
+    made_for: int
+    least: int = 1
+    multiple: int = 1
+
+    def fitting(self, side: int) -> int:
+        """The nearest that is allowed, not above what the weights were made for if possible."""
+        if _MULTIPLE % self.multiple:
+            return self.made_for
+        return max(min(side, self.made_for), _MULTIPLE * math.ceil(self.least / _MULTIPLE))
+
+
+def choose(look: Look, sides: Sides, seconds: Callable[[Setting], float],
            limit: float) -> Setting:
     """The most that the time allows: of all images where that is possible at all, and then of the
     rungs. Where nothing keeps it, the least there is.
 
     Args:
-        largest: side in pixels that the weights were made for.
         seconds: how long a setting takes. limit: that it may take.
     """
     tried = None
-    for setting in settings(look, largest):
+    for setting in settings(look, sides):
         tried = setting
         if seconds(setting) <= limit:
             break
     return tried
 
 
-def settings(look: Look, largest: int) -> Iterator[Setting]:
+def settings(look: Look, sides: Sides) -> Iterator[Setting]:
     """All that may be chosen, the better ones first."""
     smallest = min(look.train)
     for fraction in _FRACTIONS:
         if fraction == 1 or fraction * smallest >= _LEAST_OF_A_CLASS:
             for rung in reversed(_RUNGS):
-                yield _setting(look, largest, fraction, *rung)
+                yield _setting(look, sides, fraction, *rung)
 
 
-def _setting(look: Look, largest: int, fraction: float, share: float, side: int, folds: int,
+def _setting(look: Look, sides: Sides, fraction: float, share: float, side: int, folds: int,
              rates: int, seeds: int) -> Setting:
     images = round(fraction * sum(look.train))
     batch = 16 if images < 500 else 32 if images < 2000 else 64
@@ -90,19 +108,20 @@ def _setting(look: Look, largest: int, fraction: float, share: float, side: int,
     by_folds = validation * images < _LEAST_VALIDATION
     return Setting(
         fraction=fraction,
-        image_size=min(side, seen_at(look, largest)),
+        image_size=sides.fitting(min(side, seen_at(look, sides))),
         epochs=max(3, round(share * wanted_epochs(images, batch))),
         batch_size=batch, validation=validation,
         folds=folds if by_folds else 1, rates=rates, seeds=seeds,
         score="balanced_accuracy" if max(look.train) >= TENFOLD * min(look.train) else "accuracy")
 
 
-def seen_at(look: Look, largest: int) -> int:
+def seen_at(look: Look, sides: Sides) -> int:
     """Side in pixels at which they are best seen: as the weights were made for, or less where the
     images have less."""
     if look.side is None:
-        return largest
-    return max(2 * _MULTIPLE, min(largest, _MULTIPLE * math.ceil(_LARGER * look.side / _MULTIPLE)))
+        return sides.made_for
+    larger = _MULTIPLE * math.ceil(_LARGER * look.side / _MULTIPLE)
+    return sides.fitting(max(2 * _MULTIPLE, larger))
 
 
 def wanted_epochs(images: int, batch: int) -> int:
@@ -126,7 +145,3 @@ def differences(less: Setting, more: Setting) -> list[str]:
             found.append(words.format(after, before))
     return found
 
-
-def at(setting: Setting, image_size: int) -> Setting:
-    """The same, with images of another size."""
-    return replace(setting, image_size=image_size)

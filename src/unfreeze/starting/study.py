@@ -19,7 +19,7 @@ from unfreeze.params.plan import Plan
 from unfreeze.params.settle import resolve
 from unfreeze.starting import settings, written
 from unfreeze.starting.look import Look, look_at
-from unfreeze.starting.settings import Setting
+from unfreeze.starting.settings import Setting, Sides
 from unfreeze.timing import work
 from unfreeze.timing.work import Speed
 from unfreeze.words import count
@@ -88,9 +88,10 @@ def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOUR
         return list(work.works(planned(setting), {
             look.facts.name: (sum(look.train), sum(look.test))}))
 
-    largest = next(iter(facts.weights.values())).crop
-    most = next(settings.settings(look, largest))
-    at = min(most.image_size, MEASURED_AT)
+    sides = Sides(next(iter(facts.weights.values())).crop, facts.strides["original"],
+                  facts.multiple)
+    most = next(settings.settings(look, sides))
+    at = sides.fitting(min(most.image_size, MEASURED_AT))
     kinds = {each.kind for each in works(replace(most, image_size=at))}
     say("measuring how fast this machine trains ...")
     speeds = _measured(kinds, measure)
@@ -101,8 +102,8 @@ def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOUR
         return AROUND + work.seconds(works(setting), scaled)
 
     limit = 3600 * hours
-    setting = settings.choose(look, largest, seconds, limit)
-    more = settings.choose(look, largest, seconds, 2 * limit)
+    setting = settings.choose(look, sides, seconds, limit)
+    more = settings.choose(look, sides, seconds, 2 * limit)
     started = Started(folder, look, setting, seconds(setting), limit,
                       tuple(settings.differences(setting, more)), planned(setting).warnings)
     _write(started, home, name, images, model, hours, skip_broken)
