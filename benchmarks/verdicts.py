@@ -15,6 +15,10 @@ none of them changes what is promised (`simplified`): fewer draws; means over re
 normal, with their exact covariance (of 500 images or more they hardly differ from that). Where
 verdicts are counted, nothing else is computed: no intervals, levels, advice and plans.
 
+What is believed of variances beforehand (judging/spread.py: DEGREES) and how much wider intervals
+are than that says (judging/statistics.py: CAUTIOUS) was chosen on other studies, numbered from
+700,000; the table's are numbered from 0.
+
 Usage: python benchmarks/verdicts.py [--studies 1000] [--jobs 1] [--write]   (--write:
 docs/verdicts.md)
 """
