@@ -400,10 +400,10 @@ def test_results_mark_one_seed_and_failed_runs():
     said = section(study(), "All runs")
     cells = table(said)
     assert [row[0] for row in cells[2:]] == ["lora", "base", "one_seed", "exploded"]
-    assert cells[2][1:7] == ["tune: lora", "lr 0.1 of 3 tried", "80.0", "76.0 to 84.0", "0.90", "2"]
+    assert cells[2][1:6] == ["tune: lora", "lr 0.1 of 3 tried", "80.0", "76.0 to 84.0", "2"]
     assert cells[4][4] == "55.0 to 65.0 †" and "† One seed" in said
     assert cells[5][1:5] == [f"lr: 10.0 (failed: {FAILURE})", "not searched", "failed", "-"]
-    assert cells[5][7:] == ["50,000", "1.5", "20", "9 k"]
+    assert cells[5][6:] == ["50,000", "1.5", "20", "9 k"]
     assert "Each seed had 90 training images, 10 held out of training, and was tested on" in said
 
 

@@ -11,8 +11,8 @@ COSTS = ("trained parameters", "stored (MB)", "activations (MB)", "operations of
 
 def section(study: Study) -> Section:
     score = study.score.title
-    columns = ["run", "what it changes", "settings", "images", score, "95 % interval",
-               "cross-entropy", "seeds", *COSTS]
+    columns = ["run", "what it changes", "settings", "images", score, "95 % interval", "seeds",
+               *COSTS]
     lines = [dict(zip(columns, cells_of_line, strict=True)) for cells_of_line in (
         *(_finished(study, row) for row in study.rows["ranking"]),
         *(_failed(study, run, why) for run, why in study.failed.items()))]
@@ -20,8 +20,6 @@ def section(study: Study) -> Section:
         columns.remove("settings")
     if len(set(study.images.values())) < 2:
         columns.remove("images")
-    if study.plan.score == "cross_entropy":
-        columns.remove("cross-entropy")
     return Section("All runs", [
         Table("all runs", tuple(columns), [tuple(of_line[column] for column in columns)
                                            for of_line in lines],
@@ -63,14 +61,13 @@ def _finished(study: Study, row: dict[str, str]) -> tuple[Cell, ...]:
     return (run, changes_text(study.plan.runs[run].changes), settings_of(study, run),
             _images_of(study.images.get(run)), cells.number(row["score"], decimals),
             cells.interval(row, decimals, ONE_SEED if _one_seed(row) else ""),
-            cells.number(study.details[run]["cross_entropy"]["mean"], 2),
             cells.number(row["replicates"]), *_costs(study, run))
 
 
 def _failed(study: Study, run: str, why: str) -> tuple[Cell, ...]:
     settled = study.plan.runs[run]
     return (run, f"{changes_text(settled.changes)} (failed: {why})", settings_of(study, run),
-            _images_of(study.images.get(run)), Number(None, "failed"), cells.NONE, cells.NONE,
+            _images_of(study.images.get(run)), Number(None, "failed"), cells.NONE,
             cells.number(len(settled.knobs["seeds"])), *_costs(study, run))
 
 
