@@ -48,8 +48,8 @@ def _of_run(run: Run, search: Search | None, facts: Facts) -> Iterator[str]:
     kept = 1.0 if run.training_knobs["train_on"] == "all" else 1 - knobs["validation"]
     if kept * of_smallest < FEW_TRAINING:
         yield (f"trains on {count(int(kept * of_smallest), 'image')} of the smallest class, and "
-               f"below {FEW_TRAINING} hardly anything can be learnt: add images, or take a "
-               "larger fraction")
+               f"below {FEW_TRAINING} hardly anything can be learnt: add images"
+               + ", or take a larger fraction" * (share_of_training < 1))
     if search is not None:
         folds = len(next(iter(search.subsets.values())))
         by = taken if folds > 1 else (

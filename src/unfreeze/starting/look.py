@@ -13,7 +13,7 @@ from unfreeze.data.acquire import cards
 from unfreeze.data.facts import Facts, facts_of
 from unfreeze.data.photos import folders, table
 from unfreeze.data.photos.names import shown
-from unfreeze.errors import Fault, UserError
+from unfreeze.errors import Fault, UserError, nearest
 from unfreeze.fetching import sources
 from unfreeze.words import count
 
@@ -81,7 +81,8 @@ def _check_path(images: str) -> None:
                         f"quotes: write {os.path.expanduser(images)}")
     if not path.exists() and not Path(f"{path}.dvc").exists():
         raise UserError(f"{shown(images)}: no such folder or file here, and no dataset of the "
-                        f"catalogue ({', '.join(catalogue.names())}); wanted is a folder with a "
+                        f"catalogue{nearest(images, catalogue.names())}, which has "
+                        f"{', '.join(catalogue.names())}; wanted is a folder with a "
                         "sub-folder a class, a .zip or .tar of one, or a table of labels")
     split = folders.split_of(path.resolve().name)
     if path.is_dir() and split:

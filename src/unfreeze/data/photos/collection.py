@@ -249,8 +249,8 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
             raise UserError(
                 f"{shown(path)}: {where}has fewer than {words.count(least, 'usable image')} of "
                 f"{len(short)} of the {len(classes)} classes "
-                f"({which}); " + ("one to train on and one to test on are needed, and "
-                    "two to train on (3 photos) where settings are searched" if least > 1
+                f"({which}); " + ("one to train on and one to test on are needed, and 3 "
+                    "photos where settings are searched" if least > 1
                                   else "train and test need the same classes"))
     return classes
 
