@@ -490,6 +490,21 @@ def test_mistakes_are_those_of_the_run_that_is_recommended():
                                                   "What base gets wrong")
 
 
+def test_of_each_class_it_is_said_how_many_images_it_had_and_how_well_it_is_told():
+    card = {"classes": ["cat", "dog"], "train": 50, "test": 6, "digest": "0" * 64, "sizes": None,
+            "counts": {"train": [47, 3], "test": [5, 1]}, "duplicates": None, "split": "",
+            "source": "", "licence": ""}
+    told = {"cat": {"recall": 90.0, "precision": 80.0, "f1": 84.7, "images": 5},
+            "dog": {"recall": 25.0, "precision": None, "f1": 0, "images": 1}}
+    details = study().details | {"base": study().details["base"] | {"per_class": told}}
+    whole = study(details=details, cards={"tiny": card},
+                  images=study().images | {"base": Images(50, 0, 6, (47, 3))})
+    said = table(section(whole, "What base gets wrong"))
+    assert said[0] == ["class", "trained on", "tested on", "right (%)",
+                       "of those so called, right (%)"]
+    assert said[2:] == [["dog", "3", "1", "25.0", "-"], ["cat", "47", "5", "90.0", "80.0"]]
+
+
 def test_where_nothing_is_recommended_and_base_failed_no_mistakes_are_shown():
     whole = study(details=study().details | {"base": {"failed": FAILURE, "test_images": 50}},
                   recommendation=[row | {"recommended": "no"}

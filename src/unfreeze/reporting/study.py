@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from unfreeze import files, places
 from unfreeze.data.reading import arrays
 from unfreeze.params import plan as plans
@@ -34,11 +36,16 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Images:
-    """How many images a replicate of a run was given."""
+    """How many images a replicate of a run was given.
+
+    Attributes:
+        train_of_class: of each class to train on, in the order of its dataset's card.
+    """
 
     train: int
     validation: int
     test: int
+    train_of_class: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,10 +137,13 @@ def read(root: Path, folder: str = ".") -> Study:
 
 def _images(root: Path, run: plans.Run) -> Images:
     indices = files.read_json(root / places.SUBSETS / next(iter(run.subsets.values())))
-    train, validation, test = (len(indices[split]) for split in ("train", "validation", "test"))
+    train, validation = indices["train"], indices["validation"]
     if run.training_knobs.get("train_on") == "all":
-        train, validation = train + validation, 0
-    return Images(train, validation, test)
+        train, validation = train + validation, []
+    dataset = root / places.DATA / run.knobs["dataset"]
+    labels = arrays.load_labels(dataset)["train"][train]
+    of_class = np.bincount(labels, minlength=len(arrays.read_card(dataset)["classes"]))
+    return Images(len(train), len(validation), len(indices["test"]), tuple(map(int, of_class)))
 
 
 def _tables(folder: Path) -> dict[str, Rows]:
