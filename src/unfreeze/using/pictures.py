@@ -4,6 +4,7 @@ Nothing is extracted or written beside them: the squares that models see go into
 scratch folder, which is deleted afterwards, so memory does not grow with their number.
 """
 
+import hashlib
 import io
 import stat
 from collections.abc import Iterator, Sequence
@@ -38,11 +39,13 @@ class Picture:
         path: its own, or that of the folder or archive and the member in it.
         label: the class that a folder around it is named as, by its place among the classes; None:
             none is.
+        sha256: of its file.
         thumbnail: JPEG; b"" where none was wanted.
     """
 
     path: str
     label: int | None
+    sha256: str
     thumbnail: bytes
 
 
@@ -79,6 +82,7 @@ class _Read:
 
     member: str
     problem: str = ""
+    sha256: str = ""
     pixels: np.ndarray | None = None
     whole: bool = False
     thumbnail: bytes = b""
@@ -184,7 +188,7 @@ def _of_path(path: Path, recipe: Recipe, thumbnails: bool, rows: _Rows
         square = _resized(read.pixels, recipe.preprocessing) if read.whole else read.pixels
         folders = same_form(read.member).split("/")[:-1]
         label = next((label_of[part] for part in reversed(folders) if part in label_of), None)
-        pictures.append((Picture(name, label, read.thumbnail), rows.append(square)))
+        pictures.append((Picture(name, label, read.sha256, read.thumbnail), rows.append(square)))
     pictures.sort(key=lambda each: (each[0].label is None, each[0].label or 0, each[0].path))
     return pictures, sorted(problems)
 
@@ -254,15 +258,16 @@ def _prepare_all(task: tuple[_Job, list[archive.Member]]) -> list[_Read]:
 
 
 def _prepare(job: _Job, member: str, content: bytes) -> _Read:
+    digest = hashlib.sha256(content).hexdigest()
     try:
         if not job.as_array and not job.thumbnail:
-            return _Read(member, pixels=preprocess(content, job.preprocessing))
+            return _Read(member, "", digest, preprocess(content, job.preprocessing))
         image = decode(content)
     except UserError as error:
         return _Read(member, str(error))
     whole = job.as_array and max(image.size) <= _STORED
     square = image if whole else resize_and_crop(image, job.preprocessing)
-    return _Read(member, "", np.asarray(square), whole,
+    return _Read(member, "", digest, np.asarray(square), whole,
                  _thumbnail(image) if job.thumbnail else b"")
 
 
@@ -272,7 +277,8 @@ def _resized(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 
     from unfreeze.data.reading.resizing import resize
 
-    return resize(torch.from_numpy(np.ascontiguousarray(pixels))[None], preprocessing)[0].numpy()
+    # A copy: Pillow's array cannot be written to, of which torch would warn.
+    return resize(torch.from_numpy(pixels.copy())[None], preprocessing)[0].numpy()
 
 
 def _thumbnail(image: Image.Image) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unfreeze import files, places
 from unfreeze.errors import UserError
 from unfreeze.using import pictures as reading
 from unfreeze.using import studies
@@ -28,6 +29,8 @@ class Predicted:
         probabilities: (N, C) float64, after temperature scaling, averaged over the seeds.
         scaled: whether a temperature is known; where not, probabilities are as sure as training
             left them.
+        trained_on: how many of the pictures are training images of the study, byte for byte; of
+            stored arrays nobody can tell.
     """
 
     study: Path
@@ -39,6 +42,7 @@ class Predicted:
     logits: np.ndarray
     probabilities: np.ndarray
     scaled: bool
+    trained_on: int
 
     @property
     def order(self) -> np.ndarray:
@@ -73,4 +77,13 @@ def predict(study: Path, run: str | None, paths: Sequence[Path], seed: int | Non
         logits = trained.logits(opened, seeds, prepared.stored, prepared.rows)
     return Predicted(study, run, seeds, opened.recipe.classes, prepared.pictures,
                      prepared.problems, logits,
-                     trained.probabilities(opened, seeds, logits), scaled)
+                     trained.probabilities(opened, seeds, logits), scaled,
+                     _trained_on(study, opened.recipe.dataset.name, prepared.pictures))
+
+
+def _trained_on(study: Path, dataset: str, pictures: Sequence[Picture]) -> int:
+    index = study / places.DATA / dataset / "index.csv"
+    if not index.is_file():
+        return 0
+    known = {row["sha256"] for row in files.read_csv(index) if row["split"] == "train"}
+    return sum(picture.sha256 in known for picture in pictures)

@@ -33,12 +33,30 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Effect]:
     Args:
         probabilities: (N, C), of sum 1. labels: (N,), N at least 1.
     """
-    # Logits whose softmax they are.
-    values = per_image(Predictions(np.log(np.maximum(probabilities, _LEAST)), labels))
+    values = _per_image(probabilities, labels)
     contrasts = [Contrast(Scores({_ONE: each[None]}, {_ONE: [0]}), {_ONE: 1.0},
                           bounds=SCORES[name].bounds) for name, each in values.items()]
     return {name: sample.effect for name, sample in
             zip(values, statistics.samples(contrasts), strict=True)}
+
+
+def lost(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Effect:
+    """Points of accuracy that one model has less than another on the same images.
+
+    Args:
+        before, after: (N, C) probabilities. labels: (N,).
+    """
+    values = {name: _per_image(each, labels)["accuracy"][None]
+              for name, each in (("before", before), ("after", after))}
+    both = Scores(values, {name: [0] for name in values})
+    (sample,) = statistics.samples([Contrast(both, {"before": 1.0, "after": -1.0},
+                                             bounds=(-100.0, 100.0), paired_hits=True)])
+    return sample.effect
+
+
+def _per_image(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    # Logits whose softmax they are.
+    return per_image(Predictions(np.log(np.maximum(probabilities, _LEAST)), labels))
 
 
 def scored(predicted: Predicted) -> Scored | None:

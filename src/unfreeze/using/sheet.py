@@ -10,7 +10,7 @@ from pathlib import Path
 from unfreeze.errors import UserError
 from unfreeze.using.pictures import THUMBNAIL
 from unfreeze.using.predict import Predicted
-from unfreeze.words import count, share
+from unfreeze.words import count, fixed
 
 START = "<!doctype html>\n<!-- a contact sheet of unfreeze predict -->"
 
@@ -90,7 +90,7 @@ def _cell(predicted: Predicted, row: int) -> str:
 
 
 def _share(predicted: Predicted, row: int, label: int) -> str:
-    return share(float(predicted.probabilities[row, label]))
+    return f"{fixed(100 * predicted.probabilities[row, label], 1)} %"
 
 
 def _escape(text: object) -> str:

@@ -1,5 +1,7 @@
 """Which study is meant, which run it recommends, and whether that is trained. No torch."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -39,6 +41,28 @@ def found(name: str) -> Path:
                         "dvc.yaml, named by its path, or by its name if it lies in studies/; "
                         "`unfreeze new` makes one")
     return study
+
+
+def named(words: Sequence[str]) -> tuple[Path, str | None, list[str]]:
+    """The study and the run that are named at the beginning of what was typed, and what is left.
+    Where no study is, it is this folder's; where no run is, it is None.
+
+    Raises:
+        UserError: no study is named, and none lies here.
+    """
+    rest = list(words)
+    study = find(rest[0]) if rest else None
+    if study is not None:
+        rest.pop(0)
+    else:
+        study = Path(".")
+        if not is_study(study):
+            if rest and os.path.lexists(Path(rest[0]).expanduser()):
+                raise UserError(f"{shown(rest[0])}: is no study, and nor is this folder; name the "
+                                "study first, by its folder or its name in studies/")
+            found(rest[0] if rest else ".")  # which says what a study is
+    run = rest.pop(0) if rest and has(study, rest[0]) else None
+    return study, run, rest
 
 
 def runs(study: Path) -> list[str]:

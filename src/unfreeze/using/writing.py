@@ -60,22 +60,9 @@ def parted(words: Sequence[str]) -> tuple[Path, str | None, list[Path]]:
     is none of the first two is a path; `./lora` is always one, whatever the runs are called.
 
     Raises:
-        UserError: no path is left, or there is none of that name.
+        UserError: of `studies.named`; no path is left, or there is none of that name.
     """
-    rest = list(words)
-    study = studies.find(rest[0])
-    if study is not None:
-        rest.pop(0)
-    else:
-        study = Path(".")
-        if not studies.is_study(study):
-            if os.path.lexists(Path(rest[0]).expanduser()):
-                raise UserError(f"{shown(rest[0])}: is no study, and nor is this folder; name the "
-                                "study first: `unfreeze predict STUDY PATH`")
-            studies.found(rest[0])  # which says what a study is
-    run = None
-    if rest and studies.has(study, rest[0]):
-        run = rest.pop(0)
+    study, run, rest = studies.named(words)
     if not rest:
         raise UserError("no picture is named: `unfreeze predict STUDY [RUN] PATH...`, where each "
                         "PATH is a picture, or a folder or an archive of pictures")
@@ -129,6 +116,9 @@ def _lines(found: Predicted, to: Path | None, page: Path | None) -> Iterable[str
     scores = scored.scored(found)
     if scores:
         yield from scored.lines(scores, len(found.pictures))
+        if found.trained_on:
+            yield (f"warning: {found.trained_on:,} of the {count(len(found.pictures), 'picture')} "
+                   "are training images of the study: on those a model is better than on others")
     if page is not None:
         yield f"contact sheet: {page}"
         if is_tracked_by_git(page):
