@@ -15,6 +15,8 @@ import pytest
 
 from conftest import Project
 from unfreeze import environment
+from unfreeze.ahead.display import Display
+from unfreeze.ahead.engine import Again, Done, Failed, Started, Told
 from unfreeze.ahead.slots import Slots, available
 from unfreeze.errors import UserError
 
@@ -157,6 +159,27 @@ def test_nothing_is_trained_ahead_that_dvc_has(finished, tmp_path):
         project.restore()
 
 
+def test_where_no_cluster_answers_this_machine_trains_and_says_so(played):
+    project = played("")
+    project.environment["RAY_ADDRESS"] = "127.0.0.1:9"  # where nobody listens
+    output = project.run("python", "stages/ahead.py", "replicates").splitlines()
+    (warning,) = [line for line in output if line.startswith("warning:")]
+    assert "RAY_ADDRESS=127.0.0.1:9" in warning and "this machine trains by itself" in warning
+    assert "no Ray cluster answers there" in warning or "Ray is not installed here" in warning
+    assert sorted(trained(project)) == sorted(REPLICATES)
+
+
+def test_where_the_engine_that_is_named_cannot_train_that_is_an_error(played):
+    project = played("")
+    project.environment["UNFREEZE_ENGINE"] = "ray://127.0.0.1:9"
+    status, output = project.try_run("python", "stages/ahead.py", "replicates")
+    (line,) = output.splitlines()
+    assert status == 1 and line.startswith("error: UNFREEZE_ENGINE=ray://127.0.0.1:9: ")
+    assert "start one with `ray start --head`" in line or "make env-all" in line
+    assert not (project.folder / "trained.txt").exists()
+    assert not (project.folder / "_made/ahead/replicates").exists()
+
+
 def test_what_dvc_is_to_pull_is_left_to_it(played):
     project = played("")
     assert project.run("sh", "-c", "python stages/ahead.py replicates; true", "--pull") == ""
@@ -237,3 +260,24 @@ def test_an_engine_that_is_none_is_an_error(monkeypatch, engine):
     monkeypatch.setenv("UNFREEZE_ENGINE", engine)
     with pytest.raises(UserError, match="UNFREEZE_ENGINE=.*: allowed are auto, pool, ray, ray://"):
         environment.engine()
+
+
+# What one sees
+
+
+def test_each_replicate_that_ends_has_a_line_and_all_are_counted(capsys):
+    def task(number):
+        return SimpleNamespace(identity=str(number), label=f"base seed {number}", operations=7)
+
+    tasks = [task(number) for number in range(4)]
+    with Display(tasks, "replicates") as display:
+        assert display.counts() == "0 done, 0 running, 4 waiting, 0 failed"
+        for event in (Started(tasks[0]), Started(tasks[1]), None, Again(tasks[1], "it was killed"),
+                      Done(tasks[0], "base seed 0: 90 %"), Started(tasks[1]), Again(tasks[1], ""),
+                      Started(tasks[2]), Failed(tasks[3], "its images are gone"),
+                      Told("warning: a node is gone")):
+            display.show(event)
+        assert display.counts() == "1 done, 1 running, 1 waiting, 1 failed"
+    assert capsys.readouterr().out.splitlines() == [
+        "base seed 1: it was killed", "base seed 0: 90 %",
+        "base seed 3: left for later: its images are gone", "warning: a node is gone"]

@@ -26,28 +26,31 @@ RUNS = {
     "scratch": "{model: tiny_b, init: scratch, freeze: none}",
     "smoothed": "{label_smoothing: 0.1}",
 }
-EPOCHS = 400  # some seconds
+EPOCHS = 100
+SECONDS = 900  # that anything may take where others compute too
 PREPARED = ("plan", "fetch_data", "decode", "fetch_weights", "subset", "pin")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, mirror) -> Path:
-    """A folder with a project whose eight runs are about to be trained, no project of DVC any more,
-    and a scratch folder in which they have been, one after another."""
-    def prepare(folder: Path) -> None:
-        project = make_project(folder / "project", mirror, folder / "one-after-another")
-        shutil.rmtree(project.folder / ".dvc")  # it would say that there is nothing to train
-        params = project.folder / "params.yaml"
-        text = params.read_text().replace("epochs: 3\n", f"epochs: {EPOCHS}\n", 1)
-        params.write_text(text[:text.index("\nruns:")] + "\nruns:\n" + "".join(
-            f"  {name}: {changes}\n" for name, changes in RUNS.items()))
-        for stage in PREPARED:
-            project.run("python", f"stages/{stage}.py")
-        for run in RUNS:
-            project.run("python", "stages/choose.py", run)
-        project.run("python", "-c", ONE_AFTER_ANOTHER)
+    """As `prepare` leaves it."""
+    return once(tmp_path_factory, "eight", lambda folder: prepare(folder, mirror))
 
-    return once(tmp_path_factory, "eight", prepare)
+
+def prepare(folder: Path, mirror: Path) -> None:
+    """A project whose eight runs are about to be trained, no project of DVC any more, and a scratch
+    folder in which they have been, one after another."""
+    project = make_project(folder / "project", mirror, folder / "one-after-another")
+    shutil.rmtree(project.folder / ".dvc")  # it would say that there is nothing to train
+    params = project.folder / "params.yaml"
+    text = params.read_text().replace("epochs: 3\n", f"epochs: {EPOCHS}\n", 1)
+    params.write_text(text[:text.index("\nruns:")] + "\nruns:\n" + "".join(
+        f"  {name}: {changes}\n" for name, changes in RUNS.items()))
+    for stage in PREPARED:
+        project.run("python", f"stages/{stage}.py")
+    for run in RUNS:
+        project.run("python", "stages/choose.py", run)
+    project.run("python", "-c", ONE_AFTER_ANOTHER)
 
 
 ONE_AFTER_ANOTHER = """
@@ -93,7 +96,7 @@ class Driver:
         return Path(self._file.name).read_text()
 
     def ended(self) -> str:
-        assert self.process.wait(timeout=300) == 0, self.said()
+        assert self.process.wait(timeout=SECONDS) == 0, self.said()
         return self.said()
 
 
@@ -112,7 +115,7 @@ def result(file: Path) -> bytes:
     return repr(rest).encode() + b"".join(array.tobytes() for array in arrays)
 
 
-def until(what, seconds: float = 120) -> None:
+def until(what, seconds: float = SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline

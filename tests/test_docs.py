@@ -117,7 +117,7 @@ def _source(folder: str, words: list[str], scratch: Path) -> None:
 KNOWN = {"unfreeze": _unfreeze, "dvc": _dvc, "make": _make, "python": _python, "git": _git,
          "source": _source}
 # Of other programs, which only those have who follow that page.
-OTHERS: dict[str, tuple[str, ...]] = {}
+OTHERS: dict[str, tuple[str, ...]] = {"docs/many-runs.md": ("ray", "srun")}
 
 
 @pytest.mark.parametrize(("page", "folder", "text"), commands(), ids=lambda value: value)

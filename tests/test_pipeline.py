@@ -197,6 +197,24 @@ def test_another_seed_trains_only_the_new_replicate(project):
     assert would_train(project) == {"base", "other_model"}
 
 
+def test_an_experiment_trains_ahead_what_it_lacks_and_going_back_trains_nothing(
+        project, tmp_path, monkeypatch):
+    monkeypatch.setitem(project.environment, "UNFREEZE_SLOTS", "2")
+    monkeypatch.setitem(project.environment, "UNFREEZE_SCRATCH", str(tmp_path / "scratch"))
+    output = project.run("dvc", "exp", "run", "replicates", "-S", "freeze=early")
+    # What inherits the knob; of the rest DVC's cache has the results.
+    assert set(re.findall(r"^(\w+ seed \d): validation", output, re.MULTILINE)) == {
+        "base seed 1", "own_lr seed 1", "own_lr seed 2"}
+    assert len([*(tmp_path / "scratch").glob("replicates/*.done")]) == 3
+    assert len([*project.made.glob("logs/*.log")]) == 3
+    shutil.rmtree(tmp_path / "scratch")
+    project.run("git", "checkout", "-q", "main", "--", "params.yaml")
+    output = project.run("dvc", "repro", "summarize")
+    assert ran(output, "replicates") and not ran(output, "train")
+    assert not [*(tmp_path / "scratch").glob("replicates/*.done")]
+    assert project.run("git", "diff", "--stat", "main") == ""
+
+
 def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(project):
     before, params = pinned(project), "params.yaml"
     for name, old, new, runs in [

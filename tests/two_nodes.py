@@ -83,7 +83,7 @@ class Cluster:
         look = ("import ray, sys, time\n"
                 f"ray.init('{self.address}', log_to_driver=False, logging_level='ERROR')\n"
                 f"while sum(node['Alive'] for node in ray.nodes()) != {nodes}: time.sleep(0.2)")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while subprocess.run(self.within(0, sys.executable, "-c", look), env=environment,
                              capture_output=True).returncode:
             assert time.monotonic() < deadline, self.log()

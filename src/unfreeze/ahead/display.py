@@ -22,7 +22,7 @@ class Display:
         self._running: set[str] = set()
         self._waiting, self._done, self._failed = len(tasks), 0, 0
         self._bar = tqdm(desc=what, total=sum(task.operations for task in tasks), disable=None,
-                         bar_format=_BAR, smoothing=0, postfix=self._counts())
+                         bar_format=_BAR, smoothing=0, postfix=self.counts())
 
     def __enter__(self) -> "Display":
         return self
@@ -51,7 +51,7 @@ class Display:
                 tqdm.write(f"{task.label}: left for later: {why}")
             case Told(line):
                 tqdm.write(line)
-        self._bar.set_postfix_str(self._counts(), refresh=False)
+        self._bar.set_postfix_str(self.counts(), refresh=False)
         self._bar.refresh()
 
     def _end(self, task: Task) -> None:
@@ -61,6 +61,7 @@ class Display:
             self._waiting -= 1
         self._bar.update(task.operations)
 
-    def _counts(self) -> str:
+    def counts(self) -> str:
+        """How many are where."""
         return (f"{self._done} done, {len(self._running)} running, {self._waiting} waiting, "
                 f"{self._failed} failed")

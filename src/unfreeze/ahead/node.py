@@ -36,9 +36,9 @@ def problem(software: Mapping[str, str]) -> str:
         try:
             here = metadata.version(name).split("+")[0]
         except metadata.PackageNotFoundError:
-            here = "no"
+            here = "none"
         if here != version:
-            return (f"{name} {here} is installed there, and the recipes were made with {version}; "
+            return (f"the recipes were made with {name} {version}, and {here} is installed there; "
                     "install requirements-extras.lock there (`make env-all`)")
     from unfreeze.ahead import training  # noqa: F401  # which imports torch, once
     from unfreeze.training import devices

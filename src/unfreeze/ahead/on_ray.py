@@ -300,7 +300,7 @@ class OnRay:
         elif not actor.ready:
             yield from self._began(actor, answer)
         elif "problem" in answer:
-            yield Again(task, f"waits for another node than {actor.name}")
+            yield Again(task, "")
             yield from self._exclude(actor, answer["problem"])
         elif "lacks" in answer:
             self._send(task, answer["lacks"])
@@ -425,8 +425,8 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ray.exceptions.RayTaskError):
         return f"failed ({type(error.cause).__name__}: {' '.join(str(error.cause).split())})"
-    if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory" in text.lower():
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text:
         return "was killed, since memory ran out"
-    if "node" in text.lower() and "died" in text.lower():
+    if isinstance(error, ray.exceptions.NodeDiedError) or "its node has died" in text:
         return "is gone with its node"
     return "was killed"

@@ -63,6 +63,10 @@ class Worker:
         shared = self._is_drivers(self._scratch)
         own = os.path.join(tempfile.gettempdir(), f"unfreeze-{os.getuid()}")
         scratch = os.environ.get("UNFREEZE_SCRATCH") or (self._scratch if shared else own)
+        if scratch == own:
+            os.makedirs(own, 0o700, exist_ok=True)
+            if os.stat(own).st_uid != os.getuid():  # who could put other code there
+                return f"{own} is not of the user that Ray runs as; set UNFREEZE_SCRATCH there"
         self._shared = self._is_drivers(scratch)
         os.environ.update(self._variables, UNFREEZE_SCRATCH=scratch)
         code = self._unpack(Path(scratch) / "code" / self._digest)
