@@ -197,6 +197,18 @@ def test_a_run_that_is_hardly_the_best_is_not_named_among_those_that_may_be():
     assert "**2 of the 3 runs cannot be told apart**: the best may be lora (with" in said
 
 
+def test_what_may_be_no_better_than_one_answer_says_so():
+    (dataset,) = study().dataset_names
+    card = {"classes": ["cat", "dog"], "train": 80, "test": 40, "digest": "0" * 64, "sizes": None,
+            "counts": {"train": [40, 40], "test": [10, 30]}, "duplicates": None, "split": "",
+            "source": "", "licence": ""}
+    said = section(study(cards={dataset: card}), "Recommendation")
+    assert ("**Hardly better than guessing**: always to answer dog is right for 75.0 % of the test "
+            "images, and the interval holds that.") in said
+    better = card | {"counts": {"train": [40, 40], "test": [11, 29]}}
+    assert "guessing" not in section(study(cards={dataset: better}), "Recommendation")
+
+
 def _recommended(**changes) -> list[dict]:
     """The rows with some of lora's fields changed, base neither tied nor good enough."""
     lora, base, *others = study().rows["recommendation"]

@@ -65,7 +65,7 @@ def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
         if not short:
             items += [_evidence(study), *_reach(study)]
         items += _further(study, tables["further"])
-        items += _unequal(study, chosen["run"])
+        items += [*_guessing(study, chosen), *_unequal(study, chosen["run"])]
         if not short:
             items.append(_use(study))
     elif rows:
@@ -244,6 +244,21 @@ def _over(study: Study, rows: Rows) -> list[Parts]:
     names = listed(better, "; ") if better else ("none that would be better",)
     return [(f"Over the budget: {count(len(over), 'run')}: " if better else
              f"Over the budget: {count(len(over), 'run')}, ", *names, ".")]
+
+
+def _guessing(study: Study, chosen: Row) -> list[Parts]:
+    """Whether a run may be no better than to give one answer always."""
+    card = study.cards.get(study.plan.runs[chosen["run"]].knobs["dataset"])
+    if not card or study.plan.score != "accuracy":
+        return []
+    of_class = card["counts"]["test"]
+    most = max(of_class)
+    part = 100 * most / sum(of_class)
+    if float(chosen["expected_low"]) > part:
+        return []
+    return [(Strong("Hardly better than guessing"),
+             f": always to answer {card['classes'][of_class.index(most)]} is right for "
+             f"{quantity(part, '%')} of the test images, and the interval holds that.")]
 
 
 def _unequal(study: Study, run: str) -> list[Parts]:
