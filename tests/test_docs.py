@@ -23,7 +23,7 @@ from unfreeze.params.settle import resolve
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
          *sorted(ROOT.glob("studies/**/README.md")), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
-TO_COME = {"many-runs.md", "verdicts.md"}  # today
+TO_COME = {"verdicts.md"}  # today
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
 TREE = re.compile(r"^\S+/\S+ \.\.\.$")  # a block that shows folders begins so
 
