@@ -1,5 +1,6 @@
 """What one sees while replicates are trained: a line for each that ends, and one bar for all."""
 
+import sys
 from collections.abc import Sequence
 
 from tqdm import tqdm
@@ -40,17 +41,17 @@ class Display:
                 self._running.discard(task.identity)
                 self._waiting += 1
                 if why:
-                    tqdm.write(f"{task.label}: {why}")
+                    _say(f"{task.label}: {why}")
             case Done(task, said):
                 self._end(task)
                 self._done += 1
-                tqdm.write(said)
+                _say(said)
             case Failed(task, why):
                 self._end(task)
                 self._failed += 1
-                tqdm.write(f"{task.label}: left for later: {why}")
+                _say(f"{task.label}: left for later: {why}")
             case Told(line):
-                tqdm.write(line)
+                _say(line)
         self._bar.set_postfix_str(self.counts(), refresh=False)
         self._bar.refresh()
 
@@ -65,3 +66,8 @@ class Display:
         """How many are where."""
         return (f"{self._done} done, {len(self._running)} running, {self._waiting} waiting, "
                 f"{self._failed} failed")
+
+
+def _say(text: str) -> None:
+    tqdm.write(text)
+    sys.stdout.flush()  # now, in a file too
