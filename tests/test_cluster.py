@@ -96,6 +96,10 @@ class Driver:
     def said(self) -> str:
         return Path(self._file.name).read_text()
 
+    def killed(self) -> int:
+        """How often a replicate is trained again for it."""
+        return self.said().count("was killed; it is trained again")
+
     def ended(self) -> str:
         assert self.process.wait(timeout=SECONDS) == 0, self.said()
         return self.said()
@@ -147,8 +151,11 @@ def check(study: Path, project: Project, cluster: Cluster, kills: int) -> None:
     # Workers are killed, then the driver.
     driver = Driver(cluster, project)
     for number in range(kills):
-        kill_a_worker(cluster, driver)
-        until(lambda: driver.said().count("was killed; it is trained again") == number + 1)
+        while driver.killed() == number:
+            kill_a_worker(cluster, driver)
+            deadline = time.monotonic() + 30  # it may have been done with its replicate already
+            while driver.killed() == number and time.monotonic() < deadline:
+                time.sleep(0.1)
     until(lambda: len(done(scratch)) >= 2)
     driver.process.kill()
     driver.process.wait()
