@@ -23,6 +23,9 @@ FREE = {"__init__.py", "choosing/__init__.py", "data/__init__.py", "scoring/__in
         "stage.py"}
 # The form of plan/, for those who read it: if that changes, the files do.
 FORM = {"params/__init__.py", "params/plan.py", "params/race.py", "plain.py", "recipe.py"}
+# What plan/ is checked against where it is read: which scores and costs there are.
+FORM |= {"expecting/__init__.py", "expecting/costs.py", "scoring/predictions.py",
+         "scoring/score.py", "scoring/scores/__init__.py"}
 # What has no part in it, though it is imported.
 NOT_READ = {
     # Lists of addresses beside facts; numbers in errors and warnings.
@@ -30,8 +33,8 @@ NOT_READ = {
     "pin": {"words.py", "expecting/__init__.py", "expecting/costs.py"},
     # How its trials are trained side by side, and which values a knob may have: of what is to be
     # added to a search. What training reaches is in the recipes.
-    "choose": {"params/check.py", "words.py", *(f"ahead/{name}.py" for name in (
-        "__init__", "slots", "task", "training", "workers"))},
+    "choose": {"params/check.py", "words.py", *(
+        f"ahead/{file.name}" for file in (ROOT / "src/unfreeze/ahead").glob("*.py"))},
     "fetch-data": {"words.py"},
     "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py", "words.py"},
     # What cards count, whoever makes them.
