@@ -62,9 +62,11 @@ def _bring_up_to_date(project: Path) -> int:
         sys.exit("error: the project's HEAD has no dvc.lock; run `dvc repro` and commit it")
     cache = _run([*DVC, "cache", "dir"], ROOT).strip()
     _configure(project, "cache.dir", cache)
+    # Not from the cache come links to the user's own images; plan makes them, and takes a second.
     # --dry, so that a project that is not up to date is found out without training anything.
     checkout = subprocess.run([*DVC, "checkout", "dvc.yaml"], cwd=project, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    _run([*DVC, "repro", "--quiet", "plan"], project)
     dry = subprocess.run([*DVC, "repro", "--dry"], cwd=project, text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if checkout.returncode or UP_TO_DATE not in dry.stdout:

@@ -1,6 +1,7 @@
 """A dvc.lock that DVC was stopped in writing, and files of its cache that are damaged."""
 
 import hashlib
+import json
 import subprocess
 
 import pytest
@@ -104,6 +105,31 @@ def test_damaged_files_of_the_cache_go_and_no_others(tmp_path):
     assert mending.mend_cache(tmp_path) == [str(files[b"two"])]
     assert [name for name, file in files.items() if file.exists()] == [b"one", b"[]"]
     assert (folder / "ab/notes.txt").exists()
+
+
+def test_damaged_outputs_go_and_nothing_of_the_user_s(study):
+    cache, made = study.parent / "cache", study / "_made"
+    contents = {"plan/a.yaml": b"a", "plan/b.yaml": b"b", "model": b"m", "pinned/own.txt": b"mine"}
+    for name, content in contents.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_bytes(content)
+    (study / "mine.pth").write_bytes(b"other bytes than the lock says")
+    md5 = {content: hashlib.md5(content).hexdigest() for content in contents.values()}
+    listed = json.dumps([{"md5": md5[b"a"], "relpath": "a.yaml"},
+                         {"md5": md5[b"b"], "relpath": "b.yaml"}]).encode()
+    name = hashlib.md5(listed).hexdigest()
+    (cache / "files/md5" / name[:2]).mkdir(parents=True)
+    (cache / "files/md5" / name[:2] / f"{name[2:]}.dir").write_bytes(listed)
+    outs = [{"path": "_made/plan", "md5": f"{name}.dir"}, {"path": "_made/model", "md5": md5[b"m"]},
+            {"path": "mine.pth", "md5": md5[b"m"]}, {"path": "_made/gone", "md5": md5[b"m"]}]
+    (study / "dvc.lock").write_text(yaml.safe_dump({"stages": {"x": {"cmd": "x", "outs": outs}}}))
+    assert mending.mend_outputs(study, cache) == []
+    (made / "plan/b.yaml").write_bytes(b"c")
+    (made / "model").write_bytes(b"n")
+    assert mending.mend_outputs(study, cache) == [
+        str(made / "model"), str(made / "plan/b.yaml")]
+    left = {path.name for path in study.rglob("*") if path.is_file() and ".git" not in path.parts}
+    assert left == {"a.yaml", "own.txt", "mine.pth", "dvc.lock"}
 
 
 def test_the_committed_locks_are_whole():

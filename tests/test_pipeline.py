@@ -478,7 +478,10 @@ def test_no_command_touches_the_user_s_files(project, tmp_path):
     for path in (project.folder, *project.folder.rglob("*/")):
         if not outputs & set(path.relative_to(project.folder).parts):
             folders.add(path)
-    users = {}
+    users = {project.folder / name: b"the only copy" for name in (
+        # Where outputs lie too, one by one.
+        "plots/mine.png", "recipes/notes.txt", "choices/notes.txt", "_made/runs/base/notes.txt",
+        "_made/mine.pth", "_made/runs/mine/model.pth")}
     for folder in sorted(folders):
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("mine.pth", "notes.txt", "data.zip"):
@@ -491,14 +494,19 @@ def test_no_command_touches_the_user_s_files(project, tmp_path):
     for file, content in users.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+    users[tmp_path / "elsewhere.pth"] = b"named in params.yaml from there"
+    (tmp_path / "elsewhere.pth").write_bytes(users[tmp_path / "elsewhere.pth"])
     project.run("dvc", "remote", "add", "--local", "-d", "shelf", str(tmp_path / "remote"))
     shutil.copytree(project.folder / ".dvc/cache", tmp_path / "cache")
 
     for command in (
         ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
+        ("dvc", "repro", "-f", "plan"),  # which links to them
+        ("dvc", "exp", "run", "plan", "-S", f"init={tmp_path}/elsewhere.pth"),
         ("git", "checkout", "-q", "--", "params.yaml"),
         ("dvc", "exp", "run", "--temp", "plan", "-S", "lr=0.02", "--name", "other"),
         ("dvc", "repro", "pin"),
+        ("dvc", "exp", "branch", "other", "branched"),
         ("dvc", "exp", "apply", "other"),
         ("dvc", "checkout", "--force"),
         ("dvc", "push", "-q", "decode"),
@@ -506,8 +514,11 @@ def test_no_command_touches_the_user_s_files(project, tmp_path):
         ("dvc", "pull", "-q", "--force", "decode"),
     ):
         project.run(*command)
-        lost = {str(file.relative_to(project.folder)) for file, content in users.items()
+        lost = {str(file) for file, content in users.items()
                 if not file.exists() or file.read_bytes() != content}
         assert not lost, command
-    # What gc has dropped, for the tests that come after.
+    # What git does not clean up, and what gc has dropped, for the tests that come after.
+    for file in users:
+        file.unlink()
+    (project.made / "runs/mine").rmdir()
     shutil.copytree(tmp_path / "cache", project.folder / ".dvc/cache", dirs_exist_ok=True)

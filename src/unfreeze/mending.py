@@ -1,18 +1,20 @@
 """What a killed `dvc` or a bad disk leaves broken, found and mended.
 
-DVC writes dvc.lock in place and never looks at its cache again. So a whole copy of the first is
-kept aside, and what is in the second is compared with the names that it has, which are its MD5s.
+DVC writes dvc.lock in place, never looks at its cache again, and looks at outputs when their times
+have changed. So a whole copy of the first is kept aside, what is in the cache is compared with its
+name, which is its MD5, and outputs with the MD5s in dvc.lock.
 """
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
-from unfreeze import environment, files
+from unfreeze import environment, files, places
 from unfreeze.errors import UserError
 
 LOCK = Path("dvc.lock")
@@ -80,6 +82,37 @@ def _earlier(lock: Path, aside: Path) -> Iterator[tuple[str, bytes]]:
                                capture_output=True, check=False)
         if found.returncode == 0:
             yield name, found.stdout
+
+
+def mend_outputs(folder: Path, cache: Path) -> list[str]:
+    """Delete outputs that are not what dvc.lock says; they then come back from the cache, or are
+    made anew. Only below the folder of what is made: nothing of the user's own.
+
+    Args:
+        folder: of a study. cache: as of `mend_cache`, which is done before.
+
+    Returns:
+        Those files.
+    """
+    stages = files.read_yaml(folder / LOCK)["stages"] if (folder / LOCK).exists() else {}
+    expected = {}
+    for out in (out for stage in stages.values() for out in stage.get("outs", [])):
+        path = PurePosixPath(out["path"])
+        if path.parts[0] != places.MADE.name or path.is_relative_to(places.WATCHED.as_posix()):
+            continue
+        digest = str(out.get("md5", ""))
+        if not digest.endswith(".dir"):
+            expected[path] = digest
+            continue
+        listed = cache / "files/md5" / digest[:2] / digest[2:]
+        if listed.exists():  # else nobody knows what the folder had
+            expected |= {path / each["relpath"]: each["md5"]
+                         for each in json.loads(listed.read_bytes())}
+    wrong = [folder / path for path, digest in sorted(expected.items())
+             if (folder / path).is_file() and files.file_digest(folder / path, "md5") != digest]
+    for file in wrong:
+        file.unlink()
+    return [str(file) for file in wrong]
 
 
 def mend_cache(cache: Path) -> list[str]:

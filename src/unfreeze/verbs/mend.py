@@ -12,15 +12,17 @@ goes on from there; nothing is trained again. `make repro` does this first."""
 EXAMPLE = """\
 examples:
   unfreeze mend
-  unfreeze mend --cache
+  unfreeze mend --bytes
 
-DVC trusts its cache. With --cache each file in it is read and compared with its digest, which is
-its name; what was damaged is deleted, and `dvc repro` makes it anew."""
+DVC trusts its cache, and looks at outputs when their times have changed. With --bytes each file of
+both is read and compared with its digest; what a bad disk has damaged is deleted, and `dvc repro`
+fetches or makes it anew."""
 ORDER = 90
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cache", action="store_true", help="look through DVC's cache too")
+    parser.add_argument("--bytes", action="store_true",
+                        help="read DVC's cache and all outputs too")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -30,14 +32,14 @@ def run(arguments: argparse.Namespace) -> None:
     done = mending.mend_lock()
     if done:
         print(done)
-    if not arguments.cache:
+    if not arguments.bytes:
         return
     asked = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if asked.returncode:
         raise UserError(f"`dvc cache dir` says: {asked.stderr.strip()}")
-    wrong = mending.mend_cache(Path(asked.stdout.strip()))
+    cache = Path(asked.stdout.strip())
+    wrong = [*mending.mend_cache(cache), *mending.mend_outputs(Path("."), cache)]
     for file in wrong:
         print(f"{file}: was damaged, deleted")
-    print(f"{len(wrong)} damaged files in DVC's cache" + (
-        "; `dvc checkout` says what is missing now, and `dvc repro` makes it anew" if wrong else
-        ""))
+    print(f"{len(wrong)} damaged files" + ("; `dvc repro` fetches or makes them anew" if wrong else
+                                           ""))

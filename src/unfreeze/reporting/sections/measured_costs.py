@@ -23,11 +23,14 @@ def section(study: Study) -> Section:
     lines = [tuple(cells_of_line[place] for place in kept)
              for cells_of_line in map(_line, rows)]
     lines.sort(key=lambda cells: (cells[1].value is None, cells[1].value or 0))
+    apart = "" if len(machines) == 1 else (
+        " Between runs of another device, precision or number of threads (the last column) "
+        "neither time nor memory says which is cheaper.")
     searching = " The search is all of its trials." if "search (s)" in columns else ""
     return Section(name, [
         line(f"On {' and '.join(sorted(machines))}. Training time is that of one seed, without "
              "validation and testing: of the processor on a CPU, so that what else the machine did "
-             f"does not count, of the device on a GPU.{searching}"),
+             f"does not count, of the device on a GPU.{searching}{apart}"),
         Table("measured costs", columns, lines, frozenset(columns) - {"run", "machine"}, True,
               (columns[1], "ascending")),
         *costs.fronts(study, study.measured["pareto"]),

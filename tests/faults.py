@@ -1,0 +1,361 @@
+"""What becomes of a study when it is killed, its files are damaged, its disk or its memory is full,
+or two commands work on it at once: at the end its metrics are the same bytes, and every damaged
+byte was noticed.
+
+Usage: python tests/faults.py FOLDER [--kills 200] [--seed 0] [--only kills damage limits] \\
+    [--table docs/faults.md]
+FOLDER: an empty one, for the study, which is tiny. --table: the table of damage in a file that has
+the two marks is written anew.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from conftest import Project, fill_mirror, make_project  # noqa: E402
+from unfreeze import mending  # noqa: E402
+
+RUNS = """runs:
+  base: {}
+  head: {freeze: last_only}
+  photos: {dataset: PHOTOS, model: tiny_b, init: mine.pth, epochs: 1, test_fraction: 1}
+compare: {}
+claims: [base > head]
+budget: {}
+"""
+MARKS = ("<!-- the table of tests/faults.py -->\n", "<!-- its end -->\n")
+
+
+def make(folder: Path) -> Project:
+    """A tiny study: arrays and photos, official weights and a checkpoint, a frozen run."""
+    fill_mirror(folder / "mirror")
+    project = make_project(folder / "study", folder / "mirror", folder / "scratch")
+    params = project.folder / "params.yaml"
+    text = params.read_text()
+    params.write_text(text[:text.index("runs:\n")] + RUNS.replace("PHOTOS", str(folder / "photos")))
+    for label, name in enumerate(("cat", "dog")):
+        for number in range(10):
+            file = folder / "photos" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shade = np.random.default_rng([label, number]).integers(0, 99, (9, 9, 3))
+            content = io.BytesIO()
+            Image.fromarray((shade + 100 * label).astype(np.uint8)).save(content, "PNG")
+            file.write_bytes(content.getvalue())
+    shutil.copy(folder / "mirror/tiny_b.pth", project.folder / "mine.pth")
+    (project.folder / ".gitignore").open("a").write("/mine.pth\n")
+    project.commit("study")
+    return project
+
+
+def metrics(project: Project) -> str:
+    """Digest of what a study came to."""
+    digest = hashlib.sha256()
+    for folder in ("metrics", "recipes", "plots/tables"):
+        for file in sorted((project.folder / folder).rglob("*.*")):
+            digest.update(file.relative_to(project.folder).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+# --- Killed
+
+
+def kill(project: Project, command: tuple[str, ...], after: float) -> bool:
+    """Start a command and kill its process group; whether it was still at work then."""
+    process = project.popen(*command, start_new_session=True)
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+    process.communicate()
+    return False
+
+
+def mended(project: Project) -> bool:
+    """Whether dvc.lock was half written; then it is whole again."""
+    os.environ["UNFREEZE_SCRATCH"] = project.environment["UNFREEZE_SCRATCH"]
+    return bool(mending.mend_lock(project.folder))
+
+
+def forget(project: Project, cache: bool) -> None:
+    """All that was made: all of it, or all but DVC's cache and the scratch folder."""
+    shutil.rmtree(project.folder / "_made", ignore_errors=True)
+    for name in ("metrics", "recipes", "choices", "plots/tables"):
+        shutil.rmtree(project.folder / name, ignore_errors=True)
+    (project.folder / "dvc.lock").unlink(missing_ok=True)
+    if not cache:
+        shutil.rmtree(project.folder / ".dvc/cache", ignore_errors=True)
+        shutil.rmtree(project.environment["UNFREEZE_SCRATCH"], ignore_errors=True)
+
+
+def kills(project: Project, count: int, numbers: random.Random,
+          command: tuple[str, ...] = ("dvc", "repro", "summarize"), each: int = 10) -> dict:
+    """Kill a command at random moments, until it ends; from nothing, and where all comes from
+    the cache, in turns.
+
+    Args:
+        count: of the kills. each: after so many, a round may end.
+    """
+    expected = metrics(project)
+    start = time.monotonic()
+    forget(project, cache=True)
+    project.run(*command)
+    usual = time.monotonic() - start  # of a round from the cache
+    done, rounds, half, differ = 0, 0, 0, 0
+    while done < count:
+        forget(project, cache=rounds % 2 == 0)
+        for _ in range(min(each, count - done)):
+            if not kill(project, command, numbers.uniform(0.3, 1.2) * usual):
+                break
+            done += 1
+            half += mended(project)
+        project.run(*command)
+        rounds += 1
+        differ += metrics(project) != expected
+        print(f"{done} of {count} kills, {rounds} rounds, dvc.lock mended {half} times, "
+              f"{differ} with other metrics", flush=True)
+    return {"kills": done, "rounds": rounds, "dvc.lock mended": half, "other metrics": differ}
+
+
+# --- Damaged
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A kind of file that is kept.
+
+    Attributes:
+        kind: in words. pattern: of the file, below the study's folder or that of all.
+        command: what reads it, or looks for damage.
+        before: what is done first, so that it is read.
+    """
+
+    kind: str
+    pattern: str
+    command: tuple[str, ...]
+    before: tuple[str, ...] = ()
+
+
+_TRAIN = ("python", "stages/train.py")
+_MEND = ("unfreeze", "mend", "--bytes")
+KINDS = (
+    Kept("arrays of a dataset", "study/_made/data/tiny/train_images.npy", (*_TRAIN, "base"),
+         ("replicates",)),
+    Kept("labels of a dataset", "study/_made/data/tiny/train_labels.npy", (*_TRAIN, "base"),
+         ("replicates",)),
+    Kept("decoded photos", "study/_made/decoded/*/train_images.npy", (*_TRAIN, "photos"),
+         ("replicates",)),
+    Kept("official weights", "study/_made/weights/tiny_a.safetensors", (*_TRAIN, "base"),
+         ("replicates",)),
+    Kept("own checkpoint, as taken over", "study/_made/weights/own-*.safetensors",
+         (*_TRAIN, "photos"), ("replicates",)),
+    Kept("subset", "study/_made/subsets/*tiny*.json", (*_TRAIN, "base"), ("replicates",)),
+    Kept("finished replicate", "scratch/replicates/*.done", (*_TRAIN, "base")),
+    Kept("outputs of frozen layers", "scratch/prefixes/*.npy", (*_TRAIN, "head"),
+         ("replicates",)),
+    Kept("what a scan of photos found", "scratch/scans/*.json", ("python", "stages/plan.py")),
+    Kept("recipe", "study/recipes/base.yaml", ("git", "diff", "--exit-code", "recipes")),
+    Kept("own photo", "photos/cat/1.png", ("dvc", "status", "plan")),
+    Kept("own checkpoint", "study/mine.pth", ("dvc", "status", "plan")),
+    Kept("predictions", "study/_made/runs/base/predictions.npz", _MEND),
+    Kept("trained model", "study/_made/runs/base/model.safetensors", _MEND),
+    Kept("history of a run", "study/_made/runs/base/history.csv", _MEND),
+    Kept("plan", "study/_made/plan/runs.yaml", _MEND),
+    Kept("what determines a run", "study/_made/pinned/base.yaml", _MEND),
+    Kept("DVC's cache", "study/.dvc/cache/files/md5/??/*", _MEND),
+)
+# Which of these keep their time: a fault of a disk changes none, an editor does.
+_EDITED = ("own photo", "own checkpoint")
+
+
+def flip(file: Path, numbers: random.Random, keep_time: bool) -> None:
+    """Change one bit of a file, through no link that shares it."""
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[numbers.randrange(len(content))] ^= 1 << numbers.randrange(8)
+    mode = file.stat().st_mode
+    file.unlink()  # DVC's cache may hold the same file under another name
+    file.write_bytes(content)
+    file.chmod(mode)
+    if keep_time:
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def damage(project: Project, kept: Kept, numbers: random.Random) -> tuple[bool, str]:
+    """Whether a changed bit was noticed, and what the command said of it or did."""
+    top = project.folder.parent
+    pattern = kept.pattern.replace("study/", f"{project.folder.name}/", 1)
+    files = sorted(top.glob(pattern), key=lambda file: file.stat().st_size)
+    file = files[-1]
+    sound = file.read_bytes()
+    for name in kept.before:
+        shutil.rmtree(top / "scratch" / name, ignore_errors=True)
+    # Of the scratch folder all, since their names do not say whose they are.
+    for each in files if pattern.startswith("scratch/") else [file]:
+        if each.exists():
+            flip(each, numbers, keep_time=kept.kind not in _EDITED)
+    status, output = project.try_run(*kept.command)
+    name = file.name
+    if "Traceback" in output:
+        return False, "a traceback"
+    if "was damaged, deleted" in output and name in output:
+        return True, "deleted, to be made anew"
+    if status == 0 and "modified:" in output and "_made/watched" in output:
+        return True, "shown as modified; `dvc repro` notes it"
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    if status and errors:
+        return True, "refused in one line, which names it"
+    if status and kept.command[0] == "git":
+        return True, "shown by git, written anew by `dvc repro`"
+    # What is made anew: the same bytes again.
+    if status == 0 and file.exists() and file.read_bytes() == sound:
+        return True, "made anew"
+    if status == 0 and kept.kind == "finished replicate" and "finished before" not in output:
+        return True, "thrown away, trained again"
+    if status == 0 and kept.kind == "outputs of frozen layers" and "earlier run" not in output:
+        return True, "thrown away, computed again"
+    return False, f"exit status {status}"
+
+
+def damages(project: Project, numbers: random.Random,
+            kinds: tuple[Kept, ...] = KINDS) -> Iterator[tuple[Kept, bool, str]]:
+    """Each kind in turn; the study is brought back in between."""
+    expected = metrics(project)
+    for kept in kinds:
+        sound = {path: path.read_bytes() for path in (
+            *(project.folder.parent / "photos/cat").iterdir(), project.folder / "mine.pth")}
+        noticed, how = damage(project, kept, numbers)
+        for path, content in sound.items():
+            if path.read_bytes() != content:
+                path.write_bytes(content)
+        project.run("git", "checkout", "-q", "--", "recipes")
+        project.run("unfreeze", "mend", "--bytes")
+        project.run("dvc", "repro", "summarize")
+        if metrics(project) != expected:
+            noticed, how = False, "other metrics afterwards"
+        print(f"{kept.kind}: {'noticed' if noticed else 'NOT NOTICED'}: {how}", flush=True)
+        yield kept, noticed, how
+
+
+def table(rows: list[tuple[Kept, bool, str]]) -> str:
+    lines = ["| one bit changed in | noticed by | what it does |", "|---|---|---|"]
+    for kept, noticed, how in rows:
+        what = how if noticed else f"**not noticed**: {how}"
+        lines.append(f"| {kept.kind} | `{' '.join(kept.command)}` | {what} |")
+    return "\n".join(lines) + "\n"
+
+
+# --- No room, no memory, two at once
+
+
+def limits(project: Project) -> Iterator[tuple[str, bool]]:
+    """(what was tried, whether it ended as it should and the metrics are the same in the end)."""
+    expected = metrics(project)
+
+    def tried(words: str, work: Callable[[], bool]) -> tuple[str, bool]:
+        forget(project, cache=False)
+        right = work()
+        mended(project)
+        project.run("dvc", "repro", "summarize")
+        right = right and metrics(project) == expected
+        print(f"{words}: {'right' if right else 'WRONG'}", flush=True)
+        return words, right
+
+    def limited(limit: str, *command: str) -> Callable[[], bool]:
+        """Under a limit of the shell's it fails, without a traceback of ours."""
+        def work() -> bool:
+            status, output = project.try_run("bash", "-c", f"ulimit {limit}; exec {command[0]}")
+            print(output[-600:])
+            return status != 0 and "Traceback" not in output
+        return work
+
+    for blocks in (1, 8, 40):
+        yield tried(f"no file may have more than {blocks} kB",
+                    limited(f"-f {blocks}", "dvc repro summarize"))
+    if os.geteuid() == 0 and shutil.which("mount"):
+        yield tried("a disk of 3 MB is full", lambda: _on_a_small_disk(project))
+    yield tried("memory for 600 MB", limited("-v 600000", "dvc repro summarize"))
+    yield tried("two commands at once", lambda: _two(project))
+
+
+def _on_a_small_disk(project: Project) -> bool:
+    made = project.folder / "_made"
+    made.mkdir(exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(made)],
+                      capture_output=True, check=False).returncode:
+        return True  # not allowed here, as in containers
+    try:
+        status, output = project.try_run("dvc", "repro", "summarize")
+        return status != 0 and "Traceback" not in output
+    finally:
+        subprocess.run(["umount", str(made)], check=True)
+
+
+def _two(project: Project) -> bool:
+    one, other = (project.popen("dvc", "repro", "summarize") for _ in range(2))
+    outputs = [process.communicate()[0] for process in (one, other)]
+    return 0 in (one.returncode, other.returncode) and not any(
+        "Traceback" in output for output in outputs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=["damage", "limits", "kills"])
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    folder, numbers = options.folder.resolve(), random.Random(options.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command(folder / "bin")
+    project = make(folder)
+    project.run("dvc", "repro", "summarize")
+    project.commit("results")
+    wrong = False
+    if "damage" in options.only:
+        rows = list(damages(project, numbers))
+        wrong |= not all(noticed for _, noticed, _ in rows)
+        if options.table:
+            before, _, rest = options.table.read_text().partition(MARKS[0])
+            after = rest.partition(MARKS[1])[2]
+            options.table.write_text(f"{before}{MARKS[0]}{table(rows)}{MARKS[1]}{after}")
+    if "limits" in options.only:
+        wrong |= not all([right for _, right in limits(project)])
+    if "kills" in options.only:
+        counted = kills(project, options.kills, numbers)
+        print(json.dumps(counted))
+        wrong |= counted["other metrics"] > 0
+    sys.exit(bool(wrong))
+
+
+def command(folder: Path) -> None:
+    """The command `unfreeze`, as the Makefile makes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "unfreeze"
+    file.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT / 'src')!r})\n"
+                    "from unfreeze.command import main\nmain()\n")
+    file.chmod(0o755)
+
+
+if __name__ == "__main__":
+    main()
