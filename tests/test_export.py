@@ -183,7 +183,7 @@ def test_what_the_folder_holds(exported):
     out, said = exported
     there = {path.name for path in out.iterdir()}
     expected = {"README.md", "config.json", "example.py", "prepare.py", "model.py",
-                "model.safetensors", "model.pt2"}
+                "model.safetensors", "model.pt2", "recipe.yaml"}
     assert there == expected | ({"model.onnx", "model.int8.onnx"} if HAS_ONNX else set())
     config = json.loads((out / "config.json").read_text())
     assert config["label_names"] == list(CLASSES) and config["num_classes"] == 3
@@ -196,7 +196,8 @@ def test_the_model_card(exported, whole):
     card = (exported[0] / "README.md").read_text()
     recipe = whole[0] / places.RECIPES / "base.yaml"
     for words in ("seed 42 of 42, 7", "accuracy ", " 95 % interval", "taken for",
-                  files.file_digest(recipe), "Licence of the images: not stated", "random numbers",
+                  files.file_digest(recipe), "random numbers",
+                  "27 of the 36 training images of photos. Licence of the images: not stated",
                   "operations a seed", "The likeliest mistakes"):
         assert words in card, words
     if HAS_ONNX:

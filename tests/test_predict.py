@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -16,7 +17,7 @@ import torch
 
 import trained_study
 from trained_study import CLASSES, SEEDS, photo, saved
-from unfreeze import files, places
+from unfreeze import command, files, places
 from unfreeze.data.photos.preprocess import preprocess
 from unfreeze.data.reading.resizing import resize
 from unfreeze.errors import UserError
@@ -285,9 +286,24 @@ def test_outputs_that_are_somebody_elses_stay(study, test_photos, tmp_path):
     assert "is a folder" in refused(asked, study, test_photos, to=tmp_path)
     assert "no such folder" in refused(asked, study, test_photos, to=tmp_path / "a/b.csv")
     assert "must end in .html" in refused(asked, study, test_photos, page=tmp_path / "sheet.txt")
-    assert "--top 4: base knows 3 classes" in refused(asked, study, test_photos, top=4)
+    assert "--top 4: base knows 3 classes; allowed: 1 to 3" in refused(
+        asked, study, test_photos, top=4)
     assert "--seed 5: base has none; its seeds are 42, 7" in refused(
         asked, study, test_photos, seed=5)
+
+
+def test_the_exit_status_says_whether_all_was_read(study, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.png").write_bytes(saved(photo(0, 0)))
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "argv", ["unfreeze", "predict", str(study), str(tmp_path)])
+    command.main()
+    assert ended == [0]
+    (tmp_path / "b.png").write_bytes(b"none")
+    with pytest.raises(SystemExit) as left:
+        command.main()
+    assert ended == [0] and str(left.value).startswith("error: 1 of 2 pictures")
+    assert capsys.readouterr().out.count("a.png") == 2
 
 
 def test_nothing_is_left_in_the_scratch_folder(study, test_photos, tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from unfreeze import files
+from unfreeze import files, places
+from unfreeze import recipe as recipes
 from unfreeze.data.photos.archive import shown
 from unfreeze.errors import UserError, nearest
 from unfreeze.using import predict, scored, sheet, studies, tables
@@ -34,12 +35,11 @@ def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path 
             check_output(file, starts)
     if page is not None:
         sheet.check_name(page)
-    if top < 1:
-        raise UserError(f"--top {top}: must be 1 or more")
+    run = studies.chosen(study, run)
+    classes = len(recipes.read(study / places.RECIPES / f"{run}.yaml").classes)
+    if not 1 <= top <= classes:
+        raise UserError(f"--top {top}: {run} knows {classes} classes; allowed: 1 to {classes}")
     found = predict.predict(study, run, paths, seed, thumbnails=page is not None)
-    if top > len(found.classes):
-        raise UserError(f"--top {top}: {found.run} knows {len(found.classes)} classes; choose "
-                        f"{len(found.classes)} or less")
     table = tables.text(found, form, top)
     if to is None:
         _print(table)

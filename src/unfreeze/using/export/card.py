@@ -2,8 +2,10 @@
 et al. 2019 (https://arxiv.org/abs/1810.03993), and example.py."""
 
 import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from unfreeze import files, places
@@ -42,7 +44,7 @@ class Written:
     Attributes:
         run, seed: whose model. config: content of config.json.
         differences: {format: largest difference of a probability from the trained model's}.
-        checked: test images on which that was found.
+        checked: test images on which that was found. trained_on: training images of the model.
         accuracy: of the model, on all test images.
         int8: None where it was not quantised.
     """
@@ -52,6 +54,7 @@ class Written:
     config: Mapping[str, Any]
     differences: Mapping[str, float]
     checked: int
+    trained_on: int
     accuracy: Effect
     int8: Int8 | None
 
@@ -157,9 +160,9 @@ probabilities.
 {_other_ways(written)}
 ## How well it does
 
-On the {written.accuracy.images:,} test images of its dataset, which neither training nor any \
-choice saw: accuracy {_accuracy(written.accuracy)}, this model alone, 95 % interval over the \
-images. {_all_seeds(run)}{_quantised(written)}
+On the {written.accuracy.images:,} test images of its dataset, which it was not trained on: \
+accuracy {_accuracy(written.accuracy)}, this model alone, 95 % interval over the images. \
+{_all_seeds(run)}{_quantised(written)}
 
 ## Where it is wrong
 
@@ -170,7 +173,7 @@ like those that it was trained on; of others nothing is known.
 
 ## Trained on
 
-{_data(run)} {_weights(run)} How it was trained: `{run.name}.yaml`, the recipe, SHA-256 \
+{_data(written)} {_weights(run)} How it was trained: recipe.yaml, SHA-256 \
 {ours["recipe"]}; {", ".join(f"{name} {version}" for name, version in recipe.software.items())}.
 
 ## Cost
@@ -224,7 +227,7 @@ def _all_seeds(run: TrainedRun) -> str:
         return ""
     low, high = float(row["low"]), float(row["high"])
     return (f"Over all {row['n']} seeds of the run: {quantity(float(row['mean']), _UNIT)} "
-            f"({interval(low, high, _UNIT)}, over images and seeds). ")
+            f"({interval(low, high, _UNIT)}, over images and seeds).")
 
 
 def _quantised(written: Written) -> str:
@@ -247,17 +250,20 @@ def _mistakes(run: TrainedRun) -> str:
     return "The likeliest mistakes, over all seeds of the run:\n\n" + "\n".join(rows)
 
 
-def _data(run: TrainedRun) -> str:
-    name = run.recipe.dataset.name
+def _data(written: Written) -> str:
+    name = written.run.recipe.dataset.name
     try:
-        card = arrays.read_card(run.study / places.DATA / name)
+        card = arrays.read_card(written.run.study / places.DATA / name)
     except UserError:
         return f"The dataset {_plain(name)}, whose card is not here."
-    source = f" ({card['source']})" if str(card.get("source", "")).startswith("http") else ""
-    return (f"{_plain(name)}{source}: {card['train']:,} training and {card['test']:,} test images "
-            f"are there, of which recipe and study say how many were used. Licence of the images: "
-            f"{_plain(card.get('licence', 'not stated'))}. Citation: "
-            f"{_plain(card.get('citation', 'not stated'))}")
+    source = str(card.get("source", ""))
+    is_public = source.startswith("http")
+    if name.startswith("own-") and source and not is_public:
+        name = Path(source).name  # what its owner calls it; where it lies is nobody's business
+    return (f"{written.trained_on:,} of the {card['train']:,} training images of {_plain(name)}"
+            + f" ({source})" * is_public
+            + f". Licence of the images: {_plain(card.get('licence', 'not stated'))}. Citation: "
+            f"{_plain(card.get('citation', 'not stated')).rstrip('.')}.")
 
 
 def _weights(run: TrainedRun) -> str:
@@ -290,6 +296,4 @@ def _cost(run: TrainedRun) -> str:
 def _plain(text: object) -> str:
     """A name as text of Markdown, whatever is in it, on one line."""
     line = html.escape(" ".join(str(text).split()), quote=False)
-    for mark in "\\`*_[]|~#":
-        line = line.replace(mark, f"\\{mark}")
-    return line
+    return re.sub(r"[\\`*\[\]|~#]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line)

@@ -115,6 +115,7 @@ def _fill(new: Path, run: TrainedRun, seed: int, wanted: Sequence[str],
     files.write_json(new / folder.CONFIG, config)  # which what lies beside reads
     for beside in sorted(_BESIDE.glob("*.py")):
         files.write_text(new / beside.name, beside.read_text(encoding="utf-8"))
+    files.write_bytes(new / "recipe.yaml", _recipe_file(run).read_bytes())
     differences = {}
     for form in tqdm(wanted, desc="exporting", unit=" formats", disable=None):
         formats.write(form, exported, new)
@@ -122,7 +123,7 @@ def _fill(new: Path, run: TrainedRun, seed: int, wanted: Sequence[str],
     labels = run.predictions["labels"]
     quantised = _quantise(new, study, scored_before, labels, scale) if int8 else None
     written = Written(
-        run, seed, config, differences, len(truth),
+        run, seed, config, differences, len(truth), study.train,
         scored.scores(scored_before, labels)["accuracy"], quantised)
     for name, text in card.texts(written).items():
         files.write_text(new / name, text)
@@ -130,6 +131,10 @@ def _fill(new: Path, run: TrainedRun, seed: int, wanted: Sequence[str],
                                     if name != folder.CONFIG}
     files.write_json(new / folder.CONFIG, config)
     return card.lines(written)
+
+
+def _recipe_file(run: TrainedRun) -> Path:
+    return run.study / places.RECIPES / f"{run.name}.yaml"
 
 
 def _pixels(images: Images) -> np.ndarray:
@@ -223,5 +228,5 @@ def _config(run: TrainedRun, seed: int, known: Layout | None, temperature: float
         "model": recipe.knobs["model"], "run": run.name, "seed": seed,
         "layout": "timm" if known else "torchvision", "temperature": temperature,
         "preprocessing": to_plain(wanted),
-        "recipe": files.file_digest(run.study / places.RECIPES / f"{run.name}.yaml"),
+        "recipe": files.file_digest(_recipe_file(run)),
         "software": dict(recipe.software), "files": {}}}
