@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,19 @@ def test_archives_and_single_files_say_the_same(study, test_photos, tmp_path):
             for picture in found.pictures]
     (single,) = predict.predict(study, None, [members[3]]).pictures
     assert (single.path, single.label) == (str(members[3]), None)
+
+
+def test_a_table_of_labels_says_which_pictures_and_their_classes(study, test_photos, tmp_path):
+    found = predict.predict(study, None, [test_photos])
+    lines = [f"{picture.path},{CLASSES[picture.label]}" for picture in found.pictures]
+    (test_photos.parent / "labels.csv").write_text("\n".join(["where,what", *(
+        line.replace(f"{test_photos.parent}/", "") for line in lines)]))
+    named = Path(f"{test_photos.parent}/labels.csv#path=where,label=what")
+    study_, run, paths = writing.parted([str(study), str(named)])
+    other = predict.predict(study_, run, paths)
+    assert [picture.label for picture in other.pictures] == [
+        picture.label for picture in found.pictures]
+    assert sorted(other.logits[0].tolist()) == sorted(found.logits[0].tolist())
 
 
 def test_small_pictures_are_resized_as_stored_arrays_where_training_read_those(study, tmp_path):

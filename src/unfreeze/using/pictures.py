@@ -1,4 +1,4 @@
-"""Files, folders and archives of pictures, prepared as training prepares its photos.
+"""Files, folders, archives and tables of pictures, prepared as training prepares its photos.
 
 Nothing is extracted or written beside them: the squares that models see go into one file of the
 scratch folder, which is deleted afterwards, so memory does not grow with their number.
@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from unfreeze import environment, files, pool
 from unfreeze.data import own
-from unfreeze.data.photos import archive, decode
-from unfreeze.data.photos.archive import MAX_FILE, shown
+from unfreeze.data.photos import archive, decode, table
+from unfreeze.data.photos.archive import MAX_FILE
 from unfreeze.data.photos.collection import chunks, reader
-from unfreeze.data.photos.folders import is_visible, same_form
+from unfreeze.data.photos.names import is_visible, same_form, shown
 from unfreeze.data.photos.preprocess import preprocess, resize_and_crop
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.errors import UserError
@@ -128,7 +128,7 @@ def _checked(path: Path) -> Path:
             own.check_place(path)
         return path
     try:
-        status = path.stat()
+        status = table.file_of(path).stat()
     except OSError:
         raise UserError(f"{shown(path)}: no such picture, folder or archive") from None
     if not stat.S_ISREG(status.st_mode):
@@ -195,7 +195,7 @@ def _of_path(path: Path, recipe: Recipe, thumbnails: bool, rows: _Rows
 
 def _read(job: _Job) -> Iterator[_Read]:
     """Its pictures, in no certain order."""
-    if job.path.is_file() and not _is_archive(job.path):
+    if job.path.is_file() and not _has_members(job.path):
         yield _prepare(job, "", job.path.read_bytes()) if _is_small(job.path) else _Read(
             "", f"larger than {MAX_FILE >> 20} MB, too large for a photo")
         return
@@ -225,7 +225,7 @@ def _is_small(path: Path) -> bool:
     return path.stat().st_size <= MAX_FILE
 
 
-def _is_archive(path: Path) -> bool:
+def _has_members(path: Path) -> bool:
     try:
         archive.is_tar(path)
     except UserError:

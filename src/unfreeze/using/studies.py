@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from unfreeze import files, places
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import UserError, nearest
 
 _FOLDER = "studies"  # of the repository, in which studies have names

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unfreeze import files, places
 from unfreeze import recipe as recipes
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos import table
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import UserError, nearest
 from unfreeze.using import predict, scored, sheet, studies, tables
 from unfreeze.using.predict import Predicted
@@ -40,11 +41,11 @@ def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path 
     if not 1 <= top <= classes:
         raise UserError(f"--top {top}: {run} knows {classes} classes; allowed: 1 to {classes}")
     found = predict.predict(study, run, paths, seed, thumbnails=page is not None)
-    table = tables.text(found, form, top)
+    text = tables.text(found, form, top)
     if to is None:
-        _print(table)
+        _print(text)
     else:
-        files.write_text(to, table)
+        files.write_text(to, text)
     if page is not None:
         files.write_text(page, sheet.page(found))
     _say(_lines(found, to, page))
@@ -70,7 +71,7 @@ def parted(words: Sequence[str]) -> tuple[Path, str | None, list[Path]]:
     if not known:
         studies.chosen(study, None)  # which says that the study has not been run
     for place, word in enumerate(rest):
-        if not os.path.lexists(word) and not os.path.lexists(Path(word).expanduser()):
+        if not any(map(os.path.lexists, (word, table.file_of(word), Path(word).expanduser()))):
             as_run = place == 0 and run is None and len(rest) > 1
             raise UserError(f"{shown(word)}: no such picture, folder or archive" + (
                 f", and no run of {study}{nearest(word, known)}; its runs are "
@@ -138,10 +139,10 @@ def is_tracked_by_git(file: Path) -> bool:
         return False
 
 
-def _print(table: str) -> None:
+def _print(text: str) -> None:
     """To standard output, whose reader may have had enough of it (`| head`)."""
     try:
-        sys.stdout.write(table)
+        sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

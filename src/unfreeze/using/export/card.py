@@ -190,7 +190,7 @@ def _install(form: str) -> str:
 def _arrays_note(run: TrainedRun) -> str:
     if run.recipe.dataset.decoded:
         return ""
-    return (" (within a level of 255: that dataset is kept as small arrays, which torch resizes, "
+    return (" (within two levels of 255: that dataset is kept as small arrays, which torch resizes, "
             "and pictures are resized by Pillow)")
 
 

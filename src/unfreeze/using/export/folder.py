@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import UserError
 
 CONFIG = "config.json"
