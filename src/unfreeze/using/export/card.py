@@ -190,8 +190,8 @@ def _install(form: str) -> str:
 def _arrays_note(run: TrainedRun) -> str:
     if run.recipe.dataset.decoded:
         return ""
-    return (" (within two levels of 255: that dataset is kept as small arrays, which torch resizes, "
-            "and pictures are resized by Pillow)")
+    return (" (within two levels of 255: that dataset is kept as small arrays, which torch "
+            "resizes, and pictures are resized by Pillow)")
 
 
 def _table(written: Written) -> str:
