@@ -307,7 +307,10 @@ def page(studies: int, draws: int, rows: Mapping[str, Sequence[str]]) -> str:
         *rows["alike"], *rows["unlike"], "",
         "A verdict for these models is about what was trained, not about what other seeds would "
         "give; that trained models differ is nothing false.", "",
-        "## Coverage of 95 % intervals", "", f"{studies // 2:,} studies a row.", "",
+        "## Coverage of 95 % intervals", "",
+        f"{studies // 2:,} studies a row. Where runs borrow their spread, intervals are wide "
+        "enough for an unstable run, which few seeds do not tell from another one; so of the "
+        "others they hold the truth more often than they need.", "",
         "| study | seeds | runs, % | differences, % | unstable runs, % | differences with them, %"
         " |",
         "|---|---:|---:|---:|---:|---:|", *rows["covered"], "",

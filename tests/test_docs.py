@@ -23,7 +23,6 @@ from unfreeze.params.settle import resolve
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
          *sorted(ROOT.glob("studies/**/README.md")), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
-TO_COME = {"verdicts.md"}  # today
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
 TREE = re.compile(r"^\S+/\S+ \.\.\.$")  # a block that shows folders begins so
 
@@ -56,8 +55,6 @@ def commands() -> list[tuple[str, str, str]]:
 
 def _unfreeze(folder: str, words: list[str], scratch: Path) -> None:
     """Its own parser takes it."""
-    if words[0] in TO_COME:
-        return
     try:
         command.parser().parse_args(words)
     except SystemExit as error:
@@ -161,15 +158,13 @@ def test_links_lead_somewhere(page):
             continue
         path, _, place = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if target.name in TO_COME:
-            continue
         assert target.exists(), link
         assert not place or place in slugs(target), link
 
 
 def test_every_page_of_docs_can_be_reached_from_the_readme():
     linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", (ROOT / "README.md").read_text()))
-    assert linked - TO_COME == {page.name for page in (ROOT / "docs").glob("*.md")} - TO_COME
+    assert linked == {page.name for page in (ROOT / "docs").glob("*.md")}
 
 
 def test_the_readme_is_short():
