@@ -25,6 +25,7 @@ from unfreeze.starting import written
 from unfreeze.starting.look import look_at
 from unfreeze.starting.settings import Setting, Sides, settings
 from unfreeze.tuning import rules
+from unfreeze.words import fixed
 
 FACTS = yaml.safe_load((ROOT / "tests/reported.yaml").read_text())
 
@@ -547,6 +548,19 @@ def test_ours_are_as_unfreeze_new_makes_them(folder):
     command = re.search(r"^unfreeze new .*$", text(folder, "README.md"), re.M)[0]
     assert text(folder, "README.md") == written.readme(
         folder.split("/")[-1], images, given["model"], made, folder, command, private=False)
+
+
+@pytest.mark.parametrize("name", [name for name, row in STUDIES.items() if row.small])
+def test_intervals_that_the_readme_gives_are_those_of_what_was_run(name):
+    said = text(f"studies/{name}", "README.md").partition("## What the small study says")[2]
+    found = re.findall(r"(-?\d+\.\d) to (-?\d+\.\d)\b", " ".join(said.split()))
+    assert found or name == "sizes"
+    there = set()
+    for row in files.read_csv(ROOT / f"studies/{name}/small/plots/tables/claims.csv"):
+        if row["low"]:
+            low, high = float(row["low"]), float(row["high"])
+            there |= {(fixed(low, 1), fixed(high, 1)), (fixed(-high, 1), fixed(-low, 1))}
+    assert set(found) <= there
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("studies/*/small/plots/tables/claims.csv")),
