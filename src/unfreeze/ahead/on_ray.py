@@ -27,6 +27,7 @@ from unfreeze.ahead.engine import TRIES, Again, Done, Event, Failed, Started, To
 from unfreeze.ahead.task import Task
 from unfreeze.errors import UserError
 from unfreeze.training import arithmetic, checkpoint
+from unfreeze.words import count
 
 try:
     import ray
@@ -351,7 +352,7 @@ class OnRay:
         if not task.log.is_file() or task.log.read_text(encoding="utf-8") != answer["log"]:
             files.write_text(task.log, answer["log"])
         if outcome.memory_full and self._on_gpu and actor.shape.gpu < 1:
-            if 1 / actor.shape.gpu >= self._per_gpu:
+            if round(1 / actor.shape.gpu) == self._per_gpu:  # the first who says so
                 self._per_gpu = max(1, self._per_gpu // 2)
             return Again(task, f"the memory of its GPU on {actor.name} is full; it is trained "
                                f"again, {self._per_gpu} at the same time on a GPU")
@@ -368,7 +369,7 @@ class OnRay:
     def _no_room(self, waiting: Sequence[Task]) -> str:
         shape = self._shape(waiting[0])
         wants = f"{shape.gpu:g} of a GPU" if self._on_gpu else (
-            f"{shape.cores:g} cores and {shape.memory / 1e9:.1f} GB of memory")
+            f"{count(int(shape.cores), 'core')} and {shape.memory / 1e9:.1f} GB of memory")
         return (f"warning: {_named(self._address)}: for {_PATIENCE} s there has been no room; a "
                 f"replicate wants {wants}, and what the nodes have is in use, or they are still "
                 "to join")
