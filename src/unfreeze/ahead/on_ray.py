@@ -171,6 +171,9 @@ class OnRay:
         self._start, self._largest = self._what_starts(tasks), {}
         try:
             yield from self._run(waiting)
+        except ConnectionError as error:
+            raise UserError(f"{_named(self._address)}: the connection is lost ({error}); run the "
+                            "same command again, what has come back is kept") from None
         finally:
             for actor in self._actors:
                 self._end(actor)
