@@ -158,6 +158,7 @@ class Kept:
 _TRAIN = ("python", "stages/train.py")
 _MEND = ("unfreeze", "mend", "--bytes")
 KINDS = (
+    Kept("finished replicate", "scratch/replicates/*.done", (*_TRAIN, "base")),  # first: others are gone then
     Kept("arrays of a dataset", "study/_made/data/tiny/train_images.npy", (*_TRAIN, "base"),
          ("replicates",)),
     Kept("labels of a dataset", "study/_made/data/tiny/train_labels.npy", (*_TRAIN, "base"),
@@ -169,7 +170,6 @@ KINDS = (
     Kept("own checkpoint, as taken over", "study/_made/weights/own-*.safetensors",
          (*_TRAIN, "photos"), ("replicates",)),
     Kept("subset", "study/_made/subsets/*tiny*.json", (*_TRAIN, "base"), ("replicates",)),
-    Kept("finished replicate", "scratch/replicates/*.done", (*_TRAIN, "base")),
     Kept("outputs of frozen layers", "scratch/prefixes/*.npy", (*_TRAIN, "head"),
          ("replicates",)),
     Kept("what a scan of photos found", "scratch/scans/*.json", ("python", "stages/plan.py")),
@@ -199,19 +199,23 @@ def flip(file: Path, numbers: random.Random, keep_time: bool) -> None:
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def files_of(project: Project, kept: Kept) -> list[Path]:
+    """The files that are damaged, perhaps none: the largest of a kind; of the scratch folder all,
+    since their names do not say whose they are."""
+    pattern = kept.pattern.replace("study/", f"{project.folder.name}/", 1)
+    files = sorted(project.folder.parent.glob(pattern), key=lambda file: file.stat().st_size)
+    return files if pattern.startswith("scratch/") else files[-1:]
+
+
 def damage(project: Project, kept: Kept, numbers: random.Random) -> tuple[bool, str]:
     """Whether a changed bit was noticed, and what the command said of it or did."""
-    top = project.folder.parent
-    pattern = kept.pattern.replace("study/", f"{project.folder.name}/", 1)
-    files = sorted(top.glob(pattern), key=lambda file: file.stat().st_size)
+    files = files_of(project, kept)
     file = files[-1]
     sound = file.read_bytes()
     for name in kept.before:
-        shutil.rmtree(top / "scratch" / name, ignore_errors=True)
-    # Of the scratch folder all, since their names do not say whose they are.
-    for each in files if pattern.startswith("scratch/") else [file]:
-        if each.exists():
-            flip(each, numbers, keep_time=kept.kind not in _EDITED)
+        shutil.rmtree(project.folder.parent / "scratch" / name, ignore_errors=True)
+    for each in files:
+        flip(each, numbers, keep_time=kept.kind not in _EDITED)
     status, output = project.try_run(*kept.command)
     name = file.name
     if "Traceback" in output:
@@ -237,22 +241,32 @@ def damage(project: Project, kept: Kept, numbers: random.Random) -> tuple[bool, 
 
 def damages(project: Project, numbers: random.Random,
             kinds: tuple[Kept, ...] = KINDS) -> Iterator[tuple[Kept, bool, str]]:
-    """Each kind in turn; the study is brought back in between."""
-    expected = metrics(project)
+    """Each kind in turn, brought back in between."""
     for kept in kinds:
-        sound = {path: path.read_bytes() for path in (
-            *(project.folder.parent / "photos/cat").iterdir(), project.folder / "mine.pth")}
+        sound = {file: file.read_bytes() for file in files_of(project, kept)}
         noticed, how = damage(project, kept, numbers)
-        for path, content in sound.items():
-            if path.read_bytes() != content:
-                path.write_bytes(content)
-        project.run("git", "checkout", "-q", "--", "recipes")
-        project.run("unfreeze", "mend", "--bytes")
-        project.run("dvc", "repro", "summarize")
-        if metrics(project) != expected:
-            noticed, how = False, "other metrics afterwards"
+        for file, content in sound.items():
+            if not file.exists() or file.read_bytes() != content:
+                file.unlink(missing_ok=True)
+                file.write_bytes(content)
         print(f"{kept.kind}: {'noticed' if noticed else 'NOT NOTICED'}: {how}", flush=True)
         yield kept, noticed, how
+
+
+def all_damaged(project: Project, numbers: random.Random) -> bool:
+    """Whether a study of which all kinds are damaged at once comes to the same; what is the
+    user's own is not."""
+    expected = metrics(project)
+    for kept in KINDS:
+        if kept.kind not in _EDITED:
+            for file in files_of(project, kept):
+                flip(file, numbers, keep_time=True)
+    project.run("git", "checkout", "-q", "--", "recipes")
+    print(project.run("unfreeze", "mend", "--bytes"))
+    project.run("dvc", "repro", "summarize")
+    right = metrics(project) == expected
+    print(f"all at once: {'the same metrics' if right else 'OTHER METRICS'}", flush=True)
+    return right
 
 
 def table(rows: list[tuple[Kept, bool, str]]) -> str:
@@ -335,6 +349,7 @@ def main() -> None:
     if "damage" in options.only:
         rows = list(damages(project, numbers))
         wrong |= not all(noticed for _, noticed, _ in rows)
+        wrong |= not all_damaged(project, numbers)
         if options.table:
             before, _, rest = options.table.read_text().partition(MARKS[0])
             after = rest.partition(MARKS[1])[2]
