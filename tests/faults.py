@@ -158,7 +158,8 @@ class Kept:
 _TRAIN = ("python", "stages/train.py")
 _MEND = ("unfreeze", "mend", "--bytes")
 KINDS = (
-    Kept("finished replicate", "scratch/replicates/*.done", (*_TRAIN, "base")),  # first: others are gone then
+    # First: before others are tried they are deleted, so that something is read.
+    Kept("finished replicate", "scratch/replicates/*.done", (*_TRAIN, "base")),
     Kept("arrays of a dataset", "study/_made/data/tiny/train_images.npy", (*_TRAIN, "base"),
          ("replicates",)),
     Kept("labels of a dataset", "study/_made/data/tiny/train_labels.npy", (*_TRAIN, "base"),
