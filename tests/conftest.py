@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import unfreeze  # noqa: F401  # before a test imports torch: src/unfreeze/instructions.py
+import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES, PER_CLASS, SIDE = 3, 40, 8
@@ -135,10 +136,15 @@ PARAMS = {
 
 
 class Project:
-    """A project folder and the commands that a user would type in it."""
+    """A project folder and the commands that a user would type in it.
 
-    def __init__(self, folder: Path, mirror: Path, scratch: Path) -> None:
-        self.folder = folder
+    Args:
+        warm: start stages and DVC without the time that their imports take (warm.py), but for
+            `popen`, whose processes are there to be killed.
+    """
+
+    def __init__(self, folder: Path, mirror: Path, scratch: Path, warm: bool = True) -> None:
+        self.folder, self.warm = folder, warm
         bin_folder = str(Path(sys.executable).parent)
         self.environment = os.environ | {
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
@@ -162,13 +168,16 @@ class Project:
         return self.folder / "_made"
 
     def popen(self, *command: str, **keywords) -> subprocess.Popen:
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+        return subprocess.Popen(command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, env=self.environment, **keywords)
 
     def try_run(self, *command: str) -> tuple[int, str]:
-        process = self.popen(*command)
-        output, _ = process.communicate()
-        return process.returncode, output
+        environment = self.environment
+        if self.warm:
+            environment = environment | {"PATH": f"{warm.path()}{os.pathsep}{environment['PATH']}"}
+        done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, env=environment)
+        return done.returncode, done.stdout
 
     def run(self, *command: str) -> str:
         status, output = self.try_run(*command)
@@ -285,6 +294,7 @@ def finished(tmp_path_factory, mirror) -> tuple[Project, str]:
     it must call `restore`."""
     def reproduce(folder: Path) -> None:
         project = make_project(folder / "project", mirror, folder / "scratch")
+        project.warm = False  # once, all is started as a user starts it
         (folder / "output").write_text(project.run("dvc", "repro"))
         project.commit("results")
 
