@@ -30,6 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):  # one server for all processes that run tests
+        warm.path()
+
+
 @pytest.fixture(autouse=True)
 def _subnormal_numbers() -> Iterator[None]:
     """Training in this process has the processor take them for 0; hypothesis, in a test that the
@@ -139,8 +144,7 @@ class Project:
     """A project folder and the commands that a user would type in it.
 
     Args:
-        warm: start stages and DVC without the time that their imports take (warm.py), but for
-            `popen`, whose processes are there to be killed.
+        warm: start stages and DVC without the time that their imports take (warm.py).
     """
 
     def __init__(self, folder: Path, mirror: Path, scratch: Path, warm: bool = True) -> None:
@@ -168,16 +172,16 @@ class Project:
         return self.folder / "_made"
 
     def popen(self, *command: str, **keywords) -> subprocess.Popen:
-        return subprocess.Popen(command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, env=self.environment, **keywords)
-
-    def try_run(self, *command: str) -> tuple[int, str]:
         environment = self.environment
         if self.warm:
             environment = environment | {"PATH": f"{warm.path()}{os.pathsep}{environment['PATH']}"}
-        done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, env=environment)
-        return done.returncode, done.stdout
+        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+
+    def try_run(self, *command: str) -> tuple[int, str]:
+        process = self.popen(*command)
+        output, _ = process.communicate()
+        return process.returncode, output
 
     def run(self, *command: str) -> str:
         status, output = self.try_run(*command)

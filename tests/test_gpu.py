@@ -1,5 +1,6 @@
 """benchmarks/gpu.py: what is prepared for a day with a GPU works on a day without."""
 
+import functools
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+import warm
 from helpers import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -154,8 +156,14 @@ def test_the_page_says_what_was_found():
     assert ("Not measured on a GPU yet." in page) == (not found)
 
 
-def rehearse(folder, *steps):
-    """Where the results of a rehearsal lie, and what it printed."""
+@pytest.fixture
+def rehearse(tmp_path, monkeypatch):
+    """A function: where the results of a rehearsal of some steps lie, and what it printed."""
+    monkeypatch.setattr(sys, "executable", f"{warm.path()}/python")
+    return functools.partial(_rehearse, tmp_path)
+
+
+def _rehearse(folder, *steps):
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks/gpu.py", "run", "--rehearse", "--results",
          folder / "results", "--work", folder / "work", *(["--steps", *steps] if steps else [])],
@@ -182,16 +190,16 @@ def check_published(folder, results):
         assert ((accuracy >= 0) & (accuracy <= 100)).all()
 
 
-def test_rehearsal_of_what_a_gpu_is_lent_for_last(tmp_path):
-    results, said = rehearse(tmp_path, "several", "published")
+def test_rehearsal_of_what_a_gpu_is_lent_for_last(tmp_path, rehearse):
+    results, said = rehearse("several", "published")
     assert {file.name for file in results.iterdir()} == {
         "several.json", "published.json", "published-layers.zip", "published-fractions.zip"}
     check_published(tmp_path, results)
 
 
 @pytest.mark.slow
-def test_rehearsal(tmp_path):
-    results, said = rehearse(tmp_path)
+def test_rehearsal(tmp_path, rehearse):
+    results, said = rehearse()
     files = list(results.iterdir())
     # What may come back.
     assert len(files) <= 8 and all(file.stat().st_size < 16e6 for file in files)

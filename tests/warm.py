@@ -1,13 +1,13 @@
-"""Starts of `dvc` and of stages that need no second for their imports: for projects of tests, which
-start them hundreds of times.
+"""Starts of Python and DVC that need no seconds for their imports: for projects of tests, which
+start stages hundreds of times.
 
-A server has imported what they import from elsewhere, and nothing of this project. `python` and
-`dvc` on the path of a test's project hand their arguments, environment, folder and open files to
-it; it forks, and the child goes on as the script or command would have. All else is as ever: DVC
-runs a shell, the shell runs `python stages/NAME.py`, and that imports the project's own code.
+A server has imported what they import from elsewhere, and nothing of this project. Whatever is
+called `python` and `dvc` in the folder that `path` names hands its arguments, environment, folder
+and open files to it; it forks, and the child goes on as the script or command would have. All else
+is as ever: DVC starts a shell, the shell `python stages/NAME.py`, and that imports its own code.
 
-Not for what is about signals, since the children are not in the process group of who started them;
-they end with whoever waits for them, though.
+Not for what is about signals, threads or imports. A child is in a session of its own; where the one
+that asked for it is killed, it is too.
 """
 
 import atexit
@@ -27,7 +27,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from functools import cache
+import types
+from contextlib import suppress
 from pathlib import Path
 
 IMPORTED = (
@@ -37,20 +38,21 @@ IMPORTED = (
     "dvc.ui.table", "dvc.utils.strictyaml", "dvc_data.index", "celery", "networkx", "pygit2",
     "requests", "rich.text", "dulwich.porcelain",
     "numpy", "scipy.stats", "PIL.Image", "yaml", "tqdm", "safetensors.numpy",
-    "torch", "torchvision", "torch._dynamo", "torch.utils.flop_counter",
+    "torch", "torchvision", "torch._dynamo", "torch.utils.flop_counter", "accelerate",
     "matplotlib.pyplot", "pandas", "vl_convert",
 )
+VARIABLE = "TESTS_WARM"  # the folder, for the processes among which pytest-xdist divides the tests
 
-# What is called `python` and `dvc`. Whatever is no script is none of the server's business.
+# What is called `python` and `dvc`: Python without its site-packages, which starts at once.
 CLIENT = """#!{python} -IS
 import marshal, os, sys
 from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
 name, *arguments = os.path.basename(sys.argv[0]), *sys.argv[1:]
-if name == "python" and not (arguments and arguments[0].endswith(".py")):
+if name == "python" and (not arguments or arguments[0][0] == "-" and arguments[0] != "-c"):
     os.execv({python!r}, [{python!r}, *arguments])
 server = socket(AF_UNIX, SOCK_STREAM)
 server.connect({address!r})
-request = marshal.dumps((name, arguments, os.getcwd(), dict(os.environ)))
+request = marshal.dumps((sys.argv[0], arguments, os.getcwd(), dict(os.environ)))
 server.sendmsg([len(request).to_bytes(8, "little")],
                [(SOL_SOCKET, 1, b"".join(n.to_bytes(4, sys.byteorder) for n in (0, 1, 2)))])
 server.sendall(request)
@@ -60,23 +62,26 @@ os._exit(code) if code >= 0 else os.kill(os.getpid(), -code)
 """
 
 
-@cache
 def path() -> str:
-    """A folder for the front of PATH. The server that it leads to ends with this process."""
-    folder = Path(tempfile.mkdtemp(prefix="warm-"))
-    address = str(folder / "server")
-    for name in ("python", "dvc"):
-        (folder / name).write_text(CLIENT.format(python=sys.executable, address=address))
-        (folder / name).chmod(0o755)
-    environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith("PYTHON")}
-    server = subprocess.Popen(
-        [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        env=environment | {"OMP_NUM_THREADS": "1"}, start_new_session=True)
-    atexit.register(_end, server, folder)
-    assert server.stdout.read(5) == b"ready", "the server of tests/warm.py does not start"
-    server.stdout.close()
-    return str(folder)
+    """The folder, for the front of PATH. Its server is started where there is none yet, and ends
+    with the process that has started it."""
+    if VARIABLE not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="warm-"))
+        address = str(folder / "server")
+        for name in ("python", "dvc"):
+            (folder / name).write_text(CLIENT.format(python=sys.executable, address=address))
+            (folder / name).chmod(0o755)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(address)
+            listening.listen(64)  # who asks before all is imported waits
+            server = subprocess.Popen(
+                [sys.executable, __file__, str(listening.fileno())], stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL, pass_fds=[listening.fileno()], start_new_session=True,
+                env={name: value for name, value in os.environ.items()
+                     if not name.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"})
+        atexit.register(_end, server, folder)
+        os.environ[VARIABLE] = str(folder)
+    return os.environ[VARIABLE]
 
 
 def _end(server: subprocess.Popen, folder: Path) -> None:
@@ -85,16 +90,10 @@ def _end(server: subprocess.Popen, folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def serve(address: str) -> None:
+def serve(listening: socket.socket) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(address)
-    listening.listen(16)
-    os.write(1, b"ready")
-    os.close(1)
-    os.open(os.devnull, os.O_WRONLY)
     running: dict[socket.socket, tuple[int, int]] = {}  # {who waits: (the process, its descriptor)}
     while True:
         ended = {descriptor: connection for connection, (_, descriptor) in running.items()}
@@ -107,7 +106,8 @@ def serve(address: str) -> None:
             running[connection] = child, os.pidfd_open(child)
         for one in ready:
             if one in running:  # at its end: so is who waits
-                os.kill(running[one][0], signal.SIGKILL)
+                with suppress(ProcessLookupError):  # at its very beginning, or at its end
+                    os.killpg(running[one][0], signal.SIGKILL)
             elif one in ended:
                 finish(ended[one], *running.pop(ended[one]))
 
@@ -120,6 +120,7 @@ def start(connection: socket.socket, others: list[socket.socket]) -> int:
         request += connection.recv(2**20)
     child = os.fork()
     if child == 0:
+        os.setsid()
         for one in (connection, *others):
             one.close()
         run(*marshal.loads(request), descriptors)
@@ -132,10 +133,8 @@ def finish(connection: socket.socket, child: int, descriptor: int) -> None:
     """Say how it ended, to who waits."""
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.close(descriptor)
-    try:
+    with suppress(BrokenPipeError):
         connection.sendall(code.to_bytes(4, "little", signed=True))
-    except BrokenPipeError:
-        pass
     connection.close()
 
 
@@ -149,20 +148,20 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
     os.environ.clear()
     os.environ.update(environment)
     multiprocessing.process.ORIGINAL_DIR = folder
+    sys.stdout.reconfigure(line_buffering="PYTHONUNBUFFERED" in environment)
     random.seed()
     sys.modules["numpy"].random.seed()
     sys.modules["torch"].seed()
-    code = 0
+    gc.enable()
+    code: object = 0
     try:
-        if name == "dvc":
+        if name.endswith("dvc"):
             from dvc.cli import main
 
-            sys.argv = ["dvc", *arguments]
+            sys.argv = [name, *arguments]
             code = main()
         else:
-            sys.argv = arguments
-            sys.path[0] = str(Path(arguments[0]).resolve().parent)
-            runpy.run_path(arguments[0], run_name="__main__")
+            python(name, arguments, environment.get("PYTHONPATH", ""))
     except SystemExit as end:
         code = end.code
         if isinstance(code, str):
@@ -178,5 +177,18 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
     os._exit(code or 0)
 
 
+def python(name: str, arguments: list[str], more: str) -> None:
+    """`python SCRIPT ...` or `python -c CODE ...`, with more folders to import from."""
+    sys.executable, sys.argv = name, arguments
+    script = arguments[0]
+    sys.path[:1] = [str(Path(script).resolve().parent) if script != "-c" else "",
+                    *filter(None, more.split(os.pathsep))]
+    if script == "-c":
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(arguments.pop(1), "<string>", "exec"), vars(main))
+    else:
+        runpy.run_path(script, run_name="__main__")
+
+
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(socket.socket(fileno=int(sys.argv[1])))
