@@ -14,6 +14,7 @@ import pytest
 import safetensors
 import yaml
 
+import warm
 from conftest import ROOT, Project, ran
 from unfreeze import files
 
@@ -95,7 +96,7 @@ def extended(finished, mirror, tmp_path_factory):
         for example in EXAMPLES:
             if example not in OF_PROJECT:
                 (official / example.file).write_text(example.content)
-                subprocess.run([sys.executable, example.file], cwd=official, check=True)
+                subprocess.run([warm.python(), example.file], cwd=official, check=True)
             elif example.section != LAST:
                 example.put_into(project.folder)
         output = project.run("dvc", "repro")

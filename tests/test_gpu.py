@@ -159,7 +159,7 @@ def test_the_page_says_what_was_found():
 @pytest.fixture
 def rehearse(tmp_path, monkeypatch):
     """A function: where the results of a rehearsal of some steps lie, and what it printed."""
-    monkeypatch.setattr(sys, "executable", f"{warm.path()}/python")
+    monkeypatch.setattr(sys, "executable", warm.python())
     return functools.partial(_rehearse, tmp_path)
 
 
@@ -215,8 +215,9 @@ def test_rehearsal(tmp_path, rehearse):
 
 def test_no_gpu_is_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks/gpu.py", "run", "--results", tmp_path, "--work",
-         tmp_path], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True)
+        [warm.python(), ROOT / "benchmarks/gpu.py", "run", "--results", tmp_path,
+         "--work", tmp_path], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True,
+        text=True)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
         "error: there is no CUDA GPU here; `--rehearse` does without")

@@ -7,7 +7,6 @@ import os
 import pickle
 import random
 import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
+import warm
 from helpers import ROOT
 from unfreeze import models, places
 from unfreeze.errors import UserError
@@ -313,7 +313,7 @@ def stage(tmp_path):
     def run(entries):
         plan.write(plan.Plan({}, {}, {}, entries, {}, (), {}, {}, {}, {}), tmp_path)
         done = subprocess.run(
-            [sys.executable, ROOT / "stages" / "fetch_weights.py"], cwd=tmp_path, text=True,
+            [warm.python(), ROOT / "stages" / "fetch_weights.py"], cwd=tmp_path, text=True,
             capture_output=True, env={"PATH": os.environ["PATH"], "UNFREEZE_SCRATCH": "scratch"})
         return done.returncode, done.stdout + done.stderr
     return run

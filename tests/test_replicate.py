@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+import warm
 from helpers import ROOT, TINY, plain, tiny_recipe
 from unfreeze import files, models
 from unfreeze.data.reading.images import Images
@@ -522,8 +522,8 @@ while not training.finished:
 
 @pytest.mark.parametrize("freeze", ["none", "last_only"])
 def test_memory_is_flat_over_epochs(tmp_path, freeze):
-    done = subprocess.run([sys.executable, "-c", MEMORY, freeze], text=True, capture_output=True,
-                          env=os.environ | {
+    done = subprocess.run([warm.python(), "-c", MEMORY, freeze], text=True,
+                          capture_output=True, env=os.environ | {
         "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
         "UNFREEZE_SCRATCH": str(tmp_path), "OMP_NUM_THREADS": "1", "UNFREEZE_DEVICE": "cpu"})
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ def scratch(monkeypatch, tmp_path):
 def train_together(folder, count, cases):
     """{case: result} of several processes, and what they said."""
     done = subprocess.run(
-        [f"{warm.path()}/python", ROOT / "tests" / "trainings.py", folder / "results.pt", *cases],
+        [warm.python(), ROOT / "tests" / "trainings.py", folder / "results.pt", *cases],
         text=True, capture_output=True, timeout=600, env=ENVIRONMENT | {
             "UNFREEZE_PROCESSES": str(count), "UNFREEZE_SCRATCH": str(folder / "scratch")})
     assert done.returncode == 0, done.stderr
@@ -74,7 +74,7 @@ def test_batch_norm_is_that_of_the_whole_batch(three):
     ("print('a warning', file=sys.stderr); os.kill(os.getpid(), 9)",
      r"error: one of 2 processes .* \(it was killed\).*")])
 def test_a_process_that_stops_stops_all(tmp_path, body, words):
-    done = subprocess.run([f"{warm.path()}/python", script(tmp_path, second=body)],
+    done = subprocess.run([warm.python(), script(tmp_path, second=body)],
                           env=ENVIRONMENT | {"UNFREEZE_PROCESSES": "2"}, text=True,
                           capture_output=True, timeout=600)
     assert done.returncode == 1

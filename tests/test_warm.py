@@ -31,13 +31,13 @@ def test_a_script_and_its_end_are_those_of_python(tmp_path, end):
     (tmp_path / "script.py").write_text(SCRIPT.format(end))
     for arguments in (["script.py", "a", "-b"], ["-c", SCRIPT.format(end), "a"]):
         one, other = (run(python, tmp_path, *arguments)
-                      for python in (sys.executable, f"{warm.path()}/python"))
+                      for python in (sys.executable, warm.python()))
         assert one == other
 
 
 def test_it_ends_with_who_waits(tmp_path):
     code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
-    waiting = subprocess.Popen([f"{warm.path()}/python", "-c", code], cwd=tmp_path)
+    waiting = subprocess.Popen([warm.python(), "-c", code], cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < deadline

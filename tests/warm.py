@@ -84,6 +84,11 @@ def path() -> str:
     return os.environ[VARIABLE]
 
 
+def python() -> str:
+    """In the place of sys.executable."""
+    return f"{path()}/python"
+
+
 def _end(server: subprocess.Popen, folder: Path) -> None:
     server.stdin.close()
     server.wait()
@@ -161,7 +166,7 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
             sys.argv = [name, *arguments]
             code = main()
         else:
-            python(name, arguments, environment.get("PYTHONPATH", ""))
+            run_python(name, arguments, environment.get("PYTHONPATH", ""))
     except SystemExit as end:
         code = end.code
         if isinstance(code, str):
@@ -177,7 +182,7 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
     os._exit(code or 0)
 
 
-def python(name: str, arguments: list[str], more: str) -> None:
+def run_python(name: str, arguments: list[str], more: str) -> None:
     """`python SCRIPT ...` or `python -c CODE ...`, with more folders to import from."""
     sys.executable, sys.argv = name, arguments
     script = arguments[0]
