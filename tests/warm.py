@@ -6,13 +6,14 @@ called `python` and `dvc` in the folder that `path` names hands its arguments, e
 and open files to it; it forks, and the child goes on as the script or command would have. All else
 is as ever: DVC starts a shell, the shell `python stages/NAME.py`, and that imports its own code.
 
-Not for what is about signals, threads or imports. A child is in a session of its own; where the one
-that asked for it is killed, it is too.
+Not for what is about signals, threads, instructions or imports. A child is in a session of its own;
+where the one that asked for it is killed, it is too.
 """
 
 import atexit
 import gc
 import importlib
+import io
 import marshal
 import multiprocessing.process
 import os
@@ -153,7 +154,8 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
     os.environ.clear()
     os.environ.update(environment)
     multiprocessing.process.ORIGINAL_DIR = folder
-    sys.stdout.reconfigure(line_buffering="PYTHONUNBUFFERED" in environment)
+    if environment.get("PYTHONUNBUFFERED"):
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), sys.stdout.encoding, write_through=True)
     random.seed()
     sys.modules["numpy"].random.seed()
     sys.modules["torch"].seed()
