@@ -4,7 +4,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from torchmetrics.classification import MulticlassCalibrationError
 
 from unfreeze.scoring import calibration
 from unfreeze.scoring.predictions import log_softmax, softmax
@@ -28,6 +27,9 @@ def cross_entropy(logits, labels):
 
 
 def test_ece_is_torchmetrics():
+    # Here, or every process that runs some tests would import it, which takes seconds.
+    from torchmetrics.classification import MulticlassCalibrationError
+
     for scale in (0.3, 1, 5):
         logits = scale * LOGITS
         confidence = confidence_of(logits)

@@ -162,7 +162,7 @@ def test_params_yaml_and_plan_know_the_knobs(tmp_path):
     for example in OF_PROJECT:
         example.put_into(tmp_path)
     for command in (["-c", PLAN], ["-m", "pytest", "-q", "tests/test_params_knobs.py"]):
-        done = subprocess.run([sys.executable, "-B", *command], cwd=tmp_path, text=True,
+        done = subprocess.run([sys.executable, *command], cwd=tmp_path, text=True,
                               capture_output=True,
                               env=os.environ | {"PYTHONPATH": f"{tmp_path / 'src'}"})
         assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -680,11 +681,12 @@ def project(tmp_path_factory, choices):
         shutil.copytree(ROOT / folder, base / folder,
                         ignore=shutil.ignore_patterns("__pycache__"))
 
-    def of(changes=None):
+    def of(*changes):
         kept = {}
-        for name, (text, other) in (changes or {}).items():
+        for name, (text, other) in chain.from_iterable(each.items() for each in changes):
             path = base / "src/unfreeze" / name
-            content = kept[path] = path.read_text()
+            content = path.read_text()
+            kept.setdefault(path, content)
             assert text in content
             path.write_text(content.replace(text, other, 1) if text else content + other)
         made = of_recipes.fingerprints(base / "stages/train.py", base / "src")
@@ -745,11 +747,19 @@ def test_nothing_in_the_project_changes_nothing(project, unchanged):
     assert len(set(unchanged.values())) == len(RUNS) - 1  # base and early run the same code
 
 
-@pytest.mark.parametrize("what", OF_THE_PROJECT)
+@pytest.mark.parametrize("what", [what for what, (_, runs) in OF_THE_PROJECT.items() if runs])
 def test_a_change_in_the_project_reaches(project, unchanged, what):
     changes, runs = OF_THE_PROJECT[what]
     after = project(changes)
     assert {name for name in RUNS if after[name] != unchanged[name]} == runs
+
+
+def test_changes_in_the_project_that_reach_no_run(project, unchanged):
+    none = {what: changes for what, (changes, runs) in OF_THE_PROJECT.items() if not runs}
+    assert len(none) > 5
+    if project(*none.values()) != unchanged:  # all at once, since it takes long
+        assert [what for what, changes in none.items() if project(changes) != unchanged] == []
+        raise AssertionError("together they reach a run")
 
 
 def test_a_plugin_that_is_not_there_is_an_error(tmp_path):

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 import tiny_models
+import warm
 from helpers import ROOT
 from trainings import DIVISIBLE, finish, training
 from unfreeze.training.memory import MicroBatches
@@ -136,7 +136,7 @@ micro_batches = MicroBatches(model)
 loop.train_epoch(model, optimizer, [batch], device, loop.Step(), lambda: None, micro_batches)
 print("micro-batches", micro_batches.count)
 """
-    done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, text=True,
+    done = subprocess.run([warm.python(), "-c", script], env=ENVIRONMENT, text=True,
                           capture_output=True)
     assert done.returncode == 0, done.stderr
     assert int(re.search(r"micro-batches (\d+)", done.stdout)[1]) > 1
