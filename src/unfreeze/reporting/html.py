@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping, Set
+from functools import cache
 from pathlib import Path
 
 import vl_convert
@@ -105,6 +106,7 @@ def script_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
+@cache  # a second's work, always the same
 def _bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that leaves `window.vegaEmbed` behind
     (0.9 MB)."""
