@@ -65,7 +65,9 @@ os._exit(code) if code >= 0 else os.kill(os.getpid(), -code)
 
 def path() -> str:
     """The folder, for the front of PATH. Its server is started where there is none yet, and ends
-    with the process that has started it."""
+    with the process that has started it. Not on Linux, it is that of Python itself."""
+    if not hasattr(os, "pidfd_open"):
+        return str(Path(sys.executable).parent)
     if VARIABLE not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="warm-"))
         address = str(folder / "server")
