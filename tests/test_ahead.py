@@ -183,6 +183,7 @@ def test_where_the_engine_that_is_named_cannot_train_that_is_an_error(played):
 
 def test_what_dvc_is_to_pull_is_left_to_it(played):
     project = played("")
+    project.warm = False  # it asks which process it is of
     assert project.run("sh", "-c", "python stages/ahead.py replicates; true", "--pull") == ""
     assert not (project.folder / "trained.txt").exists()
 
