@@ -6,8 +6,8 @@ called `python` and `dvc` in the folder that `path` names hands its arguments, e
 and open files to it; it forks, and the child goes on as the script or command would have. All else
 is as ever: DVC starts a shell, the shell `python stages/NAME.py`, and that imports its own code.
 
-Not for what is about signals, parents, threads, instructions or imports. A child is the server's, in
-a session of its own; where the one that asked for it is killed, it is too.
+Not for what is about signals, parents, threads, instructions or imports. A child is the server's,
+in a session of its own; where the one that asked for it is killed, it is too.
 """
 
 import atexit
