@@ -174,16 +174,16 @@ class Project:
         return self.folder / "_made"
 
     def popen(self, *command: str, **keywords) -> subprocess.Popen:
-        environment = self.environment
-        if self.warm:
-            environment = environment | {"PATH": f"{warm.path()}{os.pathsep}{environment['PATH']}"}
-        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True,
+        """Never warm, since it is there to be killed."""
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
 
     def try_run(self, *command: str) -> tuple[int, str]:
-        process = self.popen(*command)
-        output, _ = process.communicate()
-        return process.returncode, output
+        path = self.environment["PATH"]
+        done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, env=self.environment | {
+            "PATH": f"{warm.path()}{os.pathsep}{path}" if self.warm else path})
+        return done.returncode, done.stdout
 
     def run(self, *command: str) -> str:
         status, output = self.try_run(*command)

@@ -100,7 +100,6 @@ def test_one_that_fails_or_is_killed_is_left_to_its_run_and_the_others_go_on(pla
 
 def test_an_interruption_ends_all_processes(played):
     project = played("time.sleep(600)")
-    project.warm = False  # it is to be the processes' own group that is interrupted
     # Where the tests run in the background of a shell, interruptions are ignored.
     process = project.popen("python", "stages/ahead.py", "replicates", start_new_session=True,
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
