@@ -11,16 +11,18 @@ import pytest
 import warm
 
 SCRIPT = """
-import os, sys
-sys.stdout.write(repr((sys.argv, os.getcwd(), os.environ.get("SAID"), __name__, sys.path[0],
-                       sys.stdin.read(), "unfreeze" in sys.modules)))
+import os, resource, sys
+sys.stdout.write(repr((
+    sys.argv, os.getcwd(), os.environ.get("SAID"), __name__, sys.path[0], sys.stdin.read(),
+    resource.getrlimit(resource.RLIMIT_FSIZE), "unfreeze" in sys.modules)))
 {}
 """
 
 
 def run(python: str, folder, *arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run([python, *arguments], cwd=folder, env=os.environ | {"SAID": "a ä"},
-                          input="given", text=True, capture_output=True)
+    done = subprocess.run(["bash", "-c", 'ulimit -f 12; exec "$@"', "-", python, *arguments],
+                          cwd=folder, env=os.environ | {"SAID": "a ä"}, input="given", text=True,
+                          capture_output=True)
     return done.returncode, done.stdout, done.stderr.splitlines()[-1:]
 
 

@@ -18,6 +18,7 @@ import marshal
 import multiprocessing.process
 import os
 import random
+import resource
 import runpy
 import select
 import shutil
@@ -46,14 +47,15 @@ VARIABLE = "TESTS_WARM"  # the folder, for the processes among which pytest-xdis
 
 # What is called `python` and `dvc`: Python without its site-packages, which starts at once.
 CLIENT = """#!{python} -IS
-import marshal, os, sys
+import marshal, os, resource, sys
 from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
 name, *arguments = os.path.basename(sys.argv[0]), *sys.argv[1:]
 if name == "python" and (not arguments or arguments[0][0] == "-" and arguments[0] != "-c"):
     os.execv({python!r}, [{python!r}, *arguments])
 server = socket(AF_UNIX, SOCK_STREAM)
 server.connect({address!r})
-request = marshal.dumps((sys.argv[0], arguments, os.getcwd(), dict(os.environ)))
+limits = [resource.getrlimit(number) for number in range(resource.RLIMIT_AS + 1)]
+request = marshal.dumps((sys.argv[0], arguments, os.getcwd(), dict(os.environ), limits))
 server.sendmsg([len(request).to_bytes(8, "little")],
                [(SOL_SOCKET, 1, b"".join(n.to_bytes(4, sys.byteorder) for n in (0, 1, 2)))])
 server.sendall(request)
@@ -147,7 +149,7 @@ def finish(connection: socket.socket, child: int, descriptor: int) -> None:
 
 
 def run(name: str, arguments: list[str], folder: str, environment: dict[str, str],
-        descriptors: list[int]) -> None:
+        limits: list[tuple[int, int]], descriptors: list[int]) -> None:
     """As the script or the command itself would. Does not return."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -155,6 +157,8 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    for number, limit in enumerate(limits):
+        resource.setrlimit(number, limit)
     multiprocessing.process.ORIGINAL_DIR = folder
     if environment.get("PYTHONUNBUFFERED"):
         sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), sys.stdout.encoding, write_through=True)
