@@ -116,7 +116,7 @@ def result(file: Path) -> bytes:
             for row in finished.history]
     arrays = [finished.logits, finished.validation_logits,
               *(finished.model[name] for name in sorted(finished.model))]
-    rest = (rows, finished.movement, finished.best_epoch, finished.diverged, [*finished.model])
+    rest = (rows, finished.movement, finished.best_epoch, finished.diverged, sorted(finished.model))
     return repr(rest).encode() + b"".join(array.tobytes() for array in arrays)
 
 
@@ -137,6 +137,27 @@ def test_two_nodes_give_the_bytes_of_one_after_another_whatever_is_killed(
 @pytest.mark.slow
 def test_they_do_when_five_workers_are_killed(study, project, cluster, tmp_path):
     check(study, project, cluster, kills=5)
+
+
+@pytest.mark.slow
+def test_ray_on_this_machine_reads_what_lies_here_and_goes_on_after_an_interruption(
+        study, project):
+    project.environment |= {"UNFREEZE_ENGINE": "ray", "UNFREEZE_SLOTS": "2"}
+    scratch = project.folder.parent / "scratch"
+    # Where the tests run in the background of a shell, interruptions are ignored.
+    process = project.popen(
+        "python", "stages/ahead.py", "replicates", start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    until(lambda: done(scratch))
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1 and "error: interrupted" in output
+    before = done(scratch)
+    project.run("python", "stages/ahead.py", "replicates")
+    found, expected = done(scratch), done(study / "one-after-another")
+    assert len(before) < len(found) and found.keys() == expected.keys()
+    assert {result(file) for file in found.values()} == {result(file) for file in expected.values()}
+    assert not (scratch / "assets").exists()  # nothing had to travel
 
 
 def check(study: Path, project: Project, cluster: Cluster, kills: int) -> None:
