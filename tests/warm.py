@@ -108,7 +108,10 @@ def serve(listening: socket.socket) -> None:
     while True:
         ended = {descriptor: connection for connection, (_, descriptor) in running.items()}
         ready, *_ = select.select([0, listening, *running, *ended], [], [])
-        if 0 in ready:  # at its end: so is who started this
+        if 0 in ready:  # at its end: so is who started this, and who waits
+            for child, _ in running.values():
+                with suppress(ProcessLookupError):
+                    os.killpg(child, signal.SIGKILL)
             os._exit(0)
         if listening in ready:
             connection, _ = listening.accept()
