@@ -289,6 +289,18 @@ def test_places_that_are_no_study(project, name, words):
     assert (project / "studies/there/mine.txt").read_text() == "mine"
 
 
+def test_a_study_that_was_made_meanwhile_stays(project, tmp_path):
+    folder, there = photos(tmp_path / "pets", {"cat": 9, "dog": 9}), project / "studies/pets"
+
+    def meanwhile(kind: dict) -> Speed:
+        files.write_text(there / "mine.txt", "mine")
+        return measure(kind)
+
+    with pytest.raises(UserError, match="studies/pets: is there already; take another name"):
+        new("pets", str(folder), measure=meanwhile)
+    assert [path.name for path in there.parent.rglob("*")] == ["pets", "mine.txt"]
+
+
 def test_models_without_weights_and_models_that_are_none(project):
     with pytest.raises(UserError, match="cnn: has no pretrained weights"):
         new("x", "cifar10", model="cnn", measure=measure)

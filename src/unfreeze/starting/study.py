@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,8 +135,12 @@ def _place(name: str, home: Path) -> Path:
                             "allowed are letters, digits, -, _ and ., beginning with a letter or "
                             "a digit")
     if os.path.lexists(folder):
-        raise UserError(f"{within}: is there already; take another name, or delete it")
+        raise _there(within)
     return folder
+
+
+def _there(within: Path) -> UserError:
+    return UserError(f"{within}: is there already; take another name, or delete it")
 
 
 def _say_images(look: Look, say: Callable[[str], None]) -> None:
@@ -199,8 +204,18 @@ def _write(started: Started, home: Path, name: str, images: str, model: str, hou
                *(["--skip-broken"] if skip_broken else [])]
     command = shlex.join(["unfreeze", "new", name, "--images", images, *options])
     rules = os.path.relpath(home / "params.yaml", folder)
-    with files.whole_folder(folder) as fresh:
+    fresh = files.unfinished(folder)
+    fresh.mkdir(parents=True)
+    try:
         written.write(fresh, home, folder, {
             "params.yaml": written.params(look, dataset, model, setting, rules, skip_broken),
             "README.md": written.readme(folder.name, look, model, setting,
                                         str(folder.relative_to(home)), command, look.own)})
+        try:
+            os.rename(fresh, folder)  # not onto what was put there since `_place` looked
+        except OSError:
+            if os.path.lexists(folder):
+                raise _there(folder.relative_to(home)) from None
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
