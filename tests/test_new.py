@@ -8,12 +8,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 from helpers import ROOT
 from unfreeze import command, files
+from unfreeze.data import subsets
 from unfreeze.data.facts import Facts
 from unfreeze.errors import UserError
 from unfreeze.params.plan import ImageSource
@@ -160,6 +162,29 @@ def test_a_table_of_labels(project, tmp_path):
     assert "groups with about 20%" in started.look.split
 
 
+def in_groups(folder: Path, training_groups: int) -> str:
+    """A table of two classes, each with as many groups of three to train on as named."""
+    photos(folder, {"img": 6 * (training_groups + 1)})
+    (folder / "labels.csv").write_text("file,label,split,patient\n" + "".join(
+        f"img/{number + 1}.png,{number % 2},{'train' if number // 6 < training_groups else 'test'},"
+        f"p{number // 6}-{number % 2}\n" for number in range(6 * (training_groups + 1))))
+    return f"{folder}/labels.csv"
+
+
+def test_of_few_groups_no_more_folds_are_made(project, tmp_path):
+    """A fold is of whole groups: subsets refuse more folds than groups."""
+    table = in_groups(tmp_path / "set", 2)
+    assert look_at(table).groups == 4 and knobs(made("few", table))["search_folds"] == 4
+    rows = list(range(12))
+    subsets.draw(np.array(rows) % 2, np.array([0, 1]), 0.2, 1.0, 1, folds=4,
+                 groups=np.array([2 * (row // 6) + row % 2 for row in rows]))
+
+
+def test_one_group_of_a_class_cannot_be_held_out(project, tmp_path):
+    with pytest.raises(UserError, match="has one group alone to train on of 0, 1; groups stay"):
+        new("one", in_groups(tmp_path / "set", 1), measure=measure)
+
+
 def test_copies_and_sizes_are_told(project, tmp_path):
     folder = photos(tmp_path / "pets", {"train/cat": 9, "train/dog": 9, "test/cat": 3,
                                         "test/dog": 3})
@@ -181,7 +206,7 @@ def look(images: int, classes: int = 3, side: int | None = 500) -> Look:
     each = images // classes
     facts = Facts("own-x", ImageSource("photos", path="x"), classes, images, images // 4, each)
     return Look("x", "x", True, facts, tuple(map(str, range(classes))), (each,) * classes,
-                (each // 4,) * classes, side, "", "", ())
+                (each // 4,) * classes, side, "", "", (), images)
 
 
 def chosen(images: int, seconds_an_image: float, limit: float, **keywords) -> settings.Setting:

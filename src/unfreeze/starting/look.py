@@ -36,6 +36,8 @@ class Look:
         size: in words, such as "512 x 384 pixels".
         split: how train and test came about.
         notes: what should be known of them, each a line.
+        groups: of training images that are trained on or held out together; an image of no group
+            is one of its own.
     """
 
     images: str
@@ -49,6 +51,7 @@ class Look:
     size: str
     split: str
     notes: tuple[str, ...]
+    groups: int
 
 
 def look_at(images: str, skip_broken: bool = False) -> Look:
@@ -112,18 +115,20 @@ def _of_catalogue(name: str) -> Look:
     train, test = ([total // known.classes] * known.classes for total in (known.train, known.test))
     return Look(name, name, False, known, tuple(names), tuple(train), tuple(test),
                 min(map(int, module.SIZES.split(" x "))) if small else None,
-                f"{module.SIZES} pixels" if small else module.SIZES, "the official splits", ())
+                f"{module.SIZES} pixels" if small else module.SIZES, "the official splits", (),
+                sum(train))
 
 
 def _of_own(images: str, path: Path, skip_broken: bool, known: Facts) -> Look:
     collection, split, _ = own.settled(path, skip_broken)
     train, test = _counts(collection)
     _check_enough(images, collection.classes, train, test)
+    groups = _training_groups(images, collection)
     sizes = cards.sizes(path, _some([photo.member for photo in collection.photos]))
     width, height = (round(median(side)) for side in zip(*sizes, strict=True))
     return Look(images, known.source.title, True, known, collection.classes, train, test,
                 round(median(map(min, sizes))), f"{width} x {height} pixels", split,
-                tuple(_notes(collection, sizes)))
+                tuple(_notes(collection, sizes)), groups)
 
 
 def _counts(collection: photos.Collection) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -145,6 +150,24 @@ def _check_enough(images: str, names: Sequence[str], train: Sequence[int],
                 f"{LEAST_TRAINING} training images and {LEAST_TEST} test image a class (3 photos "
                 "where none are set aside for testing), and below 10 to train on hardly anything "
                 "can be learnt")
+
+
+def _training_groups(images: str, collection: photos.Collection) -> int:
+    """How many there are.
+
+    Raises:
+        UserError: a class has one alone, which cannot be held out.
+    """
+    groups = {(photo.group or f"\0{photo.member}", photo.label) for photo in collection.photos
+              if photo.split == "train"}
+    of_class = Counter(label for _, label in groups)
+    short = [shown(name) for label, name in enumerate(collection.classes) if of_class[label] < 2]
+    if short:
+        raise UserError(
+            f"{shown(images)}: has one group alone to train on of {', '.join(short[:10])}"
+            f"{', ...' * (len(short) > 10)}; groups stay together, so two of each class are "
+            "needed beside those that it is tested on: one to train on and one to choose by")
+    return len({group for group, _ in groups})
 
 
 def _some(members: Sequence[str]) -> list[str]:

@@ -111,7 +111,7 @@ def _setting(look: Look, sides: Sides, fraction: float, share: float, side: int,
         image_size=sides.fitting(min(side, seen_at(look, sides))),
         epochs=max(3, round(share * wanted_epochs(images, batch))),
         batch_size=batch, validation=validation,
-        folds=folds if by_folds else 1, rates=rates, seeds=seeds,
+        folds=min(folds, look.groups) if by_folds else 1, rates=rates, seeds=seeds,
         score="balanced_accuracy" if max(look.train) >= TENFOLD * min(look.train) else "accuracy")
 
 
