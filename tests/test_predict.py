@@ -23,8 +23,8 @@ from unfreeze.data.photos.preprocess import preprocess
 from unfreeze.data.reading.resizing import resize
 from unfreeze.errors import UserError
 from unfreeze.scoring.predictions import softmax
-from unfreeze.using import opening, predict, scored, sheet, trained, writing
-from unfreeze.using.pictures import prepared
+from unfreeze.using import opening, predict, scored, sheet, tables, trained, writing
+from unfreeze.using.pictures import Picture, prepared
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +304,36 @@ def test_outputs_that_are_somebody_elses_stay(study, test_photos, tmp_path):
         asked, study, test_photos, top=4)
     assert "--seed 5: base has none; its seeds are 42, 7" in refused(
         asked, study, test_photos, seed=5)
+
+
+def test_an_output_replaces_neither_links_nor_devices_nor_a_list_of_pictures(tmp_path):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "gone.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("link.csv", "pipe.csv", "/dev/null"):
+        assert "is a link, a pipe or a device" in refused(
+            writing.check_output, tmp_path / name, tables.START)
+    mine = tmp_path / "mine.jsonl"
+    for row in ({"path": "a.png"}, {"path": "a.png", "class": "red"},
+                {"path": "a.png", "label": "red", "probability": 1}):
+        mine.write_text(json.dumps(row) + "\n")
+        assert "was not written by unfreeze" in refused(writing.check_output, mine, tables.START)
+
+
+def test_the_table_and_the_sheet_are_two_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "parted", lambda words: (tmp_path, None, [tmp_path]))
+    monkeypatch.chdir(tmp_path)
+    assert "--to and --sheet: both name a.html" in refused(
+        asked, to=tmp_path / "a.html", page=Path("a.html"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", tables.FORMATS)
+def test_an_earlier_table_is_known_whatever_its_names(tmp_path, form):
+    file, picture = tmp_path / "table", Picture('"\\,\n' + 300 * "a", None, "", b"")
+    found = predict.Predicted(tmp_path, "base", (1,), ('a "b"', "\\"), [picture], [],
+                              np.zeros((1, 1, 2)), np.array([[0.3, 0.7]]), True, 0)
+    file.write_text(tables.text(found, form, 2))
+    writing.check_output(file, tables.START)
 
 
 def test_the_exit_status_says_whether_all_was_read(study, tmp_path, monkeypatch, capsys):

@@ -3,13 +3,18 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 
 from unfreeze.using.predict import Predicted
 
 DECIMALS = 6
 FORMATS = ("csv", "jsonl")
-STARTS = ("path,class,probability", '{"path": ')  # of what `text` gives, by which it is known
+# How what `text` gives starts, by which it is known; a list of pictures by another has no more than
+# a path in common.
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+START = re.compile(r"path,class,probability|"
+                   rf'\{{"path": {_TEXT}, "class": {_TEXT}, "probability": ')
 
 
 def text(predicted: Predicted, form: str, top: int) -> str:

@@ -1,6 +1,7 @@
 """What `unfreeze predict` is asked for, and where it puts it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from unfreeze.errors import UserError, nearest
 from unfreeze.using import predict, scored, sheet, studies, tables
 from unfreeze.using.predict import Predicted
 from unfreeze.words import count
+
+_HEAD = 1 << 16  # characters of a file that tell whose it is: its first line may hold long paths
 
 
 def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path | None,
@@ -31,11 +34,13 @@ def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path 
             be read.
     """
     study, run, paths = parted(words)
-    for file, starts in ((to, tables.STARTS), (page, (sheet.START,))):
+    for file, start in ((to, tables.START), (page, re.compile(re.escape(sheet.START)))):
         if file is not None:
-            check_output(file, starts)
+            check_output(file, start)
     if page is not None:
         sheet.check_name(page)
+        if to is not None and os.path.realpath(to) == os.path.realpath(page):
+            raise UserError(f"--to and --sheet: both name {shown(page)}; name a file for each")
     run = studies.chosen(study, run)
     classes = len(recipes.read(study / places.RECIPES / f"{run}.yaml").classes)
     if not 1 <= top <= classes:
@@ -79,14 +84,15 @@ def parted(words: Sequence[str]) -> tuple[Path, str | None, list[Path]]:
     return study, run, [Path(word) for word in rest]
 
 
-def check_output(file: Path, starts: Sequence[str]) -> None:
+def check_output(file: Path, start: re.Pattern) -> None:
     """May a file be written there? What was written by the same command before may be replaced.
 
     Args:
-        starts: of what that writes.
+        start: of what that writes.
 
     Raises:
-        UserError: a folder or somebody's file lies there, or there is no folder to put it into.
+        UserError: a folder, a link, a device or somebody's file lies there, or there is no folder
+            to put it into.
     """
     if file.is_dir():
         raise UserError(f"{shown(file)}: is a folder; name a file in it")
@@ -94,13 +100,16 @@ def check_output(file: Path, starts: Sequence[str]) -> None:
         raise UserError(f"{shown(file.parent)}: no such folder; make it first")
     if not os.path.lexists(file):
         return
+    if file.is_symlink() or not file.is_file():
+        raise UserError(f"{shown(file)}: is there already and is a link, a pipe or a device, which "
+                        "would be lost; name another file")
     try:
         with open(file, encoding="utf-8", errors="replace") as opened:
-            head = opened.read(200)
+            head = opened.read(_HEAD)
     except OSError as error:
         raise UserError(f"{shown(file)}: is there and cannot be read ({error.strerror}); name "
                         "another file") from None
-    if head and not head.startswith(tuple(starts)):
+    if head and not start.match(head):
         raise UserError(f"{shown(file)}: is there already and was not written by unfreeze; name "
                         "another file, or move it away")
 
