@@ -190,7 +190,7 @@ def test_what_the_folder_holds(exported):
     assert there == expected | ({"model.onnx", "model.int8.onnx"} if HAS_ONNX else set())
     config = json.loads((out / "config.json").read_text())
     assert config["label_names"] == list(CLASSES) and config["num_classes"] == 3
-    assert set(config["unfreeze"]["files"]) == there - {"config.json"}
+    assert set(config["unfreeze"]["files"]) == there
     assert "seed 42" in said[0] and any("model.pt2" in line for line in said)
     assert len((out / "example.py").read_text().splitlines()) <= 16
 
@@ -228,6 +228,19 @@ def test_an_earlier_export_is_replaced_and_nothing_else(whole, exported, tmp_pat
         assert "is there already" in refused(exporting.export, study, None, path)
     assert "no such folder" in refused(exporting.export, study, None, tmp_path / "a" / "b")
     assert (mine / "config.json").read_text() == "{}"
+
+
+def test_an_edited_config_is_not_replaced(tmp_path):
+    out, config = tmp_path / "out", {"label_names": ["r\u00e9d", "\u00fc"],
+                                     "unfreeze": {"temperature": 1.1, "files": {}}}
+    files.write_text(out / "model.py", "")
+    files.write_json(out / "config.json", config)
+    config["unfreeze"]["files"] = folder.digests(out)
+    files.write_json(out / "config.json", config)
+    folder.check(out)
+    files.write_json(out / "config.json", config | {"label_names": ["red", "green"]})
+    assert "config.json was changed since it was written and would be lost" in refused(
+        folder.check, out)
 
 
 @pytest.mark.parametrize("file", ["model.pt2", "README.md"])

@@ -127,8 +127,7 @@ def _fill(new: Path, run: TrainedRun, seed: int, wanted: Sequence[str],
         scored.scores(scored_before, labels)["accuracy"], quantised)
     for name, text in card.texts(written).items():
         files.write_text(new / name, text)
-    config[folder.OURS]["files"] = {name: digest for name, digest in folder.digests(new).items()
-                                    if name != folder.CONFIG}
+    config[folder.OURS]["files"] = folder.digests(new)
     files.write_json(new / folder.CONFIG, config)
     return card.lines(written)
 

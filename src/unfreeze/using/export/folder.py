@@ -1,5 +1,7 @@
 """The folder of an export: whole or not there, replaced as a whole, and never somebody else's."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -34,10 +36,9 @@ def check(folder: Path) -> None:
     if written is None:
         raise UserError(f"--to {shown(folder)}: is there already and is no export of unfreeze; "
                         f"{another}")
-    for name in sorted(there - {CONFIG}):
+    for name in sorted(there):
         path = folder / name
-        if name not in written or not path.is_file() or (
-                files.file_digest(path) != written[name]):
+        if name not in written or not path.is_file() or _digest(path) != written[name]:
             what = "was changed since it was written" if name in written else "is not part of it"
             raise UserError(f"--to {shown(folder)}: holds an earlier export, in which "
                             f"{shown(name)} {what} and would be lost; {another}")
@@ -73,7 +74,16 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+def _digest(file: Path) -> str:
+    """SHA-256 of a file; of config.json, which holds the digests, of its values without them."""
+    if file.name != CONFIG:
+        return files.file_digest(file)
+    config = files.read_json(file)
+    text = json.dumps({**config, OURS: {**config[OURS], "files": {}}})
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def digests(folder: Path) -> dict[str, str]:
-    """{file: SHA-256} of all that lies there."""
-    return {path.name: files.file_digest(path) for path in sorted(folder.iterdir())
+    """{file: SHA-256} of all that lies there; see `_digest`."""
+    return {path.name: _digest(path) for path in sorted(folder.iterdir())
             if path.is_file()}
