@@ -221,8 +221,8 @@ def damage(project: Project, kept: Kept, numbers: random.Random) -> tuple[bool, 
     name = file.name
     if "Traceback" in output:
         return False, "a traceback"
-    if "was damaged, deleted" in output and name in output:
-        return True, "deleted, to be made anew"
+    if "was damaged, " in output and name in output:
+        return True, "taken away, to be made anew"
     if status == 0 and "modified:" in output and "_made/watched" in output:
         return True, "shown as modified; `dvc repro` notes it"
     errors = [line for line in output.splitlines() if line.startswith("error: ")]

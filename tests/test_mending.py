@@ -89,7 +89,7 @@ def test_no_lock_is_no_fault(study):
     assert mending.mend_lock(study) == ""
 
 
-def test_damaged_files_of_the_cache_go_and_no_others(tmp_path):
+def test_damaged_files_of_the_cache_are_moved_and_no_others(tmp_path):
     folder = tmp_path / "files/md5"
     files = {}
     for name in (b"one", b"two", b"[]"):
@@ -102,9 +102,14 @@ def test_damaged_files_of_the_cache_go_and_no_others(tmp_path):
     files[b"two"].chmod(0o644)
     files[b"two"].write_bytes(b"twx")
     files[b"two"].chmod(0o444)
-    assert mending.mend_cache(tmp_path) == [str(files[b"two"])]
+    aside = tmp_path / "damaged" / hashlib.md5(b"two").hexdigest()
+    assert mending.mend_cache(tmp_path) == {str(files[b"two"]): str(aside)}
     assert [name for name, file in files.items() if file.exists()] == [b"one", b"[]"]
     assert (folder / "ab/notes.txt").exists()
+    files[b"two"].write_bytes(b"twy")
+    mending.mend_cache(tmp_path)
+    assert (aside.read_bytes(), aside.with_name(f"{aside.name}-2").read_bytes()) == (
+        b"twx", b"twy")  # neither is lost
 
 
 def test_damaged_outputs_go_and_nothing_of_the_user_s(study):

@@ -18,6 +18,7 @@ from unfreeze import environment, files, places
 from unfreeze.errors import UserError
 
 LOCK = Path("dvc.lock")
+DAMAGED = "damaged"  # the folder of a cache that damaged files of it go to
 _IN_CACHE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?")
 
 
@@ -115,21 +116,33 @@ def mend_outputs(folder: Path, cache: Path) -> list[str]:
     return [str(file) for file in wrong]
 
 
-def mend_cache(cache: Path) -> list[str]:
-    """Delete what in a cache of DVC's is not what its name says; it is then made anew, or fetched.
+def mend_cache(cache: Path) -> dict[str, str]:
+    """Move what in a cache of DVC's is not what its name says into damaged/ of it; it is then made
+    anew, or fetched. Nothing is deleted: what `dvc add` has put there may be the only copy.
 
     Args:
         cache: its folder, as `dvc cache dir` says.
 
     Returns:
-        Those files.
+        {each of those files: where it is now}
     """
-    wrong = []
+    wrong = {}
     for file in sorted((cache / "files/md5").glob("??/*")):
         name = f"{file.parent.name}/{file.name}"
         if _IN_CACHE.fullmatch(name) and files.file_digest(file, "md5") != (
                 name.replace("/", "").removesuffix(".dir")):
             os.chmod(file.parent, 0o755)
-            file.unlink()
-            wrong.append(str(file))
+            aside = _free(cache / DAMAGED / name.replace("/", ""))
+            aside.parent.mkdir(exist_ok=True)
+            file.rename(aside)
+            wrong[str(file)] = str(aside)
     return wrong
+
+
+def _free(path: Path) -> Path:
+    """It, or where something lies there already, the first of it with a number behind."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free

@@ -15,8 +15,9 @@ examples:
   unfreeze mend --bytes
 
 DVC trusts its cache, and looks at outputs when their times have changed. With --bytes each file of
-both is read and compared with its digest; what a bad disk has damaged is deleted, and `dvc repro`
-fetches or makes it anew."""
+both is read and compared with its digest. What a bad disk has damaged is taken away, and `dvc
+repro` fetches or makes it anew: outputs are deleted, files of the cache go to its folder damaged/,
+since they may be the only copy of what `dvc add` has put there."""
 ORDER = 90
 
 
@@ -38,8 +39,12 @@ def run(arguments: argparse.Namespace) -> None:
     if asked.returncode:
         raise UserError(f"`dvc cache dir` says: {asked.stderr.strip()}")
     cache = Path(asked.stdout.strip())
-    wrong = [*mending.mend_cache(cache), *mending.mend_outputs(Path("."), cache)]
-    for file in wrong:
+    moved = mending.mend_cache(cache)
+    deleted = mending.mend_outputs(Path("."), cache)
+    for file, aside in moved.items():
+        print(f"{file}: was damaged, is now {aside}")
+    for file in deleted:
         print(f"{file}: was damaged, deleted")
-    print(f"{len(wrong)} damaged files" + ("; `dvc repro` fetches or makes them anew" if wrong else
+    wrong = len(moved) + len(deleted)
+    print(f"{wrong} damaged files" + ("; `dvc repro` fetches or makes them anew" if wrong else
                                            ""))
