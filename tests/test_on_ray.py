@@ -4,6 +4,7 @@ and every kind of death. What the real one says, test_cluster.py tests."""
 import hashlib
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from unfreeze import environment
-from unfreeze.ahead import on_ray
+from unfreeze.ahead import on_ray, workers
 from unfreeze.ahead.assets import Asset
 from unfreeze.ahead.attempt import Outcome
 from unfreeze.ahead.engine import Again, Done, Failed, Started, Told
@@ -376,6 +377,25 @@ def test_where_there_is_no_room_for_long_that_is_said(engine, monkeypatch):
     (told,) = [event.line for event in events if isinstance(event, Told)]
     assert "there has been no room" in told and "1 core and 1.1 GB of memory" in told
     assert len(kinds(events, Done)) == 1
+
+
+@pytest.mark.parametrize(("engine", "address", "told"), [
+    (None, ADDRESS, True), ("auto", "ray://10.0.0.1:10001", True), ("ray", ADDRESS, True),
+    ("ray://10.0.0.1", ADDRESS, False), ("ray", None, False), ("ray", "local", False)])
+def test_what_is_sent_to_a_cluster_that_nobody_asked_for_is_told(monkeypatch, capsys, engine,
+                                                                 address, told):
+    for name, value in (("UNFREEZE_ENGINE", engine), ("RAY_ADDRESS", address)):
+        monkeypatch.delenv(name, raising=False)
+        if value:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(on_ray, "connected", lambda address: nullcontext())
+    monkeypatch.setattr(workers, "would_train", lambda number: True)
+    monkeypatch.setattr(workers, "_by", lambda engine, tasks, what: print("trained"))
+    workers.train([], "replicates")
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == "trained"
+    assert [f"RAY_ADDRESS={address}: trains on that cluster" in line for line in lines] == (
+        [True] * told)
 
 
 def test_without_ray_the_remedy_is_named(monkeypatch):

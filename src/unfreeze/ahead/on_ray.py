@@ -98,6 +98,17 @@ def _named(address: str) -> str:
     return f"RAY_ADDRESS={address}"
 
 
+def sent_unasked(address: str) -> str:
+    """What leaves this machine for a cluster that UNFREEZE_ENGINE does not name, in a line; "": it
+    names it, or nothing leaves. RAY_ADDRESS may have been set for something else."""
+    named = _named(address)
+    if address == "ray" or "RAY_ADDRESS" not in named:
+        return ""
+    return (f"{named}: trains on that cluster; its nodes are sent the code, weights and data "
+            "(photos as they are decoded) that they do not see; with UNFREEZE_ENGINE=pool nothing "
+            "leaves this machine")
+
+
 def _in_words(address: str, error: Exception) -> str:
     text = " ".join(str(error).split())
     if "ersion mismatch" in text or "is incompatible with the cluster" in text:

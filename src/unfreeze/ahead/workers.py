@@ -31,6 +31,9 @@ def train(tasks: Sequence[Task], what: str) -> None:
 
         try:
             with on_ray.connected(environment.engine()) as engine:
+                sent = on_ray.sent_unasked(environment.engine())
+                if sent:
+                    tqdm.write(sent)
                 _by(engine, tasks, what)
             return
         except UserError as error:
