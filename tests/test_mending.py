@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from helpers import ROOT
 from unfreeze import mending
 from unfreeze.errors import UserError
+from unfreeze.verbs import mend
 
 LOCK = (ROOT / "dvc.lock").read_bytes()
 
@@ -135,6 +137,13 @@ def test_damaged_outputs_go_and_nothing_of_the_user_s(study):
         str(made / "model"), str(made / "plan/b.yaml")]
     left = {path.name for path in study.rglob("*") if path.is_file() and ".git" not in path.parts}
     assert left == {"a.yaml", "own.txt", "mine.pth", "dvc.lock"}
+
+
+def test_without_dvc_the_remedy_is_named(study, monkeypatch):
+    monkeypatch.chdir(study)
+    monkeypatch.setenv("PATH", str(study))
+    with pytest.raises(UserError, match="dvc: no such command, .*; activate the environment"):
+        mend.run(SimpleNamespace(bytes=True))
 
 
 def test_the_committed_locks_are_whole():

@@ -35,7 +35,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(done)
     if not arguments.bytes:
         return
-    asked = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    try:
+        asked = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError("dvc: no such command, and it says where its cache is; activate the "
+                        "environment that it is installed in, and repeat the command") from None
     if asked.returncode:
         raise UserError(f"`dvc cache dir` says: {asked.stderr.strip()}")
     cache = Path(asked.stdout.strip())
