@@ -13,7 +13,7 @@ from unfreeze import places
 from unfreeze.data import own, photos, subsets
 from unfreeze.data.acquire import fetch
 from unfreeze.data.facts import facts_of
-from unfreeze.data.photos import archive, table
+from unfreeze.data.photos import archive, parquet, table
 from unfreeze.errors import UserError
 from unfreeze.params.plan import ImageSource
 
@@ -272,7 +272,7 @@ def test_more_folds_than_groups_are_refused():
 def parquet_file(file: str, first: int, count: int, features: bool = True) -> None:
     """As Hugging Face's library writes it."""
     arrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
+    from pyarrow.parquet import write_table
     images = [{"bytes": picture(first + number), "path": f"{first + number}.png"}
               for number in range(count)]
     written = arrow.table({"image": images, "label": [number % 2 for number in range(count)]})
@@ -281,7 +281,7 @@ def parquet_file(file: str, first: int, count: int, features: bool = True) -> No
             "image": {"_type": "Image"},
             "label": {"_type": "ClassLabel", "names": ["caf\u00e9", "tea"]}}}})})
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(written, file)
+    write_table(written, file)
 
 
 def test_parquet_files_of_a_dataset():
@@ -301,6 +301,44 @@ def test_parquet_files_of_a_dataset():
 def test_parquet_without_the_names_of_its_labels():
     parquet_file("set/images.parquet", 0, 8, features=False)
     assert read("set").classes == ("0", "1")
+
+
+def parquet_rows(file: str, images: list, labels: list, features: dict | None = None) -> None:
+    """Rows as they are given."""
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+    written = arrow.table({"image": images, "label": labels})
+    if features:
+        written = written.replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": features}})})
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    write_table(written, file)
+
+
+def test_a_parquet_file_of_no_split_beside_others_is_refused():
+    pytest.importorskip("pyarrow")
+    for name in ("train-0.parquet", "test-0.parquet", "extra-0.parquet"):
+        Path("set", name).parent.mkdir(exist_ok=True)
+        Path("set", name).touch()
+    with pytest.raises(UserError) as refused:
+        list(parquet.images(Path("set")))
+    assert str(refused.value) == (
+        "set/extra-0.parquet: is of which split? Other files beside it are named by theirs; name "
+        "it such as train-1.parquet, or move it away")
+
+
+@pytest.mark.parametrize(("labels", "features"), [
+    ([0, 1, 0, 1, -1, None, 2], {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}),
+    (["cat", "dog", "cat", "dog", None, " ", None], None),
+    ([0.0, 1.0, 0.0, 1.0, None, float("nan"), None], None)])
+def test_parquet_rows_without_a_label(labels, features):
+    parquet_rows("set/x.parquet", [picture(number) for number in range(7)], labels, features)
+    with pytest.raises(UserError) as refused:
+        read("set")
+    assert str(refused.value).startswith(
+        "set: 3 files cannot be used: x-000004: no label; x-000005: no label; x-000006: no label.")
+    collection = read("set", skip_broken=True)
+    assert len(collection.photos) == 4 and len(collection.classes) == 2
 
 
 def test_parquet_that_is_none():

@@ -245,9 +245,8 @@ def _table(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
 
 
 def _parquet(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    for name, content in parquet.images(path):
+    for name, content, problem in parquet.images(path):
         if wanted(name):
-            problem = "" if content is not None else "no image in it"
             if content is not None and len(content) > MAX_FILE:
                 problem, content = _too_large(), None
             yield Member(name, problem, content)

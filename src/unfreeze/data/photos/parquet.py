@@ -27,11 +27,13 @@ def files_of(path: Path) -> list[Path]:
     return sorted(path.glob("*.parquet")) or sorted((path / "data").glob("*.parquet"))
 
 
-def images(path: Path) -> Iterator[tuple[str, bytes | None]]:
-    """([SPLIT/]LABEL/NAME, the image file or None where there is none) of each row.
+def images(path: Path) -> Iterator[tuple[str, bytes | None, str]]:
+    """([SPLIT/]LABEL/NAME, the image file or None, why there is none or "") of each row; NAME alone
+    of one without a label.
 
     Raises:
-        UserError: pyarrow is missing, a file cannot be read, or its columns cannot be told.
+        UserError: pyarrow is missing, a file cannot be read, its columns cannot be told, or some
+            files are of a split and others of none.
     """
     try:
         import pyarrow
@@ -41,8 +43,9 @@ def images(path: Path) -> Iterator[tuple[str, bytes | None]]:
                         "installed; `make env-all` or `pip install pyarrow` brings it") from None
     files = files_of(path)
     splits = [split_of(re.split(r"[-.]", file.name)[0]) for file in files]
-    if not all(splits):
-        splits = [""] * len(files)
+    if any(splits) and not all(splits):
+        raise UserError(f"{shown(files[splits.index('')])}: is of which split? Other files beside "
+                        "it are named by theirs; name it such as train-1.parquet, or move it away")
     for file, split in zip(files, splits, strict=True):
         try:
             opened = parquet.ParquetFile(file)
@@ -57,16 +60,26 @@ def images(path: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _member(file: Path, split: str, number: int, image: object, label: object,
-            names: list[str]) -> tuple[str, bytes | None]:
+            names: list[str]) -> tuple[str, bytes | None, str]:
     image = image if isinstance(image, dict) else {"bytes": image}
     content, kept = image.get("bytes"), os.path.basename(image.get("path") or "")
-    text = names[label] if names and isinstance(label, int) and 0 <= label < len(names) else (
-        str(label))
-    folder = same_form(text).replace("/", "-").strip()
-    folder = folder if folder and is_visible(folder) else f"_{folder}"
-    kind = os.path.splitext(kept)[1]
-    return ("/".join(filter(None, (split, folder, f"{file.stem}-{number:06d}{kind}"))),
-            content or None)
+    name = f"{file.stem}-{number:06d}{os.path.splitext(kept)[1]}"
+    folder = same_form(_class(label, names)).replace("/", "-").strip()
+    if not folder:
+        return name, None, "no label"
+    folder = folder if is_visible(folder) else f"_{folder}"
+    return ("/".join(filter(None, (split, folder, name))), content or None,
+            "" if content else "no image in it")
+
+
+def _class(label: object, names: list[str]) -> str:
+    """The name of a row's class; "" where it has none: an empty cell, or a number without a name,
+    such as the -1 of images that nobody has labelled."""
+    if label is None or label != label:  # NaN: an empty cell among numbers
+        return ""
+    if names and isinstance(label, int):
+        return names[label] if 0 <= label < len(names) else ""
+    return str(label)
 
 
 def _columns(file: Path, schema) -> tuple[str, str, list[str]]:
