@@ -266,6 +266,16 @@ def test_more_folds_than_groups_are_refused():
         subsets.draw(labels, labels, 0.0, 1.0, 1, fold=0, folds=5, groups=groups)
 
 
+def test_groups_that_leave_no_validation_image_are_refused():
+    labels = np.array([0, 1] * 6)
+    with pytest.raises(UserError) as refused:
+        subsets.draw(labels, labels, 0.25, 1.0, 1, groups=labels)  # a group for each class
+    assert str(refused.value) == (
+        "validation 0.25 holds out no image: no whole group can be spared from training; set "
+        "validation: 0 and search_folds: 2 or more, or leave the groups out")
+    assert not subsets.draw(labels, labels, 0.0, 1.0, 1, groups=labels)["validation"]
+
+
 # Parquet
 
 

@@ -263,7 +263,8 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
         with folds no test images.
 
     Raises:
-        UserError: a class would have no training image, or there are fewer groups than folds.
+        UserError: a class would have no training image, there are fewer groups than folds, or
+            groups leave no validation image where some are wanted.
     """
     counts = np.unique(train_labels, return_counts=True)[1]
     classes = len(counts)
@@ -284,7 +285,12 @@ def draw(train_labels: np.ndarray, test_labels: np.ndarray, validation: float,
         held_out = (fold_mask(train_labels[order], fold, folds) if groups is None else
                     grouped_folds(train_labels[order], groups[order], folds) == fold)
     elif groups is not None:
+        wanted = held_out.any()
         held_out = grouped_mask(train_labels[order], groups[order], held_out)
+        if wanted and not held_out.any():
+            raise UserError(f"validation {validation} holds out no image: no whole group can be "
+                            "spared from training; set validation: 0 and search_folds: 2 or more, "
+                            "or leave the groups out")
     train = order[~held_out]
     without = classes - len(np.unique(train_labels[train]))
     if without and folds > 1:
