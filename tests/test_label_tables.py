@@ -166,6 +166,20 @@ def test_labels_may_be_anything_and_texts_of_windows_are_read():
     assert read(path).classes == ("_.x-1", "r\u00e9d")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_told_by_its_first_bytes(encoding):
+    mark = "\ufeff" if encoding == "utf-16-be" else ""  # "utf-16" writes its own
+    path = write(f"{mark}file,label\n{LINES}".replace("cat", "r\u00e9d"), *NAMES, encoding=encoding)
+    assert read(path).classes == ("dog", "r\u00e9d")
+
+
+def test_a_name_that_no_file_can_have_is_told():
+    path = write(f"file,label\n{LINES}a\0b.png,cat\n", *NAMES)
+    with pytest.raises(UserError) as refused:
+        facts_of(path, False)
+    assert "1 file cannot be used: 'line 8 (a\\x00b.png)': no such file" in str(refused.value)
+
+
 def test_a_link_out_of_the_folder_is_not_followed():
     path = write(f"file,label\n{LINES}", *NAMES)
     Path("secret.png").write_bytes(picture(99))
@@ -349,6 +363,21 @@ def test_parquet_rows_without_a_label(labels, features):
         "set: 3 files cannot be used: x-000004: no label; x-000005: no label; x-000006: no label.")
     collection = read("set", skip_broken=True)
     assert len(collection.photos) == 4 and len(collection.classes) == 2
+
+
+def test_parquet_with_names_of_files_for_images():
+    parquet_rows("set/x.parquet", ["a.png", "b.png"], ["cat", "dog"])
+    with pytest.raises(UserError, match="2 files cannot be used: cat/x-000000: no image in it, "
+                                        "but what may be the name of one"):
+        read("set")
+
+
+@pytest.mark.parametrize("features", [
+    {"boxes": [{"_type": "Value"}], "label": [{"_type": "Value"}], "image": {"_type": "Image"}},
+    ["image"]])
+def test_parquet_with_columns_of_lists(features):
+    parquet_rows("set/x.parquet", [picture(number) for number in range(4)], [0, 1, 0, 1], features)
+    assert read("set").classes == ("0", "1")
 
 
 def test_parquet_that_is_none():

@@ -90,6 +90,6 @@ def _stats(path: Path) -> list[tuple]:
 def _stat(path: str | Path) -> tuple[int, int]:
     try:
         stat = os.stat(path)
-    except OSError:  # a link to nowhere: the scan will say so
+    except (OSError, ValueError):  # a link to nowhere, or no name of a file: the scan will say so
         return -1, -1
     return stat.st_size, stat.st_mtime_ns

@@ -68,8 +68,10 @@ def _member(file: Path, split: str, number: int, image: object, label: object,
     if not folder:
         return name, None, "no label"
     folder = folder if is_visible(folder) else f"_{folder}"
-    return ("/".join(filter(None, (split, folder, name))), content or None,
-            "" if content else "no image in it")
+    name = "/".join(filter(None, (split, folder, name)))
+    if content and not isinstance(content, bytes):
+        return name, None, "no image in it, but what may be the name of one"
+    return name, content or None, "" if content else "no image in it"
 
 
 def _class(label: object, names: list[str]) -> str:
@@ -104,6 +106,7 @@ def _features(schema) -> Mapping[str, dict]:
     """{column: what Hugging Face's library says of it}."""
     try:
         content = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        return content["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+        return {name: kind for name, kind in content["info"]["features"].items()
+                if isinstance(kind, dict)}  # a column of lists is a list
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}

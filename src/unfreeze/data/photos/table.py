@@ -10,6 +10,7 @@ Columns go by usual names; others are named behind the table's:
     labels.csv#path=picture,label=diagnosis,group=patient,split=
 """
 
+import codecs
 import csv
 import io
 import os
@@ -120,7 +121,8 @@ def _lines(file: Path) -> list[list[str]]:
     except OSError as error:
         raise UserError(f"{shown(file)}: cannot be read ({error.strerror})") from None
     try:
-        text = content.decode("utf-8-sig")
+        utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # PowerShell, Excel
+        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     first = text.split("\n", 1)[0]
