@@ -123,6 +123,13 @@ def test_splits_and_names_that_are_alike():
         read(path)
 
 
+def test_listed_files_whose_names_begin_with_a_dot_are_used():
+    names = [".x/1.png", "y/1.png", "y/.2.png", "y/3.png"]
+    path = write("file,label\n.x/1.png,cat\ny/1.png,dog\ny/.2.png,cat\ny/3.png,dog\n", *names)
+    assert {photo.member for photo in read(path).photos} == {
+        "cat/_.x--1.png", "dog/y--1.png", "cat/_.2.png", "dog/3.png"}
+
+
 def test_what_is_wrong_with_lines_is_one_line():
     path = write(f"file,label\n{LINES}gone.png,cat\nimg/0.png,cat\nimg/1.png,cat\nimg/2.png,\n"
                  "../out.png,cat\n,dog\n", *NAMES)
@@ -378,6 +385,25 @@ def test_parquet_with_names_of_files_for_images():
 def test_parquet_with_columns_of_lists(features):
     parquet_rows("set/x.parquet", [picture(number) for number in range(4)], [0, 1, 0, 1], features)
     assert read("set").classes == ("0", "1")
+
+
+@pytest.mark.parametrize("stray", ["set/x.parquet", "set/data/x.parquet"])
+def test_a_parquet_file_beside_folders_of_classes_is_told(stray):
+    write("", "cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png", file="set/.csv")
+    Path(stray).parent.mkdir(exist_ok=True)
+    Path(stray).write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="1 file cannot be used: (data/)?x.parquet: "):
+        read("set")
+
+
+def test_hidden_parquet_files_are_passed_over():
+    for file in ("set/x.parquet", "set/._x.parquet", "set/.git/x"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+    assert parquet.files_of(Path("set")) == [Path("set/x.parquet")]
+    assert parquet.files_of(Path("set/._x.parquet")) == [Path("set/._x.parquet")]
+    Path("set/x.parquet").unlink()
+    assert parquet.files_of(Path("set")) == []
 
 
 def test_parquet_that_is_none():

@@ -21,10 +21,16 @@ _BATCH = 64  # rows at a time: images are large
 
 def files_of(path: Path) -> list[Path]:
     """The Parquet files of a folder, in it or in its folder `data`; the file itself where it is
-    one."""
+    one. Beside other folders, such as those of classes, they are not what the folder is about."""
     if not path.is_dir():
         return [path]
-    return sorted(path.glob("*.parquet")) or sorted((path / "data").glob("*.parquet"))
+    for folder in (path, path / "data"):
+        files = sorted(file for file in folder.glob("*.parquet") if is_visible(file.name))
+        if files:
+            beside = any(inner.is_dir() and is_visible(inner.name) and inner != path / "data"
+                         for around in {path, folder} for inner in around.iterdir())
+            return [] if beside else files
+    return []
 
 
 def images(path: Path) -> Iterator[tuple[str, bytes | None, str]]:
@@ -64,6 +70,7 @@ def _member(file: Path, split: str, number: int, image: object, label: object,
     image = image if isinstance(image, dict) else {"bytes": image}
     content, kept = image.get("bytes"), os.path.basename(image.get("path") or "")
     name = f"{file.stem}-{number:06d}{os.path.splitext(kept)[1]}"
+    name = name if is_visible(name) else f"_{name}"
     folder = same_form(_class(label, names)).replace("/", "-").strip()
     if not folder:
         return name, None, "no label"

@@ -247,6 +247,7 @@ def _members(file: Path, rows: Sequence[_Row]) -> dict[str, _Row]:
         name = os.path.basename(row.file)
         if alike[name] > 1:
             name = row.file.replace("/", "--")
+        name = name if is_visible(name) else f"_{name}"  # what is listed is meant
         parts = [splits[row.split], folders[row.label], name]
         member = "/".join(filter(None, parts))
         while member in made:
