@@ -158,7 +158,13 @@ class Kept:
 _TRAIN = ("python", "stages/train.py")
 _MEND = ("unfreeze", "mend", "--bytes")
 KINDS = (
-    # First: before others are tried they are deleted, so that something is read.
+    Kept("predictions", "study/_made/runs/base/predictions.npz", _MEND),
+    Kept("trained model", "study/_made/runs/base/model.safetensors", _MEND),
+    Kept("history of a run", "study/_made/runs/base/history.csv", _MEND),
+    Kept("plan", "study/_made/plan/runs.yaml", _MEND),
+    Kept("what determines a run", "study/_made/pinned/base.yaml", _MEND),
+    Kept("DVC's cache", "study/.dvc/cache/files/md5/??/*", _MEND),
+    # Before what comes after it is tried it is deleted, so that something is read.
     Kept("finished replicate", "scratch/replicates/*.done", (*_TRAIN, "base")),
     Kept("arrays of a dataset", "study/_made/data/tiny/train_images.npy", (*_TRAIN, "base"),
          ("replicates",)),
@@ -177,12 +183,6 @@ KINDS = (
     Kept("recipe", "study/recipes/base.yaml", ("git", "diff", "--exit-code", "recipes")),
     Kept("own photo", "photos/cat/1.png", ("dvc", "status", "plan")),
     Kept("own checkpoint", "study/mine.pth", ("dvc", "status", "plan")),
-    Kept("predictions", "study/_made/runs/base/predictions.npz", _MEND),
-    Kept("trained model", "study/_made/runs/base/model.safetensors", _MEND),
-    Kept("history of a run", "study/_made/runs/base/history.csv", _MEND),
-    Kept("plan", "study/_made/plan/runs.yaml", _MEND),
-    Kept("what determines a run", "study/_made/pinned/base.yaml", _MEND),
-    Kept("DVC's cache", "study/.dvc/cache/files/md5/??/*", _MEND),
 )
 # Which of these keep their time: a fault of a disk changes none, an editor does.
 _EDITED = ("own photo", "own checkpoint")
