@@ -93,6 +93,7 @@ def kill(project: Project, command: tuple[str, ...], after: float) -> bool:
 def mended(project: Project) -> bool:
     """Whether dvc.lock was half written; then it is whole again."""
     os.environ["UNFREEZE_SCRATCH"] = project.environment["UNFREEZE_SCRATCH"]
+    mending.mend_list(project.folder)
     return bool(mending.mend_lock(project.folder))
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torchvision.models import MobileNetV2
 
 import trained_study
-from helpers import params, recipe_of
+from helpers import TINY, params, recipe_of
 from trained_study import CLASSES, SEEDS, awkward, photo, saved
 from unfreeze import files, models, places
 from unfreeze import recipe as recipes
@@ -80,6 +80,7 @@ def whole(tmp_path_factory):
         patch.setenv("UNFREEZE_WORKERS", "1")
         patch.setenv("UNFREEZE_DEVICE", "cpu")
         patch.setenv("UNFREEZE_PRECISION", "fp32")
+        patch.setitem(models.by_model(), "tiny", TINY)
         images = trained_study.photos(made / "photos")
         yield trained_study.make(made / "flowers", images), images
 

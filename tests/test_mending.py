@@ -43,6 +43,18 @@ def test_a_whole_one_is_kept_aside_and_stays(study):
     assert kept.read_bytes() == LOCK
 
 
+@pytest.mark.parametrize("half", ["", '{"a/b": {"re'])
+def test_half_a_list_of_what_dvc_is_at_is_deleted(study, half):
+    assert mending.mend_list(study) == ""
+    file = study / ".dvc/tmp/rwlock"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    assert mending.mend_list(study) == "" and file.exists()
+    file.write_text(half)
+    assert mending.mend_list(study) == f"{file}: was half written, deleted; DVC begins a new one"
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_half_of_one_is_replaced_by_the_last_whole_one(study, share):
     half = cut(LOCK, share)

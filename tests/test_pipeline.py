@@ -504,10 +504,10 @@ def test_no_command_touches_the_user_s_files(project, tmp_path):
         ("dvc", "repro", "-f", "plan"),  # which links to them
         ("dvc", "exp", "run", "plan", "-S", f"init={tmp_path}/elsewhere.pth"),
         ("git", "checkout", "-q", "--", "params.yaml"),
-        ("dvc", "exp", "run", "--temp", "plan", "-S", "lr=0.02", "--name", "other"),
+        ("dvc", "exp", "run", "--temp", "plan", "-S", "lr=0.02", "--name", "aside"),
         ("dvc", "repro", "pin"),
-        ("dvc", "exp", "branch", "other", "branched"),
-        ("dvc", "exp", "apply", "other"),
+        ("dvc", "exp", "branch", "aside", "branched"),
+        ("dvc", "exp", "apply", "aside"),
         ("dvc", "checkout", "--force"),
         ("dvc", "push", "-q", "decode"),
         ("dvc", "gc", "-w", "-f", "-q"),

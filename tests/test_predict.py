@@ -17,8 +17,9 @@ import pytest
 import torch
 
 import trained_study
+from helpers import TINY
 from trained_study import CLASSES, SEEDS, photo, saved
-from unfreeze import command, files, places
+from unfreeze import command, files, models, places
 from unfreeze.data.photos.preprocess import preprocess
 from unfreeze.data.reading.resizing import resize
 from unfreeze.errors import UserError
@@ -36,6 +37,7 @@ def whole(tmp_path_factory):
         patch.setenv("UNFREEZE_WORKERS", "1")
         patch.setenv("UNFREEZE_DEVICE", "cpu")
         patch.setenv("UNFREEZE_PRECISION", "fp32")
+        patch.setitem(models.by_model(), "tiny", TINY)
         images = trained_study.photos(folder / "photos")
         yield trained_study.make(folder / "studies" / "flowers", images), images
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers import TINY, tiny_recipe
-from unfreeze import files, models, places
+from helpers import tiny_recipe
+from unfreeze import files, places
 from unfreeze import recipe as recipes
 from unfreeze.data import decoding, subsets
 from unfreeze.data.acquire import fetch
@@ -76,13 +76,13 @@ def photos(folder: Path) -> Path:
 
 
 def make(study: Path, images: Path, resize: int | str = 18, **knobs) -> Path:
-    """The study, in which the run `base` is trained and recommended.
+    """The study, in which the run `base` is trained and recommended. Its model, helpers.TINY, has
+    to be among the models.
 
     Args:
         study: its folder, in which nothing lies. images: of `photos`.
         resize: of the preprocessing. knobs: of the run.
     """
-    models.by_model()["tiny"] = TINY
     inputs = Inputs(*(study / place for place in (
         places.DATA, places.WEIGHTS, places.SUBSETS, places.DECODED)))
     facts = facts_of(str(images), skip_broken=False)

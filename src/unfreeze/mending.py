@@ -18,6 +18,7 @@ from unfreeze import environment, files, places
 from unfreeze.errors import UserError
 
 LOCK = Path("dvc.lock")
+_AT_WORK = Path(".dvc/tmp/rwlock")
 DAMAGED = "damaged"  # the folder of a cache that damaged files of it go to
 _IN_CACHE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?")
 
@@ -55,6 +56,27 @@ def mend_lock(folder: Path = Path(".")) -> str:
     raise UserError(f"{lock}: is half written, and there is no whole one, neither in {aside} nor "
                     "in git; delete it and run `dvc repro`: nothing that was trained here is "
                     "trained again")
+
+
+def mend_list(folder: Path = Path(".")) -> str:
+    """Delete DVC's list of the files that it is at work on, where DVC was stopped in writing it:
+    no command of DVC goes on with half of one. Without one DVC begins a new one.
+
+    Args:
+        folder: of a study.
+
+    Returns:
+        What was done, in a line; "" where there was nothing to do.
+    """
+    file = folder / _AT_WORK
+    if not file.is_file():
+        return ""
+    try:
+        json.loads(file.read_bytes())
+    except ValueError:
+        file.unlink(missing_ok=True)
+        return f"{file}: was half written, deleted; DVC begins a new one"
+    return ""
 
 
 def is_whole(content: bytes) -> bool:

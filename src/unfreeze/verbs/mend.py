@@ -30,9 +30,9 @@ def run(arguments: argparse.Namespace) -> None:
     from unfreeze import mending
     from unfreeze.errors import UserError
 
-    done = mending.mend_lock()
-    if done:
-        print(done)
+    for done in (mending.mend_list(), mending.mend_lock()):
+        if done:
+            print(done)
     if not arguments.bytes:
         return
     try:
