@@ -13,12 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def outputs() -> dict[str, bool]:
-    """{output: whether git tracks it} of every stage, with a run or a pair called `one`."""
+    """{output: whether git tracks it} of every stage, with a run or a pair called `one`. Without
+    the links to a user's own files, which nobody keeps."""
     tracked = {}
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
         for out in stage.get("do", stage).get("outs", []):
             (path, how), = out.items() if isinstance(out, dict) else [(out, {})]
-            tracked[path.replace("${key}", "one")] = how.get("cache") is False
+            if not Path(path).is_relative_to(places.WATCHED):
+                tracked[path.replace("${key}", "one")] = how.get("cache") is False
     return tracked
 
 
