@@ -47,6 +47,7 @@ def make(folder: Path) -> Project:
     """A tiny study: arrays and photos, official weights and a checkpoint, a frozen run."""
     fill_mirror(folder / "mirror")
     project = make_project(folder / "study", folder / "mirror", folder / "scratch")
+    project.warm = False  # what is limited and killed is what a user starts
     params = project.folder / "params.yaml"
     text = params.read_text()
     params.write_text(text[:text.index("runs:\n")] + RUNS.replace("PHOTOS", str(folder / "photos")))
@@ -295,20 +296,21 @@ def limits(project: Project) -> Iterator[tuple[str, bool]]:
         print(f"{words}: {'right' if right else 'WRONG'}", flush=True)
         return words, right
 
-    def limited(limit: str, *command: str) -> Callable[[], bool]:
-        """Under a limit of the shell's it fails, without a traceback of ours."""
+    def limited(limit: str, tracebacks: bool = False) -> Callable[[], bool]:
+        """Under a limit of the shell's it fails, without a traceback where none is allowed."""
         def work() -> bool:
-            status, output = project.try_run("bash", "-c", f"ulimit {limit}; exec {command[0]}")
-            print(output[-600:])
-            return status != 0 and "Traceback" not in output
+            status, output = project.try_run(
+                "bash", "-c", f"ulimit {limit}; exec dvc repro summarize")
+            return status != 0 and (tracebacks or "Traceback" not in output)
         return work
 
     for blocks in (1, 8, 40):
         yield tried(f"no file may have more than {blocks} kB",
-                    limited(f"-f {blocks}", "dvc repro summarize"))
+                    limited(f"-f {blocks}"))
     if os.geteuid() == 0 and shutil.which("mount"):
-        yield tried("a disk of 3 MB is full", lambda: _on_a_small_disk(project))
-    yield tried("memory for 600 MB", limited("-v 600000", "dvc repro summarize"))
+        yield tried("a disk of 200 kB is full", lambda: _on_a_small_disk(project))
+    # In which torch cannot even be imported, and Python or torch itself says so at length.
+    yield tried("memory for 3 GB of addresses", limited("-v 3000000", tracebacks=True))
     yield tried("two commands at once", lambda: _two(project))
 
 
