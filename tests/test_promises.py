@@ -91,7 +91,7 @@ def test_95_percent_of_intervals_hold_the_truth(setting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "difference"), [(2, 8.5), (3, 5.4), (5, 3.4)])
+@pytest.mark.parametrize(("seeds", "difference"), [(2, 9.0), (3, 5.4), (5, 3.4)])
 def test_a_true_difference_is_found_in_80_percent_of_cases(seeds, difference):
     found = verdicts.power(Setting(seeds=seeds), difference, False, 40, FRESH)
     print(f"{seeds} seeds, {difference} points: {found:.0f} %")
