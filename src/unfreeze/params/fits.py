@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from unfreeze import models
 from unfreeze.data import subsets
 from unfreeze.data.facts import TENFOLD, Facts
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.names import shown
 from unfreeze.params.plan import Run, Search
 from unfreeze.words import about, count, share
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from unfreeze import files, models
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.names import shown
 from unfreeze.errors import UserError
 from unfreeze.params.facts import Datasets
 from unfreeze.params.plan import Plan

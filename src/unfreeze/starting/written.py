@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from unfreeze import files
-from unfreeze.data.photos.archive import shown
+from unfreeze.data.photos.names import shown
 from unfreeze.starting.look import Look
 from unfreeze.starting.settings import HEAD_EPOCHS, Setting
 from unfreeze.words import count

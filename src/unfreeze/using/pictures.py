@@ -21,7 +21,7 @@ from unfreeze.data import own
 from unfreeze.data.photos import archive, decode, table
 from unfreeze.data.photos.archive import MAX_FILE
 from unfreeze.data.photos.collection import chunks, reader
-from unfreeze.data.photos.names import is_visible, same_form, shown
+from unfreeze.data.photos.names import is_utf8, is_visible, same_form, shown
 from unfreeze.data.photos.preprocess import preprocess, resize_and_crop
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.errors import UserError
@@ -206,7 +206,7 @@ def _read(job: _Job) -> Iterator[_Read]:
         for member in archive.members(job.path, is_visible):
             if member.is_folder:
                 continue
-            if member.problem or not _is_utf8(member.name):
+            if member.problem or not is_utf8(member.name):
                 unread.append(_Read(member.name, member.problem or "a name that is not UTF-8"))
             else:
                 yield member
@@ -229,14 +229,6 @@ def _has_members(path: Path) -> bool:
     try:
         archive.is_tar(path)
     except UserError:
-        return False
-    return True
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
         return False
     return True
 

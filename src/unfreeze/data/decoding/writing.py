@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from unfreeze import files, pool
 from unfreeze.data.photos import archive
-from unfreeze.data.photos.archive import shown
 from unfreeze.data.photos.collection import Photo, chunks, reader
+from unfreeze.data.photos.names import shown
 from unfreeze.data.photos.preprocess import preprocess
 from unfreeze.errors import NO_ROOM, UserError
 from unfreeze.recipe import Preprocessing

@@ -25,8 +25,15 @@ from tqdm import tqdm
 
 from unfreeze import environment, files, pool, words
 from unfreeze.data.photos import archive, pixels
-from unfreeze.data.photos.folders import SPLITS, depths, is_visible, same_form, split_of
-from unfreeze.data.photos.names import shown
+from unfreeze.data.photos.folders import depths
+from unfreeze.data.photos.names import (
+    SPLITS,
+    is_utf8,
+    is_visible,
+    same_form,
+    shown,
+    split_of,
+)
 from unfreeze.errors import UserError
 
 TEST_SHARE = 0.2
@@ -148,7 +155,7 @@ def examine(path: Path, wanted: Iterable[str] | None = None, workers: int | None
             if member.is_folder:
                 if folders is not None:
                     folders.append(member.name)
-            elif member.problem or not _is_utf8(member.name):
+            elif member.problem or not is_utf8(member.name):
                 unread.append((member.name, "", member.problem or "a name that is not UTF-8"))
             else:
                 yield member
@@ -193,14 +200,6 @@ def _examine(task: tuple[Path, list[archive.Member]]) -> list[tuple[str, str, st
             continue
         results.append((member.name, hashlib.sha256(content).hexdigest(), pixels.check(content)))
     return results
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _report(path: Path, problems: tuple[str, ...], skip_broken: bool, some_left: bool) -> None:

@@ -33,6 +33,16 @@ def is_visible(name: str) -> bool:
     return not any(part.startswith(".") or part.lower() in _JUNK for part in name.split("/"))
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written in UTF-8: one that the file system has in other bytes cannot
+    be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def same_form(name: str) -> str:
     """A name in the one of its Unicode forms that is used here: some systems write an accent as a
     letter of its own, others do not, and people cannot tell."""
