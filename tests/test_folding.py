@@ -178,15 +178,13 @@ def test_undone_where_a_forward_pass_fails():
 
 @pytest.mark.parametrize("knobs", [
     {}, {"tune": "lora", "lora_rank": 2}, {"tune": "norm"}], ids=str)
-def test_predictions_and_validation_are_folded(monkeypatch, knobs):
+def test_predictions_are_folded(monkeypatch, knobs):
     tiny_models.install(monkeypatch)
     recipe = tiny_recipe(**{"freeze": "none", "batch_size": 4} | knobs)
     images = striped(recipe.preprocessing.image_size, 7, CPU.torch)
     model = varied(set_up(recipe, 1, CPU, places.WEIGHTS, {"train": images}).model)
     classes = len(recipe.classes)
     found = evaluation.predict(model, images, recipe.knobs, classes, CPU)
-    loss, _ = evaluation.validate(model, images, recipe.knobs, CPU)
-    assert loss == nn.functional.cross_entropy(found, images.labels).item()
     monkeypatch.setattr(folding, "pairs", lambda model: [])
     plain = evaluation.predict(model, images, recipe.knobs, classes, CPU)
     assert torch.allclose(found, plain, atol=1e-5) and not torch.equal(found, plain)

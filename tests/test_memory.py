@@ -118,9 +118,6 @@ def test_micro_batches_draw_what_the_whole_draws(layer, layout):
     assert torch.equal(torch.rand(3), following)  # as if nothing had been divided
 
 
-# Fails one time in eight: oneDNN can say "could not create a primitive" where memory is full, and
-# devices.memory_is_full does not know these words yet.
-@pytest.mark.slow
 def test_memory_that_is_really_full():
     """The system gives the process no more than what half a batch needs."""
     script = """

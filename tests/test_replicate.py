@@ -205,7 +205,7 @@ def arrays(result):
 def scores(training, monkeypatch, *found):
     """Let validation find (loss, accuracy) after (loss, accuracy)."""
     left = iter(found)
-    monkeypatch.setattr(evaluation, "validate", lambda *_: next(left))
+    monkeypatch.setattr(evaluation, "scores", lambda *_: next(left))
 
 
 @pytest.mark.parametrize(("found", "best"), [
@@ -247,8 +247,8 @@ def test_patience_ends_a_phase(begin, monkeypatch, patience, found, phases):
 
 def test_average_is_what_is_validated_and_kept(begin, monkeypatch):
     training = begin(ema=0.5, epochs=2, batch_size=64)  # a step an epoch
-    seen, real = [], evaluation.validate
-    monkeypatch.setattr(evaluation, "validate", lambda model, *rest: (
+    seen, real = [], evaluation.predict
+    monkeypatch.setattr(evaluation, "predict", lambda model, *rest: (
         seen.append({name: t.clone() for name, t in model.state_dict().items()}),
         real(model, *rest))[1])
     start = state(training)
@@ -537,7 +537,11 @@ def test_trial_is_not_tested_and_keeps_no_model(folders, splits, monkeypatch):
     tested = replicate.train(recipe, 1, CPU, inputs, "run")
     monkeypatch.setattr(replicate, "load_images", lambda *_: {
         split: splits[split] for split in ("train", "validation")})
+    read = []
+    monkeypatch.setattr(evaluation, "predict", lambda *arguments, real=evaluation.predict: (
+        read.append(1), real(*arguments))[1])
     trial = replicate.train(replace(recipe, tested=False), 1, CPU, inputs, "trial")
+    assert len(read) == len(trial.history)
     assert trial.model == {} and trial.movement == [] and trial.logits.shape == (0, 3)
     assert same(arrays(trial) | {"logits": 0}, arrays(tested) | {"logits": 0})
     times = {"seconds": None}
@@ -545,6 +549,23 @@ def test_trial_is_not_tested_and_keeps_no_model(folders, splits, monkeypatch):
     scores = [row["validation_accuracy"] for row in trial.history]
     assert trial.best_epoch == tested.best_epoch and scores[trial.best_epoch - 1] == max(scores)
     assert trial.cost.images == tested.cost.images and trial.cost.device == "test"
+
+
+@pytest.mark.parametrize("knobs", [{}, {"phases": PHASES}, {"ema": 0.5}], ids=str)
+def test_trial_is_validated_once_where_no_epoch_is_chosen(folders, splits, monkeypatch, knobs):
+    inputs, digest = folders
+    recipe = tiny_recipe(digest, freeze="last_only", **knobs)
+    tested = replicate.train(recipe, 1, CPU, inputs, "run")
+    monkeypatch.setattr(replicate, "load_images", lambda *_: {
+        split: splits[split] for split in ("train", "validation")})
+    read = []
+    monkeypatch.setattr(evaluation, "predict", lambda *arguments, real=evaluation.predict: (
+        read.append(1), real(*arguments))[1])
+    trial = replicate.train(replace(recipe, tested=False), 1, CPU, inputs, "trial")
+    assert len(read) == 1 < len(trial.history)
+    assert np.array_equal(trial.validation_logits, tested.validation_logits)
+    assert [row["validation_loss"] for row in trial.history] == [
+        None] * (len(trial.history) - 1) + [tested.history[-1]["validation_loss"]]
 
 
 INDICES = {"train": [0, 1, 2, 3], "validation": [4, 5], "test": [2, 0]}

@@ -145,10 +145,12 @@ def set_threads(count: int) -> None:
 
 
 def memory_is_full(error: RuntimeError) -> bool:
-    """Whether an error of torch says that it got no memory."""
+    """Whether an error of torch says that it got no memory. The last four are all that oneDNN and
+    C++ say of it; oneDNN may mean something else, which it says again of half a batch."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in (
         "DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory",
-        "CUBLAS_STATUS_ALLOC_FAILED"))
+        "CUBLAS_STATUS_ALLOC_FAILED", "could not create a primitive",
+        "could not execute a primitive", "could not create a memory", "std::bad_alloc"))
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -20,27 +20,23 @@ def batch_size(knobs: Knobs) -> int:
 def predict(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: Knobs,
             classes: int, device: Device) -> torch.Tensor:
     """(N, classes) float32 logits on the CPU, of no image too."""
-    return _logits(model, images, knobs, device) if len(images) else torch.empty(0, classes)
-
-
-def validate(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: Knobs,
-             device: Device) -> tuple[float | None, float | None]:
-    """Cross-entropy and accuracy (0..1): None where there is no image, not a number where a logit
-    is none, which is below every score, as that of a class found by chance might not be."""
     if not len(images):
-        return None, None
-    logits = _logits(model, images, knobs, device)
-    if not logits.isfinite().all():
-        return math.nan, math.nan
-    labels = images.labels.cpu()
-    return F.cross_entropy(logits, labels).item(), accuracy(logits, labels)
-
-
-def _logits(model: torch.nn.Module, images: Images | Recomputed | Kept, knobs: Knobs,
-            device: Device) -> torch.Tensor:
+        return torch.empty(0, classes)
     model.eval()
     with folding.folded(model).applied():
         return loop.predict(model, images.batches(batch_size(knobs)), device)
+
+
+def scores(logits: torch.Tensor, images: Images) -> tuple[float | None, float | None]:
+    """Cross-entropy and accuracy (0..1) of the (N, classes) logits of N images: None where there is
+    no image, not a number where a logit is none, which is below every score, as that of a class
+    found by chance might not be."""
+    if not len(images):
+        return None, None
+    labels = images.labels.cpu()
+    if not logits.isfinite().all():
+        return math.nan, math.nan
+    return F.cross_entropy(logits, labels).item(), accuracy(logits, labels)
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:

@@ -109,11 +109,11 @@ class PhaseTraining:
         return Trained(self._phase["lr"] * self._factor(epoch, self._steps - 1), loss, accuracy,
                        seconds)
 
-    def validate(self) -> tuple[float | None, float | None]:
-        """Loss and accuracy on the validation images, as of `evaluation.validate`."""
+    def predict(self) -> torch.Tensor:
+        """(V, classes) logits of the validation images, as of `evaluation.predict`."""
         validation, setting = self._feeds["validation"], self._setting
-        return evaluation.validate(validation.model, validation.images, setting.recipe.knobs,
-                                   setting.device)
+        return evaluation.predict(validation.model, validation.images, setting.recipe.knobs,
+                                  len(setting.recipe.classes), setting.device)
 
     def _factor(self, epoch: int, step: int) -> float:
         """Multiplier of every learning rate at a step of an epoch."""

@@ -64,6 +64,8 @@ class Replicate:
     Attributes:
         history: a row for each epoch behind it, with the fields of HISTORY.
         best_epoch: the best of them on validation, from 1, where `select: best` keeps its weights.
+        validation_logits: (V, classes) of the validation images, by the weights that are kept so
+            far; None: not known yet.
         epochs: of all phases, should patience end none. batches: of an epoch.
         phase: what trains; None between two phases.
     """
@@ -79,11 +81,13 @@ class Replicate:
         self.phase: PhaseTraining | None = None
         self._place, self._best, self._optimizer_state = Place(), None, None
         self.best_epoch: int | None = None
+        self.validation_logits: torch.Tensor | None = None
         if state is not None:
             saved.put(setting.model, state["model"])
             setting.average.load_state_dict(state["average"])
             self.history, self._best = state["history"], state["best"]
             self.best_epoch = state["best_epoch"]
+            self.validation_logits = state["validation_logits"]
             self._place, self._optimizer_state = Place(**state["place"]), state["optimizer"]
 
     @property
@@ -115,12 +119,16 @@ class Replicate:
         trained = self.phase.train(place.epoch, number, progress)
         knobs = self.setting.recipe.knobs
         with self.setting.average.applied():
-            scores = self.phase.validate()
+            logits = self.phase.predict() if self._is_validated(place, epochs) else None
+            scores = (None, None) if logits is None else evaluation.scores(
+                logits, self.setting.splits["validation"])
             self._place = place.after_epoch(*scores)
             if knobs["select"] == "best" and self._place.best > place.best:
                 self.best_epoch = number + 1
                 self._best = {name: tensor.clone() for name, tensor in
                               self.setting.model.state_dict().items()}
+        if self._best is None or self.best_epoch == number + 1:
+            self.validation_logits = logits
         self.history.append(dict(zip(HISTORY, (
             number + 1, place.phase + 1, trained.lr, trained.loss, trained.accuracy, *scores,
             trained.seconds), strict=True)))
@@ -128,6 +136,14 @@ class Replicate:
         if self._place.epoch == epochs or is_patience_over:
             self._place, self.phase = self._place.after_phase(), None
         return self.history[-1]
+
+    def _is_validated(self, place: Place, epochs: int) -> bool:
+        """Whether anybody asks how good the model is after an epoch: of a trial, of which no curve
+        is drawn, only after the last one, unless an earlier one may turn out to be it."""
+        recipe = self.setting.recipe
+        last = place.phase + 1 == len(self._phases) and place.epoch + 1 == epochs
+        return (last or recipe.tested or recipe.knobs["select"] == "best"
+                or recipe.knobs["patience"] > 0)
 
     def state_dict(self) -> dict:
         """What a checkpoint holds."""
@@ -137,6 +153,7 @@ class Replicate:
             "average": self.setting.average.state_dict(),
             "best": self._best,
             "best_epoch": self.best_epoch,
+            "validation_logits": self.validation_logits,
             "place": asdict(self._place),
             "history": self.history,
         }
@@ -173,9 +190,13 @@ def finish(replicate: Replicate) -> Finished:
     """What `train` returns, of a replicate with no epoch left."""
     setting, model, history = replicate.setting, replicate.model(), replicate.history
     recipe, device, splits = setting.recipe, setting.device, setting.splits
-    logits = {split: evaluation.predict(model, splits[split], recipe.knobs, len(recipe.classes),
-                                        device)
-              for split in ("test", "validation") if split in splits and not replicate.diverged}
+    logits = {}
+    if replicate.validation_logits is not None:
+        logits["validation"] = replicate.validation_logits
+    for split in () if replicate.diverged else ("test", "validation"):
+        if split in splits and split not in logits:
+            logits[split] = evaluation.predict(model, splits[split], recipe.knobs,
+                                               len(recipe.classes), device)
     diverged = replicate.diverged or _not_finite(logits)
     if diverged:
         logits = {split: torch.full((len(images), len(recipe.classes)), torch.nan)
