@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unfreeze import files, models, places
+from unfreeze import environment, files, models, places, pool
 from unfreeze.choosing.pinned import Candidate, Pinned
 from unfreeze.data.reading import arrays, decoded
 from unfreeze.errors import Fault, UserError
@@ -128,12 +128,27 @@ def runs(plan: Plan, train: Path, source: Path) -> dict[str, Pinned]:
             cannot be shared out.
     """
     pinned = Inputs(plan, train, source)
+    _count_side_by_side(plan, pinned)
     made: dict[str, Pinned] = {}
     # A run may be like another one, which is like none.
     for name in sorted(plan.runs, key=lambda name: _is_like_another(plan, name)):
         with in_file("params.yaml"), in_run(f"runs.{name}", plan.runs[name].changes):
             made[name] = _run(plan, name, pinned, made)
     return {name: made[name] for name in plan.runs}
+
+
+def _count_side_by_side(plan: Plan, inputs: Inputs) -> None:
+    """Count what the recipes of a plan cost, a second or two for each kind, so that `counted` knows
+    it. What cannot be counted is left to that, which is asked run by run and says whose it is."""
+    searched = (each.run for search in plan.searches.values() for each in search.candidates)
+    recipes = counting.uncounted(map(inputs.recipe, (*plan.runs.values(), *searched)))
+    for _ in pool.run(_count, recipes, environment.workers()):
+        pass
+
+
+def _count(recipe: Recipe) -> None:
+    with suppress(UserError):
+        counting.counted(recipe)
 
 
 def _run(plan: Plan, name: str, inputs: Inputs, made: Mapping[str, Pinned]) -> Pinned:

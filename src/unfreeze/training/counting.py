@@ -189,7 +189,7 @@ def counted(recipe: Recipe) -> Counted:
     Raises:
         UserError: the head or the tuning method has no place in the model.
     """
-    file = environment.scratch() / "counted" / f"{_key(recipe)}.json"
+    file = _file(_key(recipe))
     known = _read(file)
     if known is None:
         from unfreeze.training import cost  # here, since it imports torch
@@ -197,6 +197,16 @@ def counted(recipe: Recipe) -> Counted:
         known = cost.of_recipe(recipe)
         files.write_json(file, to_plain(known))
     return known
+
+
+def uncounted(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """One of each kind of recipe that has not been counted before."""
+    kinds = {_key(recipe): recipe for recipe in recipes}
+    return [recipe for key, recipe in kinds.items() if _read(_file(key)) is None]
+
+
+def _file(key: str) -> Path:
+    return environment.scratch() / "counted" / f"{key}.json"
 
 
 def _key(recipe: Recipe) -> str:
