@@ -114,10 +114,14 @@ def _study(folder: Path, params: dict, slots: int, images_a_second: float) -> To
     seconds = time.perf_counter() - start
     done = [Finished.from_bytes(file.read_bytes()[:-32])  # without its digest
             for file in (scratch / "replicates").glob("*.done")]
-    inferred = sum((len(each.history) + 1) * len(each.validation_labels) + len(each.logits)
+    inferred = sum(len(each.validation_labels) * _times_validated(each) + len(each.logits)
                    for each in done)
     return Took(seconds, sum(each.cost.seconds for each in done), inferred / images_a_second,
                 len(done), slots)
+
+
+def _times_validated(finished: Finished) -> int:
+    return sum(row["validation_loss"] is not None for row in finished.history)
 
 
 def _inference(params: dict) -> float:

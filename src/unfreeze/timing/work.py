@@ -87,7 +87,7 @@ def works(plan: Plan, counts: Mapping[str, tuple[int, int]] | None = None) -> It
             held_out = 0
         tested = round(knobs["test_fraction"] * test)
         yield from _phases(name, run, len(knobs["seeds"]), len(knobs["seeds"]), taken - held_out,
-                           held_out, tested)
+                           held_out, tested, every_epoch=True)
 
 
 def _trials(name: str, search: Search, taken: int) -> Iterator[Work]:
@@ -96,7 +96,11 @@ def _trials(name: str, search: Search, taken: int) -> Iterator[Work]:
         knobs, trials = candidate.run.knobs, sum(map(len, search.subsets.values()))
         folds = trials // len(search.subsets)
         held_out = taken // folds if folds > 1 else int(knobs["validation"] * taken)
-        for work in _phases(name, candidate.run, trials, trials, taken - held_out, held_out, 0):
+        # As training.replicate validates trials.
+        every_epoch = candidate.run.training_knobs["select"] == "best" or (
+            candidate.run.training_knobs["patience"] > 0)
+        for work in _phases(name, candidate.run, trials, trials, taken - held_out, held_out, 0,
+                            every_epoch):
             shared = work.kind in seen
             seen.add(work.kind)
             yield Work(work.run, work.kind, work.epochs, work.images,
@@ -104,13 +108,20 @@ def _trials(name: str, search: Search, taken: int) -> Iterator[Work]:
 
 
 def _phases(name: str, run: Run, replicates: int, different: int, images: int, held_out: int,
-            tested: int) -> Iterator[Work]:
+            tested: int, every_epoch: bool) -> Iterator[Work]:
+    """The phases of a run.
+
+    Args:
+        replicates: of it. images, held_out, tested: of each, to train on, to validate on (after
+            every epoch, or after the last one alone) and to test on.
+        different: as of `Work`, in replicates.
+    """
     last = run.phases[-1]
     for phase in run.phases:
         epochs = phase.knobs["epochs"]
         if not isinstance(epochs, int):
             raise UserError(f"runs.{name}: epochs: {epochs} are known once their work is counted")
-        passes = epochs + (phase is last)
+        passes = epochs if every_epoch else int(phase is last)
         yield Work(name, kind_of(run, phase), epochs, replicates * images * bool(epochs),
                    different * images * bool(epochs),
                    replicates * (passes * held_out + (phase is last) * tested))
