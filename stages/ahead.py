@@ -2,6 +2,7 @@
 _made/pinned/) or of runs (replicates, from recipes/). -> _made/ahead/trials or replicates, which
 say nothing. Usage: ahead.py trials|replicates"""
 
+import os
 import sys
 
 import _utf8  # noqa: F401
@@ -15,7 +16,12 @@ WORK = {"trials": trials.train, "replicates": replicates.train}
 
 def main() -> None:
     (what,) = sys.argv[1:]
-    WORK[what]()
+    try:
+        WORK[what]()
+    except KeyboardInterrupt:
+        print("error: interrupted; run the same command again, what is finished is kept",
+              file=sys.stderr, flush=True)
+        os._exit(1)  # at once: taking apart all that is imported here, Ray too, would take seconds
     files.write_text(places.AHEAD / what, "These are in the scratch folder, or need not be.\n")
 
 

@@ -104,16 +104,33 @@ def test_an_interruption_ends_all_processes(played):
     process = project.popen("python", "stages/ahead.py", "replicates", start_new_session=True,
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     told = project.folder / "trained.txt"
-    deadline = time.monotonic() + 300
-    while not told.exists() or len(told.read_text().splitlines()) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    until_two_train(process, told)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 1 and "error: interrupted" in output and "Traceback" not in output
     for line in told.read_text().splitlines():
         assert gone(int(line.rpartition(" ")[2]))
     assert not (project.folder / "_made/ahead/replicates").exists()
+
+
+def test_it_ends_with_dvc_that_waits_for_it(played):
+    """Or another `dvc repro` would train the same beside it."""
+    project = played("time.sleep(600)")
+    process = project.popen("sh", "-c", "python stages/ahead.py replicates; echo over")
+    told = project.folder / "trained.txt"
+    until_two_train(process, told)
+    process.kill()
+    output, _ = process.communicate(timeout=300)  # of the stage, which has the same pipe
+    assert "error: DVC, which this was trained for, has ended" in output and "over" not in output
+    for line in told.read_text().splitlines():
+        assert gone(int(line.rpartition(" ")[2]))
+
+
+def until_two_train(process, told: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not told.exists() or len(told.read_text().splitlines()) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def gone(process: int) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from conftest import Project, make_project, once
@@ -29,39 +30,28 @@ RUNS = {
 }
 EPOCHS = 100
 SECONDS = 900  # that anything may take where others compute too
-PREPARED = ("plan", "fetch_data", "decode", "fetch_weights", "subset", "pin")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, mirror) -> Path:
-    """As `prepare` leaves it."""
     return once(tmp_path_factory, "eight", lambda folder: prepare(folder, mirror))
 
 
 def prepare(folder: Path, mirror: Path) -> None:
-    """A project whose eight runs are about to be trained, no project of DVC any more, and a scratch
-    folder in which they have been, one after another."""
-    project = make_project(folder / "project", mirror, folder / "one-after-another")
-    shutil.rmtree(project.folder / ".dvc")  # it would say that there is nothing to train
+    """project: whose eight runs are about to be trained. alone, with the scratch folder
+    one-after-another: the same, reproduced to its end with one slot."""
+    project = make_project(folder / "project", mirror, folder / "scratch")
     params = project.folder / "params.yaml"
     text = params.read_text().replace("epochs: 3\n", f"epochs: {EPOCHS}\n", 1)
     params.write_text(text[:text.index("\nruns:")] + "\nruns:\n" + "".join(
-        f"  {name}: {changes}\n" for name, changes in RUNS.items()))
-    for stage in PREPARED:
-        project.run("python", f"stages/{stage}.py")
-    for run in RUNS:
-        project.run("python", "stages/choose.py", run)
-    project.run("python", "-c", ONE_AFTER_ANOTHER)
-
-
-ONE_AFTER_ANOTHER = """
-import sys
-sys.path.insert(0, "src")
-from unfreeze.ahead import replicates, training
-from unfreeze import places, recipe
-for path in places.RECIPES.glob("*.yaml"):
-    training.train(recipe.read(path), 1, path.stem)
-"""
+        f"  {name}: {changes}\n" for name, changes in RUNS.items())
+        + "claims:\n  - faster > slower\n")
+    project.run("dvc", "repro", "choose", "show-data", "trials")
+    project.commit("about to be trained")
+    shutil.copytree(project.folder, folder / "alone")
+    shutil.copytree(folder / "scratch/counted", folder / "one-after-another/counted")
+    alone = Project(folder / "alone", mirror, folder / "one-after-another")
+    alone.run("dvc", "repro")
 
 
 @pytest.fixture
@@ -79,29 +69,31 @@ def cluster(project, tmp_path):
         cluster = Cluster(tmp_path)
     except NoNamespaces as error:
         pytest.skip(f"no network namespaces can be made here: {error}")
-    project.environment["RAY_ADDRESS"] = cluster.address
+    project.environment |= cluster.environment
     yield cluster
     cluster.close()
 
 
 class Driver:
-    """`ahead.py replicates` on the head."""
+    """`dvc repro` on the head."""
 
     def __init__(self, cluster: Cluster, project: Project) -> None:
-        self._file = (project.folder / "said.txt").open("w+")
+        self._file = (project.folder.parent / "said.txt").open("w+")
         self.process = subprocess.Popen(
-            cluster.within(0, "python", "stages/ahead.py", "replicates"), cwd=project.folder,
-            env=project.environment, stdout=self._file, stderr=subprocess.STDOUT)
+            cluster.within(0, "dvc", "repro"), cwd=project.folder, env=project.environment,
+            stdout=self._file, stderr=subprocess.STDOUT, start_new_session=True)
 
     def said(self) -> str:
-        return Path(self._file.name).read_text()
+        """By the stage that trains ahead."""
+        text = Path(self._file.name).read_text()
+        return text.partition("Running stage 'replicates'")[2].partition("Running stage '")[0]
 
     def killed(self) -> int:
         """How often a replicate is trained again for it."""
         return self.said().count("was killed; it is trained again")
 
     def ended(self) -> str:
-        assert self.process.wait(timeout=SECONDS) == 0, self.said()
+        assert self.process.wait(timeout=SECONDS) == 0, Path(self._file.name).read_text()
         return self.said()
 
 
@@ -129,41 +121,71 @@ def until(what):
     return found
 
 
-def test_two_nodes_give_the_bytes_of_one_after_another_whatever_is_killed(
-        study, project, cluster, tmp_path):
+def same_bytes(study: Path, project: Project) -> None:
+    """What `dvc repro` has made is what it makes of one after another."""
+    expected, found = done(study / "one-after-another"), done(project.folder.parent / "scratch")
+    assert found.keys() == expected.keys() and len(expected) == len(RUNS)
+    for name, file in found.items():
+        assert result(file) == result(expected[name]), name
+    for name in ("metrics", "plots/tables", "recipes", "report.md"):
+        assert contents(project.folder / name) == contents(study / "alone" / name), name
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files if file.is_file()}
+
+
+def test_two_nodes_give_the_bytes_of_one_after_another_whatever_is_killed(study, project, cluster):
     check(study, project, cluster, kills=1)
 
 
 @pytest.mark.slow
-def test_they_do_when_five_workers_are_killed(study, project, cluster, tmp_path):
+def test_they_do_when_five_workers_are_killed(study, project, cluster):
     check(study, project, cluster, kills=5)
 
 
 @pytest.mark.slow
-def test_ray_on_this_machine_reads_what_lies_here_and_goes_on_after_an_interruption(
+def test_a_node_without_room_is_named_and_the_other_trains_all(study, project, cluster):
+    cluster.start(0, project.environment)
+    cluster.start(1, project.environment, room="200k")
+    cluster.wait(2, project.environment)
+    said = Driver(cluster, project).ended()
+    (line,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert line.startswith("warning: the node 10.77.0.2 trains nothing: No space left on device")
+    assert "make room, or start Ray there with UNFREEZE_SCRATCH set to" in line
+    same_bytes(study, project)
+
+
+@pytest.mark.slow
+def test_ray_on_this_machine_gives_the_same_bytes_and_goes_on_after_an_interruption(
         study, project):
     project.environment |= {"UNFREEZE_ENGINE": "ray", "UNFREEZE_SLOTS": "2"}
     scratch = project.folder.parent / "scratch"
     # Where the tests run in the background of a shell, interruptions are ignored.
     process = project.popen(
-        "python", "stages/ahead.py", "replicates", start_new_session=True,
+        "dvc", "repro", start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     until(lambda: done(scratch))
+    below = psutil.Process(process.pid).children(recursive=True)
+    addresses = {connection.laddr.ip for each in below for connection in each.net_connections()
+                 if connection.status == psutil.CONN_LISTEN}
+    assert addresses and all("127.0.0.1" in address for address in addresses)  # or ::ffff:127.0.0.1
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1 and "error: interrupted" in output
-    before = done(scratch)
-    project.run("python", "stages/ahead.py", "replicates")
-    found, expected = done(scratch), done(study / "one-after-another")
-    assert len(before) < len(found) and found.keys() == expected.keys()
-    assert {result(file) for file in found.values()} == {result(file) for file in expected.values()}
+    assert process.returncode != 0 and "error: interrupted" in output
+    assert not psutil.wait_procs(below, timeout=30)[1]
+    before = {name: file.stat().st_mtime_ns for name, file in done(scratch).items()}
+    assert len(before) < len(RUNS)
+    project.warm = False
+    project.run("dvc", "repro")
+    same_bytes(study, project)
+    assert {name: done(scratch)[name].stat().st_mtime_ns for name in before} == before
     assert not (scratch / "assets").exists()  # nothing had to travel
 
 
 def check(study: Path, project: Project, cluster: Cluster, kills: int) -> None:
     """Train on two nodes, kill workers, the driver and a node, train on, and compare."""
-    expected = done(study / "one-after-another")
-    assert len(expected) == 8
     for number in range(2):
         cluster.start(number, project.environment)
         cluster.wait(number + 1, project.environment)
@@ -178,10 +200,11 @@ def check(study: Path, project: Project, cluster: Cluster, kills: int) -> None:
             while driver.killed() == number and time.monotonic() < deadline:
                 time.sleep(0.1)
     until(lambda: len(done(scratch)) >= 2)
-    driver.process.kill()
+    driver.process.kill()  # DVC alone: the stage and what it has on the nodes end by themselves
     driver.process.wait()
-    before = {name: file.stat().st_mtime_ns for name, file in done(scratch).items()}
     until(lambda: not any(cluster.processes(number, "ray::Worker") for number in range(2)))
+    before = {name: file.stat().st_mtime_ns for name, file in done(scratch).items()}
+    assert 2 <= len(before) < len(RUNS)
 
     # Repeated; a node goes, and another one comes.
     driver = Driver(cluster, project)
@@ -191,22 +214,22 @@ def check(study: Path, project: Project, cluster: Cluster, kills: int) -> None:
     until(lambda: len(done(scratch)) > len(before))
     cluster.start(1, project.environment)
     said = driver.ended()
-    found = done(scratch)
-    assert found.keys() == expected.keys(), said
-    for name, file in found.items():
-        assert result(file) == result(expected[name])
+    same_bytes(study, project)
     # What had come back was not trained again.
-    assert {name: found[name].stat().st_mtime_ns for name in before} == before
-    assert len(re.findall(r"^(\w+) seed 1: (?:validation|finished)", said, re.M)) == 8 - len(before)
+    assert {name: done(scratch)[name].stat().st_mtime_ns for name in before} == before
+    assert len(ended(said)) == len(RUNS) - len(before), said
     assert {file.name.partition("_seed")[0] for file in project.made.glob("logs/*.log")} == {*RUNS}
+
+
+def ended(said: str) -> list[str]:
+    return re.findall(r"^(\w+) seed 1: (?:validation|finished)", said, re.MULTILINE)
 
 
 def kill_a_worker(cluster: Cluster, driver: Driver) -> None:
     """Of either node, that trains; but not when a replicate would be given up for it."""
     def twice() -> set[str]:
         killed = re.findall(r"^(\w+) seed 1: its process", driver.said(), re.MULTILINE)
-        ended = re.findall(r"^(\w+) seed 1: (?:validation|finished)", driver.said(), re.MULTILINE)
-        return {run for run in killed if killed.count(run) == 2} - {*ended}
+        return {run for run in killed if killed.count(run) == 2} - {*ended(driver.said())}
 
     until(lambda: not twice())
     training = until(lambda: cluster.processes(1, "ray::Worker.train")

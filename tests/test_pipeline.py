@@ -215,6 +215,30 @@ def test_an_experiment_trains_ahead_what_it_lacks_and_going_back_trains_nothing(
     assert project.run("git", "diff", "--stat", "main") == ""
 
 
+@pytest.mark.slow
+def test_a_whole_experiment_trains_what_it_lacks_and_neither_way_back_trains_anything(
+        project, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    monkeypatch.setitem(project.environment, "UNFREEZE_SLOTS", "2")
+    monkeypatch.setitem(project.environment, "UNFREEZE_SCRATCH", str(scratch))
+    early = "dvc", "exp", "run", "summarize", "-S", "freeze=early"
+    output = project.run(*early)
+    assert sorted(re.findall(r"^(\w+ seed \d): validation", output, re.MULTILINE)) == [
+        "base seed 1", "own_lr seed 1", "own_lr seed 2"]  # once each: ahead, not again by train@RUN
+    assert ran(output, "train") == {"base", "own_lr"}
+    there = {file.name: file.read_bytes() for file in (project.folder / "metrics").iterdir()}
+    for back in (("dvc", "repro", "summarize"), early):
+        shutil.rmtree(scratch)
+        project.run("git", "checkout", "-q", "main", "--", "params.yaml")
+        output = project.run(*back)
+        assert ran(output, "replicates") and not ran(output, "train")
+        assert not [*scratch.glob("replicates/*")]
+        if back != early:
+            assert project.run("git", "diff", "--stat", "main", "--", "metrics") == ""
+    assert {file.name: file.read_bytes()
+            for file in (project.folder / "metrics").iterdir()} == there
+
+
 def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(project):
     before, params = pinned(project), "params.yaml"
     for name, old, new, runs in [

@@ -4,7 +4,9 @@ import hashlib
 import io
 import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -42,10 +44,11 @@ def pieces(content: bytes = CONTENT) -> list[tuple[str, bytes]]:
 
 def test_what_is_seen_is_read_where_it_lies(scratch, asset, tmp_path):
     study = tmp_path / "study"
-    assert node.find([asset], {}, study, pytest.fail) == study
+    with node.at_hand([asset], {}, study, pytest.fail) as folder:
+        assert folder == study
     (study / asset.path).write_bytes(CONTENT[::-1])  # something else by that name
-    with pytest.raises(node.Lacking) as caught:
-        node.find([asset], {}, study, pytest.fail)
+    with pytest.raises(node.Lacking) as caught, node.at_hand([asset], {}, study, pytest.fail):
+        pass
     assert caught.value.digests == [asset.digest]
 
 
@@ -56,13 +59,70 @@ def test_what_is_not_seen_is_fetched_once_and_read_as_in_the_study(scratch, asse
         fetched.append(piece)
         return piece
 
-    folder = node.find([asset], {asset.digest: pieces()}, tmp_path / "nowhere", fetch)
-    assert (folder / asset.path).read_bytes() == CONTENT and len(fetched) == 3
-    assert node.find([asset], {}, tmp_path / "nowhere", pytest.fail) == folder
+    nowhere = tmp_path / "nowhere"
+    with node.at_hand([asset], {asset.digest: pieces()}, nowhere, fetch) as folder:
+        assert (folder / asset.path).read_bytes() == CONTENT and len(fetched) == 3
+    with node.at_hand([asset], {}, nowhere, pytest.fail) as again:
+        assert again == folder
     # Another study with a file of the same content.
     other = replace(asset, path=places.DATA / "other/train_images.npy")
-    assert (node.find([other], {}, tmp_path / "nowhere", pytest.fail) / other.path
-            ).read_bytes() == CONTENT
+    with node.at_hand([other], {}, nowhere, pytest.fail) as folder:
+        assert (folder / other.path).read_bytes() == CONTENT
+
+
+def test_room_is_made_by_what_nobody_reads_now(scratch, tmp_path, monkeypatch):
+    """The oldest of that first; what a replicate reads stays, even where it is more than there is
+    room for."""
+    def of(letter: bytes) -> Asset:
+        return Asset(places.DATA / letter.decode(), 10, SHA(10 * letter).hexdigest())
+
+    a, b, c, d, e = map(of, (b"a", b"b", b"c", b"d", b"e"))
+    parts = {each.digest: pieces(10 * each.path.name.encode()) for each in (a, b, c, d, e)}
+    monkeypatch.setenv("UNFREEZE_SCRATCH_GB", "31e-9")
+
+    def reading(*assets: Asset):
+        return node.at_hand(assets, parts, tmp_path / "nowhere", bytes)
+
+    def here() -> set[str]:
+        return {each.path.name for each in (a, b, c, d, e)
+                if (scratch / "assets" / each.digest).exists()}
+
+    with reading(a), reading(b), reading(c):
+        pass
+    for age, each in enumerate((c, b, a)):
+        os.utime(scratch / "assets" / each.digest, (age, age))
+    with reading(b):
+        with reading(d):  # instead of c, the oldest but for b
+            assert here() == {"a", "b", "d"}
+            with reading(a, c, e):
+                assert here() == {"a", "b", "c", "d", "e"}
+        with reading(a, b):
+            assert here() == {"a", "b", "c", "d", "e"}  # nothing had to come
+    assert len([*(scratch / "assets").glob("*.lock")]) == 5
+    (scratch / "assets" / a.digest).unlink()
+    with reading(a):
+        assert len(here()) == 3 and "a" in here()
+
+
+def test_who_fetches_makes_others_wait_who_then_have_it(scratch, asset, tmp_path):
+    begun, go_on, fetched = Event(), Event(), []
+
+    def slowly(piece):
+        begun.set()
+        assert go_on.wait(60)
+        fetched.append(piece)
+        return piece
+
+    def read(fetch) -> bytes:
+        with node.at_hand([asset], {asset.digest: pieces()}, tmp_path / "nowhere", fetch) as folder:
+            return (folder / asset.path).read_bytes()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(read, slowly)
+        assert begun.wait(60)
+        second = threads.submit(read, pytest.fail)
+        go_on.set()
+        assert first.result(60) == second.result(60) == CONTENT and len(fetched) == 3
 
 
 @pytest.mark.parametrize("arrived", [b"", CONTENT[:3], CONTENT[:4], CONTENT[:8], b"????" + CONTENT,
@@ -86,6 +146,7 @@ def test_a_transfer_that_was_cut_off_goes_on_after_its_last_good_piece(scratch, 
 
 def test_what_does_not_arrive_as_it_was_sent_is_never_taken(scratch, asset):
     store = scratch / "assets"
+    store.mkdir(parents=True)
     with pytest.raises(OSError, match="did not arrive as it was sent"):
         node.take(asset, pieces(), store, lambda piece: piece[::-1])
     with pytest.raises(OSError, match="changed while it was sent"):  # by its own digests
@@ -132,8 +193,35 @@ def test_the_code_is_the_same_archive_every_time_and_unpacks_whole(tmp_path):
     worker = remote.Worker(content, digest, "", "", "", {}, {})
     folder = worker._unpack(tmp_path / "code" / digest)
     assert (folder / "stages/train.py").read_bytes() == (ROOT / "stages/train.py").read_bytes()
-    assert worker._unpack(tmp_path / "code" / digest) == folder
-    assert [path.name for path in (tmp_path / "code").iterdir()] == [digest]
+    before = folder.stat().st_ino
+    compiled = folder / "src/__pycache__/unfreeze/files.cpython-311.pyc"
+    files.write_bytes(compiled, b"compiled")
+    assert worker._unpack(folder) == folder and folder.stat().st_ino == before
+    assert {path.name for path in (tmp_path / "code").iterdir()} == {digest, f"{digest}.lock"}
+
+
+@pytest.mark.parametrize("make_wrong", [
+    lambda folder: (folder / "src/unfreeze/files.py").write_text("import evil"),
+    lambda folder: (folder / "src/torch.py").write_text("import evil"),
+    lambda folder: (folder / "src/unfreeze/files.py").unlink(),
+    lambda folder: folder.chmod(0o777),
+    lambda folder: os.chown(folder, 12345, -1),
+    lambda folder: folder.rename(folder.with_name("mine")) and folder.symlink_to("mine"),
+], ids=["changed", "more", "less", "others may write", "another's", "a link"])
+def test_code_that_others_could_have_put_there_is_not_run(tmp_path, make_wrong):
+    content, digest = travelling.code(ROOT)
+    worker = remote.Worker(content, digest, "", "", "", {}, {})
+    folder = worker._unpack(tmp_path / digest)
+    before = {path.relative_to(folder): path.is_file() and path.read_bytes()
+              for path in folder.rglob("*")}
+    try:
+        make_wrong(folder)
+    except PermissionError:
+        pytest.skip("only root can give a folder to another user")
+    assert worker._unpack(folder) == folder
+    assert {path.relative_to(folder): path.is_file() and path.read_bytes()
+            for path in folder.rglob("*")} == before
+    assert folder.lstat().st_uid == os.getuid() and folder.lstat().st_mode & 0o777 == 0o700
 
 
 def test_code_that_arrives_damaged_is_not_unpacked():

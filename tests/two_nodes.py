@@ -2,6 +2,7 @@
 own, and the second without the folder that the first has its project in."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ class Cluster:
 
     def __init__(self, hidden: Path) -> None:
         self.hidden = hidden
+        self._token = secrets.token_hex(32)
         self._names = [f"unfreeze-{os.getpid()}-{number}" for number in range(2)]
         # The names of sockets must be short.
         self._temporary = Path(tempfile.mkdtemp(prefix="uf", dir="/tmp"))
@@ -44,6 +46,7 @@ class Cluster:
                 _ip("-n", name, "addr", "add", f"{ADDRESSES[number]}/24", "dev", f"uf{number}")
                 for link in ("lo", f"uf{number}"):
                     _ip("-n", name, "link", "set", link, "up")
+            _do(*self.within(1, *self._apart("50%"), "true"))
         except (OSError, subprocess.CalledProcessError) as error:
             self.close()
             raise NoNamespaces(getattr(error, "stderr", str(error))) from None
@@ -52,15 +55,25 @@ class Cluster:
     def address(self) -> str:
         return f"{ADDRESSES[0]}:{PORT}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of who connects, and of the nodes."""
+        # Ray's workers are nice to others, and starve where these are busy. A password of Ray's own
+        # may lie in this user's home: then `ray start` would ask for it.
+        return {"RAY_ADDRESS": self.address, "RAY_worker_niceness": "0", "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": self._token}
+
     def within(self, number: int, *command: str) -> list[str]:
         """A command in the network of a node."""
         return ["ip", "netns", "exec", self._names[number], *command]
 
-    def start(self, number: int, environment: dict[str, str], *options: str) -> None:
+    def start(self, number: int, environment: dict[str, str], *options: str,
+              room: str = "50%") -> None:
         """Start a node of one core: 0, the head, or 1.
 
         Args:
             environment: of its processes. options: of `ray start`.
+            room: of the second's disk, as a size of tmpfs.
         """
         ray = [str(_BIN / "ray"), "start", "--block", f"--node-ip-address={ADDRESSES[number]}",
                "--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats",
@@ -69,14 +82,17 @@ class Cluster:
                 [f"--address={self.address}"])
         command = self.within(number, *ray)
         if number == 1:
-            scratch = self.hidden / "scratch-of-the-node"
-            command = self.within(number, "unshare", "-m", "sh", "-c", (
-                f"mount -t tmpfs none {self.hidden} && mkdir {scratch} && cd / && "
-                f'UNFREEZE_SCRATCH={scratch} exec "$@"'), "sh", *ray)
-        # Ray's workers are nice to others, and starve where these are busy.
+            command = self.within(number, *self._apart(room), *ray)
         self._nodes[number] = subprocess.Popen(
-            command, env=environment | {"RAY_worker_niceness": "0"}, start_new_session=True,
+            command, env=environment, start_new_session=True,
             stdout=(self._temporary / f"{number}.log").open("w"), stderr=subprocess.STDOUT)
+
+    def _apart(self, room: str) -> list[str]:
+        """Before a command: with another folder in the place of the hidden one."""
+        scratch = self.hidden / "scratch-of-the-node"
+        return ["unshare", "-m", "sh", "-c", (
+            f"mount -t tmpfs -o size={room} none {self.hidden} && mkdir {scratch} && cd / && "
+            f'UNFREEZE_SCRATCH={scratch} exec "$@"'), "sh"]
 
     def wait(self, nodes: int, environment: dict[str, str]) -> None:
         """Until so many nodes are there."""
@@ -120,7 +136,11 @@ class Cluster:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    _do("ip", *arguments)
+
+
+def _do(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 def _all_processes() -> list[tuple[int, int, str]]:

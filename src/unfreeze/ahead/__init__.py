@@ -8,6 +8,7 @@ side, into the scratch folder, where they find it. It decides no result, only wh
     workers.py     the tasks given to an engine, if there is one
     engine.py      what an engine is, and what it tells
     pool.py        the engine of this machine's processes
+    preloaded.py   what these have in common
     slots.py       how many of them at a time, and on which devices
     on_ray.py      the engine of Ray
     assets.py      what a replicate reads and the code, as they travel

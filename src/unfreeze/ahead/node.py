@@ -2,6 +2,7 @@
 
     assets/DIGEST      in the node's scratch folder: what was fetched, whole
     assets/DIGEST.part pieces of it that have arrived
+    assets/DIGEST.lock held by who reads or fetches it; it stays
     studies/KEY/       links to it, as a study's folder has it
     logs/              of what is trained
 """
@@ -10,11 +11,12 @@ import fcntl
 import hashlib
 import os
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from unfreeze import environment, files
 from unfreeze.ahead import attempt
@@ -73,17 +75,18 @@ def train(task: bytes, assets: Sequence[Asset], parts: Mapping[str, Pieces], stu
     import ray
 
     task, assets = pickle.loads(task), pickle.loads(assets)
-    try:
-        folder = find(assets, parts, Path(study), ray.get)
-    except Lacking as error:
-        return {"lacks": error.digests}
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            return {"problem": f"{error.strerror} ({error.filename})"}
-        return {"problem": _no_room()}
-    os.chdir(folder)
-    log = task.log if folder == Path(study) else environment.scratch() / "logs" / task.log.name
-    outcome = attempt.train(task, log)
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(at_hand(assets, parts, Path(study), ray.get))
+        except Lacking as error:
+            return {"lacks": error.digests}
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                return {"problem": f"{error.strerror} ({error.filename})"}
+            return {"problem": _no_room()}
+        os.chdir(folder)
+        log = task.log if folder == Path(study) else environment.scratch() / "logs" / task.log.name
+        outcome = attempt.train(task, log)
     answer = {"outcome": pickle.dumps(outcome), "log": log.read_text(encoding="utf-8")}
     if outcome.no_room:
         return {"problem": _no_room()}
@@ -112,9 +115,11 @@ class Lacking(Exception):
         self.digests = digests
 
 
-def find(assets: Sequence[Asset], parts: Mapping[str, Pieces], study: Path,
-         fetch: Callable[[Any], bytes]) -> Path:
-    """The study's folder if all can be read there, or one that has links to all.
+@contextmanager
+def at_hand(assets: Sequence[Asset], parts: Mapping[str, Pieces], study: Path,
+            fetch: Callable[[Any], bytes]) -> Iterator[Path]:
+    """The study's folder if all can be read there, or one that has links to all, which no other
+    process takes away meanwhile.
 
     Args:
         parts: {digest: pieces} of what can be fetched. fetch: gives the bytes of one.
@@ -125,67 +130,118 @@ def find(assets: Sequence[Asset], parts: Mapping[str, Pieces], study: Path,
     """
     seen = [asset for asset in assets if _is(asset, study / asset.path)]
     if len(seen) == len(assets):
-        return study
+        yield study
+        return
     store = environment.scratch() / "assets"
-    missing = [asset for asset in assets if asset not in seen
-               and not _touched(store / asset.digest)]
-    lacking = [asset.digest for asset in missing if asset.digest not in parts]
-    if lacking:
-        raise Lacking(lacking)
-    for asset in missing:
-        take(asset, parts[asset.digest], store, fetch)
-    key = hashlib.sha256(repr(sorted((str(asset.path), asset.digest) for asset in assets)).encode())
-    folder = environment.scratch() / "studies" / key.hexdigest()[:32]
-    for asset in assets:
-        _link(folder / asset.path,
-              study / asset.path if asset in seen else store / asset.digest)
-    return folder
+    store.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        # First what is here, or room would be made by it for what is not.
+        missing = [asset for asset in assets if asset not in seen
+                   and not _hold(asset, store, held)]
+        lacking = [asset.digest for asset in missing if asset.digest not in parts]
+        if lacking:
+            raise Lacking(lacking)
+        for asset in missing:
+            while not _hold(asset, store, held):
+                take(asset, parts[asset.digest], store, fetch)
+        key = repr(sorted((str(asset.path), asset.digest) for asset in assets)).encode()
+        folder = environment.scratch() / "studies" / hashlib.sha256(key).hexdigest()[:32]
+        for asset in assets:
+            _link(folder / asset.path,
+                  study / asset.path if asset in seen else store / asset.digest)
+        yield folder
+
+
+def _hold(asset: Asset, store: Path, held: ExitStack) -> bool:
+    """Whether an asset is here; it then stays until `held` is closed. Waits while it is fetched."""
+    lock = _lock(store, asset.digest)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    try:
+        os.utime(store / asset.digest)  # it is in use, and so not the oldest
+    except OSError:
+        lock.close()
+        return False
+    held.enter_context(lock)
+    return True
+
+
+def _lock(store: Path, digest: str) -> BinaryIO:
+    """What who reads an asset locks together with others, and who writes or deletes it alone."""
+    return open(store / f"{digest}.lock", "ab+")
+
+
+@contextmanager
+def _alone(store: Path, digest: str) -> Iterator[bool]:
+    """Whether nobody else reads, fetches or deletes an asset now; nobody does until the end."""
+    with _lock(store, digest) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def take(asset: Asset, pieces: Pieces, store: Path, fetch: Callable[[Any], bytes]) -> None:
-    """Fetch an asset, whole or not at all, but for the pieces that have arrived before; one process
-    of a node does, and the others wait for it.
+    """Fetch an asset, whole or not at all, but for the pieces that have arrived before; unless
+    another process of this node is at it.
 
     Raises:
         OSError: as of writing it; or it did not arrive as it was sent.
     """
-    store.mkdir(parents=True, exist_ok=True)
+    with _alone(store, asset.digest) as alone:
+        if not alone:
+            time.sleep(0.1)
+        elif not (store / asset.digest).exists():
+            _make_room(asset, store)
+            _fetch(asset, pieces, store, fetch)
+
+
+def _make_room(asset: Asset, store: Path) -> None:
+    """Delete what was used longest ago until there is room for an asset within UNFREEZE_SCRATCH_GB;
+    what a process of this node needs stays, whatever its size."""
+    found = []
+    for file in store.iterdir():
+        if file.suffix != ".lock" and file.stem != asset.digest:
+            with suppress(FileNotFoundError):
+                status = file.stat()
+                found.append((status.st_mtime, status.st_size, file))
+    excess = asset.size + sum(size for _, size, _ in found) - environment.scratch_limit()
+    for _, size, file in sorted(found):
+        if excess <= 0:
+            break
+        with _alone(store, file.stem) as alone:
+            if alone:
+                file.unlink(missing_ok=True)
+                excess -= size
+
+
+def _fetch(asset: Asset, pieces: Pieces, store: Path, fetch: Callable[[Any], bytes]) -> None:
     whole, part = store / asset.digest, store / f"{asset.digest}.part"
-    with _alone(store / f"{asset.digest}.lock"):
-        if whole.exists():
-            return
-        checkpoint.make_room(store, max(0, environment.scratch_limit() - asset.size))
-        total = hashlib.sha256()
-        with open(part, "a+b") as file:
-            file.seek(0)
-            arrived = 0
-            for digest, _ in pieces:
-                before = file.read(PIECE)
-                if hashlib.sha256(before).hexdigest() != digest:
-                    break
-                total.update(before)
-                arrived += 1
-            file.truncate(arrived * PIECE if arrived < len(pieces) else asset.size)
-            for digest, piece in pieces[arrived:]:
-                content = fetch(piece)
-                if hashlib.sha256(content).hexdigest() != digest:
-                    raise OSError(0, "did not arrive as it was sent", str(asset.path))
-                file.write(content)
-                file.flush()
-                total.update(content)
-            os.fsync(file.fileno())
-        if total.hexdigest() != asset.digest:
-            part.unlink()
-            raise OSError(0, "changed while it was sent; run the same command again",
-                          str(asset.path))
-        os.replace(part, whole)
-
-
-@contextmanager
-def _alone(lock: Path):
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    total = hashlib.sha256()
+    with open(part, "a+b") as file:
+        file.seek(0)
+        arrived = 0
+        for digest, _ in pieces:
+            before = file.read(PIECE)
+            if hashlib.sha256(before).hexdigest() != digest:
+                break
+            total.update(before)
+            arrived += 1
+        file.truncate(arrived * PIECE if arrived < len(pieces) else asset.size)
+        for digest, piece in pieces[arrived:]:
+            content = fetch(piece)
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise OSError(0, "did not arrive as it was sent", str(asset.path))
+            file.write(content)
+            file.flush()
+            total.update(content)
+        os.fsync(file.fileno())
+    if total.hexdigest() != asset.digest:
+        part.unlink()
+        raise OSError(0, "changed while it was sent; run the same command again",
+                      str(asset.path))
+    os.replace(part, whole)
 
 
 def _is(asset: Asset, path: Path) -> bool:
@@ -195,15 +251,6 @@ def _is(asset: Asset, path: Path) -> bool:
             [path], asset.digest, lambda: files.file_digest(path) == asset.digest))
     except (OSError, UserError):
         return False
-
-
-def _touched(path: Path) -> bool:
-    """Whether it is there; it is then in use, and so not the oldest."""
-    try:
-        os.utime(path)
-    except OSError:
-        return False
-    return True
 
 
 def _link(link: Path, to: Path) -> None:

@@ -64,6 +64,7 @@ def connected(address: str) -> Iterator["OnRay"]:
     if address == "ray":
         options |= {"address": "local", "num_cpus": len(os.sched_getaffinity(0)),
                     "include_dashboard": False, "object_store_memory": _OBJECTS}
+        _keep_to_this_machine()
     else:
         options["address"] = address
     _knock(address)
@@ -76,6 +77,16 @@ def connected(address: str) -> Iterator["OnRay"]:
         yield OnRay(address)
     finally:
         ray.shutdown()
+
+
+def _keep_to_this_machine() -> None:
+    """A Ray that is started here is reached from here only, and by who has its password; Ray's own
+    would stay in a file, for which it then looks in clusters too."""
+    # Where it is off, as by default on Windows and macOS, Ray takes 127.0.0.1 as its address.
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as the pool's
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _knock(address: str) -> None:

@@ -23,7 +23,7 @@ from unfreeze.ahead.engine import TRIES, Again, Done, Event, Failed, Started, ch
 from unfreeze.ahead.slots import Slots
 from unfreeze.ahead.task import Task
 
-_IMPORTED_ONCE = ["unfreeze.ahead.training"]
+_IMPORTED_ONCE = ["unfreeze.ahead.preloaded"]
 _SOURCE = Path(__file__).resolve().parents[2]
 
 

@@ -4,9 +4,11 @@ This module travels by value, in a language that every Python speaks: it imports
 standard library and what is on each Ray node, until `begin` has unpacked the code.
 """
 
+import fcntl
 import hashlib
 import io
 import os
+import stat
 import sys
 import tempfile
 import zipfile
@@ -43,9 +45,9 @@ class Worker:
         try:
             return self._begin()
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            return (f"{error.strerror}{where}; make room, or start Ray there with UNFREEZE_SCRATCH "
-                    "set to a folder that can be written")
+            where = error.filename or os.environ.get("UNFREEZE_SCRATCH", "")
+            return (f"{error.strerror} ({where}); make room, or start Ray there with "
+                    "UNFREEZE_SCRATCH set to a folder that can be written")
         except ImportError as error:
             return f"{error}; install requirements-extras.lock there (`make env-all`)"
         except Exception as error:
@@ -65,11 +67,11 @@ class Worker:
         scratch = os.environ.get("UNFREEZE_SCRATCH") or (self._scratch if shared else own)
         if scratch == own:
             os.makedirs(own, 0o700, exist_ok=True)
-            if os.stat(own).st_uid != os.getuid():  # who could put other code there
+            if os.lstat(own).st_uid != os.getuid():  # who could put other code there
                 return f"{own} is not of the user that Ray runs as; set UNFREEZE_SCRATCH there"
         self._shared = self._is_drivers(scratch)
         os.environ.update(self._variables, UNFREEZE_SCRATCH=scratch)
-        code = self._unpack(Path(scratch) / "code" / self._digest)
+        code = self._unpack(Path(scratch) / "code" / f"{self._digest}-{os.getuid()}")
         sys.path.insert(0, str(code / "src"))
         from unfreeze.ahead import node
 
@@ -83,15 +85,34 @@ class Worker:
             return False
 
     def _unpack(self, folder: Path) -> Path:
-        """Whole, or not there."""
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-                with zipfile.ZipFile(io.BytesIO(self._code)) as archive:
-                    archive.extractall(Path(unfinished) / "code")
-                try:
-                    os.rename(Path(unfinished) / "code", folder)
-                except OSError:
-                    if not folder.exists():  # by another process of this node
-                        raise
+        """Whole, and of nobody else; what is there already must be so too, or is unpacked again.
+        Who could write there could have this process run other code."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (open(folder.with_suffix(".lock"), "w") as lock,
+              zipfile.ZipFile(io.BytesIO(self._code)) as archive):
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one process of this node after the other
+            if not _holds(folder, archive):
+                with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+                    unpacked = Path(unfinished, "code")
+                    unpacked.mkdir(0o700)
+                    archive.extractall(unpacked)
+                    if os.path.lexists(folder):
+                        os.rename(folder, Path(unfinished, "other"))
+                    os.rename(unpacked, folder)
         return folder
+
+
+def _holds(folder: Path, archive: zipfile.ZipFile) -> bool:
+    """Whether a folder is this user's alone, and holds the files of an archive and no others that
+    are imported."""
+    try:
+        status = os.lstat(folder)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or (
+                status.st_mode & 0o077):
+            return False
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*")
+                 if not path.is_dir() and "__pycache__" not in path.parts}
+        return there == {*archive.namelist()} and all(
+            (folder / name).read_bytes() == archive.read(name) for name in there)
+    except OSError:
+        return False

@@ -1,5 +1,6 @@
 """Replicates trained side by side, as far as there is an engine that does."""
 
+import os
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -47,6 +48,10 @@ def train(tasks: Sequence[Task], what: str) -> None:
 
 
 def _by(engine: Engine, tasks: Sequence[Task], what: str) -> None:
+    parent = os.getppid()
     with closing(engine.run(tasks)) as events, Display(tasks, what) as display:
         for event in events:
             display.show(event)
+            if os.getppid() != parent:  # or two would train the same, once that is started again
+                raise UserError("DVC, which this was trained for, has ended; run the same command "
+                                "again, what is finished is kept")
