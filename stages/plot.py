@@ -21,6 +21,7 @@ def main() -> None:
     finished = study.read(HERE, folder=os.path.relpath(Path.cwd(), ROOT))
     drawn = pictures.draw(finished, HERE)
     title, sections = report.title(finished), report.sections(finished, drawn.texts)
+    files.remove_unfinished(places.REPORT)
     files.write_text(places.REPORT, document.markdown(title, report.tracked(sections)))
     files.write_text(places.PAGE, html.page(title, sections, drawn.charts, HERE))
 

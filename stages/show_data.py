@@ -5,7 +5,7 @@ from pathlib import Path
 
 import _source  # noqa: F401
 import _utf8  # noqa: F401
-from unfreeze import files, places
+from unfreeze import among, files, places
 from unfreeze.data.reading import arrays, splits
 from unfreeze.params import plan
 from unfreeze.reporting.figures import datasets
@@ -30,7 +30,8 @@ def main() -> None:
         examples[place].append(datasets.Examples(planned.title(name), len(card["classes"]), [
             (title, images[split][rows]) for title, rows in chosen]))
     for place, shown in examples.items():
-        with files.whole_folder(place) as folder:
+        fill = files.whole_folder if place == places.GALLERY else among.others
+        with fill(place) as folder:
             if shown:
                 files.write_bytes(folder / "gallery.png", datasets.gallery(shown))
             if place == places.GALLERY:

@@ -3,7 +3,7 @@ pairs -> metrics/, plots/tables/, and _made/measured/ for what is not the same e
 
 import _source  # noqa: F401
 import _utf8  # noqa: F401
-from unfreeze import files, places
+from unfreeze import among, files, places
 from unfreeze.judging import leftovers, measured, outcome, quality, tables
 from unfreeze.params import plan
 from unfreeze.stage import run_stage
@@ -13,11 +13,12 @@ def main() -> None:
     planned = plan.read()
     leftovers.remove(planned.runs, planned.compare)
     judged = outcome.judge(planned)
-    with files.whole_folder(places.METRICS) as folder:
+    with among.others(places.METRICS) as folder:
         for name, content in quality.contents(judged).items():
             files.write_json(folder / name, content)
-    for place, kind in ((places.TABLES, tables), (places.MEASURED, measured)):
-        with files.whole_folder(place) as folder:
+    for place, kind, fill in ((places.TABLES, tables, among.others),
+                              (places.MEASURED, measured, files.whole_folder)):
+        with fill(place) as folder:
             for name, table in kind.by_name().items():
                 files.write_csv(folder / f"{name}.csv", table.HEADER, table.rows(judged))
 

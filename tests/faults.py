@@ -2,10 +2,11 @@
 or two commands work on it at once: at the end its metrics are the same bytes, and every damaged
 byte was noticed.
 
-Usage: python tests/faults.py FOLDER [--kills 200] [--seed 0] [--only kills damage limits] \\
-    [--table docs/faults.md]
-FOLDER: an empty one, for the study, which is tiny. --table: the table of damage in a file that has
-the two marks is written anew.
+Usage: python tests/faults.py FOLDER [--kills 200] [--seed 0] [--only damage limits kills files] \\
+    [--minutes 7] [--table docs/faults.md]
+FOLDER: an empty one, for the study, which is tiny; or one of an earlier call. --minutes: then the
+kills stop, and the same command goes on. --table: the tables in a file that has their marks are
+written anew.
 """
 
 import argparse
@@ -29,8 +30,10 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
+import own_files  # noqa: E402
+import warm  # noqa: E402
 from conftest import Project, fill_mirror, make_project  # noqa: E402
-from unfreeze import mending  # noqa: E402
+from unfreeze import files, mending  # noqa: E402
 
 RUNS = """runs:
   base: {}
@@ -38,16 +41,17 @@ RUNS = """runs:
   photos: {dataset: PHOTOS, model: tiny_b, init: mine.pth, epochs: 1, test_fraction: 1}
 compare: {}
 claims: [base > head]
-budget: {}
+budget: {parameters_trainable: 1000}
 """
 MARKS = ("<!-- the table of tests/faults.py -->\n", "<!-- its end -->\n")
+FILES_MARKS = ("<!-- the files of tests/own_files.py -->\n", "<!-- these are all -->\n")
+KILLS_MARKS = ("<!-- the kills of tests/faults.py -->\n", "<!-- their end -->\n")
 
 
 def make(folder: Path) -> Project:
     """A tiny study: arrays and photos, official weights and a checkpoint, a frozen run."""
     fill_mirror(folder / "mirror")
     project = make_project(folder / "study", folder / "mirror", folder / "scratch")
-    project.warm = False  # what is limited and killed is what a user starts
     params = project.folder / "params.yaml"
     text = params.read_text()
     params.write_text(text[:text.index("runs:\n")] + RUNS.replace("PHOTOS", str(folder / "photos")))
@@ -78,17 +82,40 @@ def metrics(project: Project) -> str:
 # --- Killed
 
 
-def kill(project: Project, command: tuple[str, ...], after: float) -> bool:
-    """Start a command and kill its process group; whether it was still at work then."""
-    process = project.popen(*command, start_new_session=True)
+def kill(project: Project, command: tuple[str, ...], after: float) -> str:
+    """Start a command and kill its process group; where the project is warm, the processes that
+    the server has started for it too.
+
+    Returns:
+        What was at work then, such as "train.py"; "" where it had ended before.
+    """
+    environment = dict(project.environment)
+    if project.warm:
+        environment["PATH"] = f"{warm.path()}{os.pathsep}{environment['PATH']}"
+    process = subprocess.Popen(command, cwd=project.folder, env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True)
     try:
-        process.wait(after)
+        process.communicate(timeout=after)
     except subprocess.TimeoutExpired:
+        at_work = stage_of(project.folder) or "DVC itself"
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return True
-    process.communicate()
-    return False
+        process.communicate()  # until none is left that could write
+        return at_work
+    return ""
+
+
+def stage_of(study: Path) -> str:
+    """The script of stages/ that is at work in a study, "" for none."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            script = next((word for word in words if "stages/" in word), "")
+            if script and os.readlink(place / "cwd") == str(study):
+                return script.partition("stages/")[2].partition(" ")[0].strip("'\"")
+        except OSError:  # it has just ended
+            continue
+    return ""
 
 
 def mended(project: Project) -> bool:
@@ -109,33 +136,73 @@ def forget(project: Project, cache: bool) -> None:
         shutil.rmtree(project.environment["UNFREEZE_SCRATCH"], ignore_errors=True)
 
 
-def kills(project: Project, count: int, numbers: random.Random,
-          command: tuple[str, ...] = ("dvc", "repro", "summarize"), each: int = 10) -> dict:
-    """Kill a command at random moments, until it ends; from nothing, and where all comes from
-    the cache, in turns.
+def kills(project: Project, count: int, seed: int, minutes: float = float("inf"),
+          command: tuple[str, ...] = ("dvc", "repro", "summarize")) -> dict:
+    """Kill a command at moments that are spread evenly over the time that it takes, until it ends;
+    from nothing, and where all comes from the cache, in turns. It goes on where it stopped.
 
     Args:
-        count: of the kills. each: after so many, a round may end.
+        count: of the kills. minutes: after so many, no round is begun.
+
+    Returns:
+        What is kept in kills.json of the folder, too.
     """
-    expected = metrics(project)
-    start = time.monotonic()
-    forget(project, cache=True)
+    start, kept = time.monotonic(), project.folder.parent / "kills.json"
+    state = json.loads(kept.read_text()) if kept.exists() else {
+        "kills": 0, "rounds": 0, "from the cache": 0, "cold": 0, "dvc.lock mended": 0,
+        "other metrics": 0, "expected": metrics(project), "usual": {}, "at work": {}}
+    while state["kills"] < count and time.monotonic() - start < minutes * 60:
+        _round(project, count, random.Random(f"{seed} {state['rounds']}"), command, state)
+        files.write_json(kept, state)
+        print(" ".join(f"{name}: {value}," for name, value in state.items()
+                       if isinstance(value, int)), f"{time.monotonic() - start:.0f} s", flush=True)
+    return state
+
+
+_MOST = 8  # kills of a round
+_STARTED = {True: 0.3, False: 1.5}  # seconds, until DVC begins with its first stage; warm, or cold
+
+
+def _round(project: Project, count: int, numbers: random.Random, command: tuple[str, ...],
+           state: dict) -> None:
+    """Killed until it ends. Every fifth round starts all processes cold, as a user does, and every
+    tenth trains two replicates side by side."""
+    number = state["rounds"]
+    cache = bool(number % 2)
+    project.warm = number % 5 != 4
+    project.environment["UNFREEZE_SLOTS"] = "2" if number % 10 == 4 else "1"
+    forget(project, cache)
+    kind = f"{'from the cache' if cache else 'from nothing'}, {'warm' if project.warm else 'cold'}"
+    usual, spent = state["usual"].get(kind, 20 if project.warm else 60), 0.0
+    for _ in range(min(_MOST, count - state["kills"])):
+        begun = time.monotonic()
+        at_work = kill(project, command, numbers.uniform(0.1, max(usual - spent, usual / 4)))
+        spent += max(time.monotonic() - begun - _STARTED[project.warm], 0)
+        if not at_work:
+            break
+        state["kills"] += 1
+        state["from the cache"] += cache
+        state["cold"] += not project.warm
+        state["at work"][at_work] = state["at work"].get(at_work, 0) + 1
+        state["dvc.lock mended"] += mended(project)
+    begun = time.monotonic()
     project.run(*command)
-    usual = time.monotonic() - start  # of a round from the cache
-    done, rounds, half, differ = 0, 0, 0, 0
-    while done < count:
-        forget(project, cache=rounds % 2 == 0)
-        for _ in range(min(each, count - done)):
-            if not kill(project, command, numbers.uniform(0.3, 1.2) * usual):
-                break
-            done += 1
-            half += mended(project)
-        project.run(*command)
-        rounds += 1
-        differ += metrics(project) != expected
-        print(f"{done} of {count} kills, {rounds} rounds, dvc.lock mended {half} times, "
-              f"{differ} with other metrics", flush=True)
-    return {"kills": done, "rounds": rounds, "dvc.lock mended": half, "other metrics": differ}
+    # Where nothing is killed, a round takes about this long.
+    state["usual"][kind] = (usual + spent + time.monotonic() - begun) / 2
+    state["rounds"] += 1
+    state["other metrics"] += metrics(project) != state["expected"]
+
+
+def kills_table(state: dict) -> str:
+    lines = ["| at work when it was killed | kills |", "|---|---:|"]
+    lines += [f"| {what} | {number} |" for what, number in
+              sorted(state["at work"].items(), key=lambda item: (-item[1], item[0]))]
+    return "\n".join([
+        *lines, "",
+        f"{state['kills']} kills in {state['rounds']} rounds, {state['from the cache']} of them "
+        f"where all came from the cache, {state['cold']} with processes that were started cold; a "
+        f"dvc.lock that was left half written was mended {state['dvc.lock mended']} times; "
+        f"{state['other metrics']} rounds ended with other metrics.", ""])
 
 
 # --- Damaged
@@ -296,12 +363,13 @@ def limits(project: Project) -> Iterator[tuple[str, bool]]:
         print(f"{words}: {'right' if right else 'WRONG'}", flush=True)
         return words, right
 
-    def limited(limit: str, tracebacks: bool = False) -> Callable[[], bool]:
-        """Under a limit of the shell's it fails, without a traceback where none is allowed."""
+    def limited(limit: str) -> Callable[[], bool]:
+        """Under a limit of the shell's it fails, and says why in a line."""
         def work() -> bool:
             status, output = project.try_run(
                 "bash", "-c", f"ulimit {limit}; exec dvc repro summarize")
-            return status != 0 and (tracebacks or "Traceback" not in output)
+            return status != 0 and "Traceback" not in output and (
+                "error: " in output or "ERROR: " in output)
         return work
 
     for blocks in (1, 8, 40):
@@ -309,8 +377,9 @@ def limits(project: Project) -> Iterator[tuple[str, bool]]:
                     limited(f"-f {blocks}"))
     if os.geteuid() == 0 and shutil.which("mount"):
         yield tried("a disk of 200 kB is full", lambda: _on_a_small_disk(project))
-    # In which torch cannot even be imported, and Python or torch itself says so at length.
-    yield tried("memory for 3 GB of addresses", limited("-v 3000000", tracebacks=True))
+    # torch needs more to be imported, to compute, and for a batch.
+    for megabytes in (600, 2000, 3000, 3300):
+        yield tried(f"memory for {megabytes} MB of addresses", limited(f"-v {megabytes * 1000}"))
     yield tried("two commands at once", lambda: _two(project))
 
 
@@ -339,32 +408,63 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=["damage", "limits", "kills"])
+    parser.add_argument("--only", nargs="*", default=["damage", "limits", "kills", "files"])
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     options = parser.parse_args()
     folder, numbers = options.folder.resolve(), random.Random(options.seed)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     command(folder / "bin")
-    project = make(folder)
-    project.run("dvc", "repro", "summarize")
-    project.commit("results")
+    project = made(folder)
     wrong = False
     if "damage" in options.only:
         rows = list(damages(project, numbers))
         wrong |= not all(noticed for _, noticed, _ in rows)
         wrong |= not all_damaged(project, numbers)
         if options.table:
-            before, _, rest = options.table.read_text().partition(MARKS[0])
-            after = rest.partition(MARKS[1])[2]
-            options.table.write_text(f"{before}{MARKS[0]}{table(rows)}{MARKS[1]}{after}")
+            put(options.table, MARKS, table(rows))
     if "limits" in options.only:
         wrong |= not all([right for _, right in limits(project)])
     if "kills" in options.only:
-        counted = kills(project, options.kills, numbers)
-        print(json.dumps(counted))
+        counted = kills(project, options.kills, options.seed, options.minutes)
+        print(kills_table(counted))
         wrong |= counted["other metrics"] > 0
+        if counted["kills"] < options.kills:
+            sys.exit("not all: the same command goes on")
+        if options.table:
+            put(options.table, KILLS_MARKS, kills_table(counted))
+    if "files" in options.only:
+        project.run("dvc", "repro")
+        project.commit("all results")
+        users = own_files.lay(project, folder / "elsewhere")
+        rows = list(own_files.tried(project, users, folder / "elsewhere"))
+        print(own_files.table(users, rows))
+        wrong |= any(lost for _, lost in rows)
+        if options.table:
+            put(options.table, FILES_MARKS, own_files.table(users, rows))
     sys.exit(bool(wrong))
+
+
+def made(folder: Path) -> Project:
+    """The study, run once and committed; or that of an earlier call."""
+    done = folder / "made"
+    if not done.exists():
+        project = make(folder)
+        project.warm = True
+        project.run("dvc", "repro", "summarize")
+        project.commit("results")
+        done.touch()
+    # What is limited and damaged is what a user starts.
+    project = Project(folder / "study", folder / "mirror", folder / "scratch", warm=False)
+    project.run("git", "reset", "-q", "--hard")
+    return project
+
+
+def put(file: Path, marks: tuple[str, str], content: str) -> None:
+    """A table in the place of the one between two marks."""
+    before, _, rest = file.read_text().partition(marks[0])
+    file.write_text(f"{before}{marks[0]}{content}{marks[1]}{rest.partition(marks[1])[2]}")
 
 
 def command(folder: Path) -> None:

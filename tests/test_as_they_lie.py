@@ -16,7 +16,7 @@ from test_photos import error_of, picture, saved, seen, tarred, two_classes, wri
 from unfreeze import places
 from unfreeze.data import photos
 from unfreeze.data.decoding import write_photos
-from unfreeze.data.photos import archive, pixels
+from unfreeze.data.photos import archive, links, pixels
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,41 @@ def test_links_lead_into_folders_that_the_user_names(tmp_path, monkeypatch):
     assert "dog/linked.png: a symbolic link that leads out" in error_of(photos.scan, place, False)
 
 
+def test_links_to_folders_are_gone_through_where_the_user_names_what_they_lead_to(
+        tmp_path, monkeypatch):
+    place, store = tmp_path / "pets", write(tmp_path / "store", two_classes())
+    place.mkdir()
+    for name in ("cat", "dog"):
+        (place / name).symlink_to(store / name)
+    error = error_of(photos.scan, place, False)
+    assert f"cat: a symbolic link that leads out of the folder, to {store}/cat" in error
+    assert "UNFREEZE_LINKS" in error and "nothing is left without them" in error
+    monkeypatch.setenv("UNFREEZE_LINKS", f"{store / 'cat'}:{store / 'dog'}")
+    found = photos.scan(place, False)
+    assert found.classes == ("cat", "dog")
+    assert photos.digest(found) == photos.digest(photos.scan(store, False))
+    assert archive.Reader(place).read(found.photos[0].member)
+    assert set(links.linked_folders(str(place))) == {f"{store}/cat", f"{store}/dog"}
+
+
+def test_links_in_a_circle_end(tmp_path, monkeypatch):
+    place = write(tmp_path / "pets", two_classes())
+    (place / "cat/up").symlink_to(tmp_path)
+    monkeypatch.setenv("UNFREEZE_LINKS", str(tmp_path))
+    assert 6 < len(list(links.walk(str(place)))) < 30
+
+
+def test_a_dot_in_names_of_a_zip_stands_for_nothing(tmp_path):
+    place = zipped(tmp_path / "x.zip", {
+        f"./a/.//{name}": content for name, content in two_classes().items()} | {"./": b""})
+    found = photos.scan(place, False)
+    assert photos.digest(found) == photos.digest(
+        photos.scan(write(tmp_path / "pets", two_classes()), False))
+    assert archive.Reader(place).read(found.photos[0].member)
+    assert "absolute path or `..`" in error_of(photos.scan, zipped(
+        tmp_path / "y.zip", {"./../evil.png": b"x"} | two_classes()), True)
+
+
 def test_backslashes_in_a_zip_part_folders(tmp_path):
     """As .NET and PowerShell wrote them."""
     contents = {}
@@ -74,12 +109,13 @@ def test_backslashes_in_a_zip_part_folders(tmp_path):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 def test_a_hard_link_in_a_tar_is_the_file_that_it_names(tmp_path, monkeypatch, mode):
-    links = {"cat/copy.png": (tarfile.LNKTYPE, "./cat/0.png"),
-             "cat/again.png": (tarfile.LNKTYPE, "cat/0.png")}
-    place = tarred(tmp_path / "x.tar", two_classes() | links, mode)
+    hard = {"cat/copy.png": (tarfile.LNKTYPE, "./cat/0.png"),
+            "cat/again.png": (tarfile.LNKTYPE, "cat/0.png"),
+            "cat/chained.png": (tarfile.LNKTYPE, "cat/copy.png")}
+    place = tarred(tmp_path / "x.tar", two_classes() | hard, mode)
     found = photos.scan(place, False)
     unpacked = two_classes()
-    unpacked |= dict.fromkeys(links, unpacked["cat/0.png"])
+    unpacked |= dict.fromkeys(hard, unpacked["cat/0.png"])
     assert photos.digest(found) == photos.digest(
         photos.scan(write(tmp_path / "pets", unpacked), False))
     rows = [photo for photo in found.photos if photo.member in ("cat/0.png", "cat/copy.png")]

@@ -1,6 +1,7 @@
 """The choice among a run's candidates: by validation alone, and nothing else decides."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -304,13 +305,21 @@ def test_what_trials_came_to_is_taken_from_the_scratch_folder_of_the_same_arithm
 
 
 def test_what_choices_of_runs_that_are_gone_left_is_removed(pinned):
-    for run in ("base", "gone"):
+    for run in ("base", "gone", "changed"):
         choice.write(run, chosen(pinned(), outcome(), outcome(), outcome()))
+    folder = places.CHOICES.parent
+    files.write_yaml(folder / "dvc.lock", {"stages": {f"choose@{run}": {"outs": [
+        {"path": str(path.relative_to(folder)), "md5": files.file_digest(path, "md5")}
+        for path in folder.rglob(f"{run}.*")]} for run in ("base", "gone", "changed")}})
+    with open(places.CHOICES / "changed.yaml", "a") as file:
+        file.write("# mine\n")
     places.CHOICES.joinpath("notes.md").write_text("mine")
+    shutil.copy(places.RECIPES / "base.yaml", places.RECIPES / "copy.yaml")
     leftovers.remove(["base"])
-    left = {str(path) for path in places.CHOICES.parent.rglob("*.*") if "subsets" not in str(path)}
-    assert left == {"recipes/base.yaml", "choices/base.yaml", "choices/notes.md",
-                    "_made/searched/base.json", "_made/searched/base.npz"}
+    left = {str(path) for path in folder.rglob("*.*") if "subsets" not in str(path)}
+    assert left == {"recipes/base.yaml", "choices/base.yaml", "choices/notes.md", "dvc.lock",
+                    "_made/searched/base.json", "_made/searched/base.npz", "recipes/copy.yaml",
+                    "choices/changed.yaml"}
 
 
 # Trials

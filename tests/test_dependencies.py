@@ -20,7 +20,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # things lie (its outputs are in dvc.yaml too), how many processes work, and with what instructions.
 FREE = {"__init__.py", "choosing/__init__.py", "data/__init__.py", "scoring/__init__.py",
         "bytecode.py", "environment.py", "errors.py", "instructions.py", "places.py", "pool.py",
-        "stage.py"}
+        "stage.py", "supervision.py"}
 # The form of plan/, for those who read it: if that changes, the files do.
 FORM = {"params/__init__.py", "params/plan.py", "params/race.py", "plain.py", "recipe.py"}
 # What plan/ is checked against where it is read: which scores and costs there are.

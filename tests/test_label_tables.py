@@ -154,6 +154,13 @@ def test_files_without_a_line_and_lines_that_are_there_twice_are_told(capsys):
         "img/new.png; 1 line is there twice\n")
 
 
+def test_labels_that_differ_in_their_unicode_form_are_one():
+    composed, parted = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+    found = read(write(f"file,label\nimg/0.png,{composed}\nimg/1.png,{parted}\nimg/2.png,dog\n"
+                       f"img/3.png,dog\nimg/0.png,{parted}\n", *NAMES))
+    assert found.classes == (composed, "dog") and len(found.photos) == 4 and not found.problems
+
+
 @pytest.mark.parametrize(("content", "words"), [
     ("", "is empty"), ("file,label\n", "has no line below its columns"),
     ("file,label\nimg/0.png,cat\nimg/1.png,cat\n", "has 1 class (cat)"),

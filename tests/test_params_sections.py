@@ -156,6 +156,7 @@ def test_what_is_not_run_needs_no_files():
     ({"vit": {"why": " "}}, ["not_run.vit.why: ' ' is not allowed", "text"]),
     ({"vit": {"why": True}}, ["not_run.vit.why: True"]),
     ({"a.b": {"why": "w"}}, ["not_run: 'a.b' is no name for a run"]),
+    ({"a" * 101: {"why": "w"}}, ["is no name for a run", "101 characters are too many"]),
     ({"vit": ABSENT | {"modle": "cnn"}}, ["not_run.vit.modle: unknown knob", "'model'"]),
     ({"vit": ABSENT | {"model": "vit_b_61"}}, ["not_run.vit.model: ", "'vit_b_16'"]),
     ({"vit": ABSENT | {"image_size": 100}}, ["not_run.vit.image_size: 100", "multiples of 16"]),

@@ -4,7 +4,6 @@ Most tests stop at the stage that they are about: a whole `dvc repro` ends with 
 which takes longer than everything else here.
 """
 
-import io
 import os
 import re
 import shutil
@@ -17,6 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
+import faults
+import own_files
 from conftest import ROOT, Project, make_project, ran
 from unfreeze import files
 from unfreeze.choosing import pinned as choosing
@@ -492,56 +493,20 @@ def test_a_study_is_a_project_of_its_own_with_the_data_and_the_cache_of_the_root
         assert "index.html" in output and "failed to load" not in output, output
 
 
-def test_no_command_touches_the_user_s_files(project, tmp_path):
-    """Those of the project's folders that are not plainly outputs, and of former outputs."""
-    outputs = {".git", ".dvc", "_made", "choices", "metrics", "plots", "recipes", "dvc_plots",
-               "__pycache__"}
-    folders = {project.folder / name for name in (
-        "data/flowers/red", "weights", "arrays", "runs/base", "plan", "subsets", "compared",
-        "images", "studies/fractions/data", "docs")}
-    for path in (project.folder, *project.folder.rglob("*/")):
-        if not outputs & set(path.relative_to(project.folder).parts):
-            folders.add(path)
-    users = {project.folder / name: b"the only copy" for name in (
-        # Where outputs lie too, one by one.
-        "plots/mine.png", "recipes/notes.txt", "choices/notes.txt", "_made/runs/base/notes.txt",
-        "_made/mine.pth", "_made/runs/mine/model.pth")}
-    for folder in sorted(folders):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("mine.pth", "notes.txt", "data.zip"):
-            users[folder / name] = f"the only copy of {folder.name}/{name}".encode()
-    for number in range(6):
-        for label in ("red", "green"):
-            content = io.BytesIO()
-            Image.new("RGB", (9, 9), (40 * number, 9, 9)).save(content, "PNG")
-            users[project.folder / f"data/flowers/{label}/{number}.png"] = content.getvalue()
-    for file, content in users.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    users[tmp_path / "elsewhere.pth"] = b"named in params.yaml from there"
-    (tmp_path / "elsewhere.pth").write_bytes(users[tmp_path / "elsewhere.pth"])
-    project.run("dvc", "remote", "add", "--local", "-d", "shelf", str(tmp_path / "remote"))
+@pytest.mark.parametrize("all_of_them", [
+    False, pytest.param(True, marks=pytest.mark.slow)])
+def test_no_command_touches_the_user_s_files(project, tmp_path, all_of_them):
+    """`tests/faults.py --only files` prints what was counted."""
+    faults.command(tmp_path / "bin")
+    path = project.environment["PATH"]
+    project.environment["PATH"] = f"{tmp_path / 'bin'}:{path}"
     shutil.copytree(project.folder / ".dvc/cache", tmp_path / "cache")
-
-    for command in (
-        ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
-        ("dvc", "repro", "-f", "plan"),  # which links to them
-        ("dvc", "exp", "run", "plan", "-S", f"init={tmp_path}/elsewhere.pth"),
-        ("git", "checkout", "-q", "--", "params.yaml"),
-        ("dvc", "exp", "run", "--temp", "plan", "-S", "lr=0.02", "--name", "aside"),
-        ("dvc", "repro", "pin"),
-        ("dvc", "exp", "branch", "aside", "branched"),
-        ("dvc", "exp", "apply", "aside"),
-        ("dvc", "checkout", "--force"),
-        ("dvc", "push", "-q", "decode"),
-        ("dvc", "gc", "-w", "-f", "-q"),
-        ("dvc", "pull", "-q", "--force", "decode"),
-    ):
-        project.run(*command)
-        lost = {str(file) for file, content in users.items()
-                if not file.exists() or file.read_bytes() != content}
+    users = own_files.lay(project, tmp_path / "elsewhere")
+    assert len(users) > 300
+    for command, lost in own_files.tried(project, users, tmp_path / "elsewhere", all_of_them):
         assert not lost, command
     # What git does not clean up, and what gc has dropped, for the tests that come after.
+    project.environment["PATH"] = path
     for file in users:
         file.unlink()
     (project.made / "runs/mine").rmdir()

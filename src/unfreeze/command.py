@@ -3,12 +3,13 @@ each takes, with an example."""
 
 import argparse
 
-from unfreeze import verbs
+from unfreeze import supervision, verbs
 from unfreeze.stage import run_stage
 
 
 def main() -> None:
     """Entry point. It does not return."""
+    supervision.begin("unfreeze")
     run_stage(_run)
 
 

@@ -11,12 +11,23 @@ from collections.abc import Iterable
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+_LONGEST = 2000  # characters of a message
+
+
 class UserError(Exception):
     """What a user can mend. The message names the file, the key, the value and what is allowed,
     on one line whatever the user's own words in it are, and as text alone (`in_a_terminal`)."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(in_a_terminal(" ".join(message.splitlines())))
+        super().__init__(shortened(in_a_terminal(" ".join(message.splitlines())), _LONGEST))
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of more characters than that without its middle; its end says what is allowed."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"
 
 
 def in_a_terminal(text: object) -> str:

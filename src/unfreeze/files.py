@@ -1,6 +1,7 @@
 """Writing files whole or not at all, in formats that do not change from run to run."""
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -28,6 +29,16 @@ def unfinished(path: Path) -> Path:
     """Where a file or folder is made that then takes the place of `path`: beside it, under a name
     that no other process, here or on another machine that shares the folder, makes too."""
     return path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process that was killed has left under such names: for those who know that no
+    other process is making `path` now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

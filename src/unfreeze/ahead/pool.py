@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from unfreeze import pool
+from unfreeze import pool, supervision
 from unfreeze.ahead import attempt
 from unfreeze.ahead.attempt import Outcome
 from unfreeze.ahead.engine import TRIES, Again, Done, Event, Failed, Started, choose
@@ -127,9 +127,10 @@ class Pool:
             self._workers.remove(worker)
             self._most = max(1, self._most - 1)
             self._killed[task.identity] += 1
+            how = supervision.how(worker.process.exitcode or 0)
             if self._killed[task.identity] < TRIES:
-                return Again(task, "its process was killed; it is trained again")
-            return Failed(task, f"its process was killed, {TRIES} times")
+                return Again(task, f"its process {how}; it is trained again")
+            return Failed(task, f"its process {how}, {TRIES} times")
         if outcome.memory_full and self._busy():
             self._most = max(1, len(self._busy()))
             return Again(task, f"{outcome.fault}; it is trained again, with fewer at the same time")

@@ -70,8 +70,11 @@ def choose(pinned: Pinned, outcomes: Outcomes) -> Choice:
 
 def write(run: str, choice: Choice) -> None:
     """All files of a run's choice."""
-    recipes.write(places.RECIPES / f"{run}.yaml", choice.recipe)
-    files.write_yaml(places.CHOICES / f"{run}.yaml", _lines(choice.searched))
+    recipe, why = places.RECIPES / f"{run}.yaml", places.CHOICES / f"{run}.yaml"
+    for file in (recipe, why):  # in folders that people see, of which one is a dependency
+        files.remove_unfinished(file)
+    recipes.write(recipe, choice.recipe)
+    files.write_yaml(why, _lines(choice.searched))
     searched.write(run, choice.searched, choice.validation)
 
 

@@ -14,9 +14,10 @@ from unfreeze.fingerprint import Fingerprints
 from unfreeze.params.knobs import AUGMENTATIONS_FOLDER, CHOSEN_BY
 from unfreeze.recipe import Knobs, Phase, Recipe, software
 
-# What decides no number, although training reaches it: it makes texts for people, or says that
-# another recipe is to be made.
-UNCOUNTED = ("unfreeze.words", "unfreeze.fingerprint", "unfreeze.fingerprint.of_recipes")
+# What decides no number, although training reaches it: it makes texts for people, says that another
+# recipe is to be made, or how a process ended.
+UNCOUNTED = ("unfreeze.words", "unfreeze.fingerprint", "unfreeze.fingerprint.of_recipes",
+             "unfreeze.supervision")
 
 
 def fingerprints(script: Path, source: Path) -> Fingerprints:

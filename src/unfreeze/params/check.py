@@ -3,10 +3,11 @@
 import re
 from typing import Any
 
-from unfreeze.errors import Fault, UserError, nearest
+from unfreeze.errors import Fault, UserError, nearest, shortened
 from unfreeze.params.knob import Allowed
 
 _DEPTH, _SIZE = 30, 100_000
+_SHOWN = 200  # characters of a value
 
 
 def check(name: str, allowed: Allowed, value: Any) -> None:
@@ -62,6 +63,6 @@ def _as_number(text: str) -> int | float | None:
 
 def _shown(value: Any) -> str:
     try:
-        return repr(value)
+        return shortened(repr(value), _SHOWN)
     except ValueError:  # Python prints no whole number of more than 4,300 digits
         return "a number of thousands of digits"

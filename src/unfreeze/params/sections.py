@@ -28,6 +28,7 @@ _WHAT = {
 }
 NAMES = ("runs", "compare", "claims", "score", "margin", "worth", "budget", "not_run",
          "share_photos", "race")
+_LONGEST_NAME = 100  # characters; systems have 255 for a file, with what we put around it
 _NUMBER_OF_YAML_1_2 = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
 _UNBIASED = [name for name, score in SCORES.items() if not score.biased]
@@ -237,6 +238,9 @@ def _check_name(section: str, name: Any, what: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise Fault(section, f"{name!r} is no name for {what}; allowed are letters, digits, - and "
                              "_ (in quotes if it is a number, or a word such as yes or no)")
+    if len(name) > _LONGEST_NAME:
+        raise Fault(section, f"{name!r} is no name for {what}: files are called by it, and "
+                             f"{len(name)} characters are too many; allowed are {_LONGEST_NAME}")
     if _is_number_to_dvc(name):
         raise Fault(section, f"{name!r} is no name for {what}: to DVC it is a number; let it begin "
                              f"with a letter, such as run_{name}")

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from unfreeze import files, places
-from unfreeze.data.photos import table
+from unfreeze.data.photos import links, table
 from unfreeze.errors import in_a_terminal
 from unfreeze.params.plan import Checkpoint, Plan
 
@@ -53,9 +53,10 @@ def write(plan: Plan, folder: Path = Path(".")) -> None:
 
 
 def _images(path: str) -> Iterable[str]:
-    """The folder or the archive; of a table itself and what lies beside it and has its images."""
+    """The folder, with those that links in it lead to and that are gone through, or the archive; of
+    a table itself and what lies beside it and has its images."""
     if not table.is_table(path):
-        return [path]
+        return [path, *(links.linked_folders(path) if os.path.isdir(path) else ())]
     found = table.read(Path(path))
     beside = {PurePosixPath(file).parts[0] for file in found.files.values()}
     return [str(table.file_of(path)), *(str(found.root / name) for name in beside)]

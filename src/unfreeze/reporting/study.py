@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unfreeze import files, places
+from unfreeze import among, files, places
 from unfreeze.data.reading import arrays
 from unfreeze.params import plan as plans
 from unfreeze.params.plan import Plan
@@ -147,4 +147,7 @@ def _images(root: Path, run: plans.Run) -> Images:
 
 
 def _tables(folder: Path) -> dict[str, Rows]:
-    return {path.stem: files.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+    """Those that a stage has made; where it keeps no list of them, all."""
+    made = among.made(folder)
+    return {path.stem: files.read_csv(path) for path in sorted(folder.glob("*.csv"))
+            if path.name in made or not made}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unfreeze import environment, files
 from unfreeze.data import photos
-from unfreeze.data.photos import table
+from unfreeze.data.photos import links, table
 from unfreeze.errors import UserError, in_a_terminal
 
 _KEPT = 20
@@ -80,11 +80,11 @@ def _stats(path: Path) -> list[tuple]:
         return [(name, *_stat(name)) for name in table.stats(path)]
     if not path.is_dir():
         return [("", *_stat(path))]
-    # Links to folders count as files, which the scan refuses: what they lead to may have no end.
-    return [(os.path.relpath(inner, path), *_stat(inner))
-            for root, folders, names in os.walk(path)
-            for inner in (os.path.join(root, name) for name in [*names, *folders])
-            if os.path.islink(inner) or not os.path.isdir(inner)]
+    try:
+        return [(os.path.relpath(inner, path), *_stat(inner))
+                for inner, is_folder in links.walk(str(path)) if not is_folder]
+    except OSError:  # a folder that cannot be read: the scan will say so
+        return []
 
 
 def _stat(path: str | Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import stat
 import sys
 import tarfile
@@ -193,20 +194,11 @@ def _bomb(path: Path) -> UserError:
 
 def _folder(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     root = os.path.realpath(path)
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for folder, below, names in os.walk(path, onerror=fail):
-        for name in (*below, *names):
-            file = Path(folder, name)
-            inner = file.relative_to(path).as_posix()
-            if not wanted(inner):
-                continue
-            if name in below and not file.is_symlink():
-                yield Member(inner, is_folder=True)
-            else:
-                yield Member(inner, _file_problem(file, root))
+    for file, is_folder in links.walk(str(path)):
+        inner = Path(file).relative_to(path).as_posix()
+        if wanted(inner):
+            yield Member(inner, "" if is_folder else _file_problem(Path(file), root),
+                         is_folder=is_folder)
 
 
 def _file_problem(file: Path, root: str) -> str:
@@ -265,7 +257,7 @@ def _zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     for info in infos:
         name = _zip_name(info)
         _check_name(path, name)
-        if not wanted(name):
+        if not name or not wanted(name):
             continue
         mode = info.external_attr >> 16
         if name.endswith("/"):
@@ -290,7 +282,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     if not info.flag_bits & 0x800 and not name.isascii():
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
+    return re.sub(r"(^|(?<=/))(\./+)+", "", name.replace("\\", "/"))
 
 
 # --- Tars
@@ -334,7 +326,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 
 
 def _tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    linked: dict[str, list[str]] = {}  # {file: hard links to it}
+    linked: dict[str, str] = {}  # {hard link: what it names}
     seen = set()
     for entry, archive in _entries(path):
         name = _tar_name(entry.name)
@@ -345,7 +337,7 @@ def _tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         elif name in seen:
             yield Member(name, "twice in the archive")
         elif entry.islnk():
-            linked.setdefault(_tar_name(entry.linkname), []).append(name)
+            linked[name] = _tar_name(entry.linkname)
         elif not entry.isreg() or entry.issparse():
             yield Member(name, "a link, or no ordinary file")
         elif entry.size > MAX_FILE:
@@ -357,8 +349,19 @@ def _tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         yield from _linked(path, linked)
 
 
-def _linked(path: Path, linked: dict[str, list[str]]) -> Iterator[Member]:
-    """Hard links in a tar: another name for a file that came before, in another pass over it."""
+def _linked(path: Path, targets: dict[str, str]) -> Iterator[Member]:
+    """Hard links in a tar: other names of files in it, in another pass over it.
+
+    Args:
+        targets: {hard link: what it names, which may be a hard link too}.
+    """
+    linked: dict[str, list[str]] = {}  # {file: hard links to it}
+    for link, target in targets.items():
+        for _ in targets:
+            target = targets.get(target, target)
+            if target not in targets:
+                break
+        linked.setdefault(target, []).append(link)
     total = 0
     for entry, archive in _entries(path):
         name = _tar_name(entry.name)

@@ -103,6 +103,9 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
         raise UserError(f"{shown(path)}: holds no images; wanted is a folder for each class, with "
                         "its images in it")
     if not folders and all("/" not in name for name, _ in examined):
+        if len(problems) == len(examined):  # such as links to folders
+            _report(path, tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems)),
+                    skip_broken=False, some_left=False)
         raise UserError(f"{shown(path)}: its {words.count(len(examined), 'file')} lie in no folder "
                         "of a class; wanted is a folder for each class, with its images in it")
     broken = {name for name, _ in problems}

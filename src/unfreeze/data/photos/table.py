@@ -101,7 +101,8 @@ def read(path: Path) -> Table:
                        values.get("group", ""))
             if known is None:
                 rows[row.file] = row
-            elif (known.label, known.split, known.group) == (row.label, row.split, row.group):
+            elif (same_form(known.label), known.split, known.group) == (
+                    same_form(row.label), row.split, row.group):
                 twice += 1
             else:
                 problem = f"says otherwise than line {known.line} of the same file"
@@ -273,14 +274,14 @@ def _splits(file: Path, rows: Sequence[_Row]) -> dict[str, str]:
 def _folders(file: Path, rows: Sequence[_Row]) -> dict[str, str]:
     """{label: name of a folder}: labels may be anything."""
     folders = {}
-    for label in sorted({row.label for row in rows}):
-        name = same_form(label).replace("/", "-")
+    for label in sorted({same_form(row.label) for row in rows}):
+        name = label.replace("/", "-")
         folders[label] = name if is_visible(name) else f"_{name}"
     if len(set(folders.values())) < len(folders):
         alike = [label for label in folders if list(folders.values()).count(folders[label]) > 1]
         raise UserError(f"{shown(file)}: the labels {shown(alike[0])} and {shown(alike[1])} cannot "
                         "be told apart as names of classes; name one otherwise")
-    return folders
+    return {row.label: folders[same_form(row.label)] for row in rows}
 
 
 def _note(unlisted: Sequence[str], twice: int) -> str:

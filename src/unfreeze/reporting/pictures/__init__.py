@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unfreeze import files, places
+from unfreeze import among, files, places
 from unfreeze.reporting.figures import vega
 from unfreeze.reporting.figures.vega import Chart
 from unfreeze.reporting.study import Study
@@ -41,7 +41,8 @@ def draw(study: Study, root: Path) -> Drawn:
     for place, tables in ((places.CHARTS, study.rows), (places.MEASURED_CHARTS, study.measured),
                           (places.PICTURES, {})):
         charts = vega.charts(tables, study.score.title)
-        with files.whole_folder(root / place) as folder:
+        fill = among.others if place == places.CHARTS else files.whole_folder
+        with fill(root / place) as folder:
             texts = draw_charts(charts, folder)
             if place == places.PICTURES:
                 about, text = places.ABOUT_PICTURES

@@ -1,0 +1,119 @@
+"""Files of a user's own in every folder of a study that a person might use, and the commands of
+DVC's that docs name: none of these deletes, moves or rewrites any of those."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from conftest import Project
+
+# Not for people: git's and DVC's own, and what is made and not tracked.
+NOT_FOR_PEOPLE = {".git", ".dvc", "_made", "dvc_plots", "__pycache__"}
+# Which are not there by themselves.
+MADE_BY_PEOPLE = (
+    "data/flowers/red", "weights", "arrays", "runs/base", "plan", "subsets", "compared", "images",
+    "photos", "models", "checkpoints", "logs", "results", "exports", "notebooks", "plots/mine",
+    "metrics/mine", "metrics/runs/mine", "recipes/old", "choices/old", "studies/fractions/data",
+    "docs")
+NAMES = ("mine.pth", "notes.txt", "data.zip")
+# In folders of code a file of these kinds would be part of it.
+MORE_NAMES = ("mine.csv", "mine.json", "mine.svg", "mine.yaml", ".hidden")
+CODE = ("src", "stages")
+# In folders that are made, beside what is.
+_BUDGET = "budget.parameters_trainable"
+BESIDE = ("_made/runs/base/notes.txt", "_made/mine.pth", "_made/runs/mine/model.pth")
+
+
+def lay(project: Project, elsewhere: Path) -> dict[Path, str]:
+    """{file: digest} of files that are put into a finished study, of photos in it and of a
+    checkpoint elsewhere, all of a user's own."""
+    folders = {project.folder / name for name in MADE_BY_PEOPLE}
+    for path in (project.folder, *project.folder.rglob("*/")):
+        if not NOT_FOR_PEOPLE & {*path.relative_to(project.folder).parts}:
+            folders.add(path)
+    contents = {folder / name: f"the only copy of {folder.name}/{name}".encode()
+                for folder in sorted(folders)
+                for name in NAMES + (() if _is_code(project, folder) else MORE_NAMES)}
+    contents |= {project.folder / name: b"the only copy" for name in BESIDE}
+    for number in range(6):
+        for label in ("red", "green"):
+            content = io.BytesIO()
+            Image.new("RGB", (9, 9), (40 * number, 9, 9)).save(content, "PNG")
+            contents[project.folder / f"data/flowers/{label}/{number}.png"] = content.getvalue()
+    contents[elsewhere / "mine.pth"] = b"named in params.yaml from there"
+    for file, content in contents.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    os.symlink(elsewhere / "mine.pth", project.folder / "metrics/link.pth")
+    return {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+
+
+def _is_code(project: Project, folder: Path) -> bool:
+    return any(folder.is_relative_to(project.folder / name) for name in CODE)
+
+
+def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]:
+    """Each with all that it does to a study that lies so; or those that make, delete and check
+    out."""
+    plots = ("dvc", "repro", "-f", "show-data", "summarize", "plot")
+    some = [
+        plots,
+        ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
+        ("dvc", "repro", "-f", "plan"),  # which links to them
+        ("dvc", "exp", "run", "pin", "-S", f"init={elsewhere}/mine.pth"),
+        ("git", "checkout", "-q", "--", "params.yaml"),
+        ("dvc", "exp", "run", "--temp", "plan", "-S", f"{_BUDGET}=2000", "--name", "aside"),
+        ("dvc", "repro", "pin"),
+        ("dvc", "exp", "branch", "aside", "branched"),
+        ("dvc", "exp", "apply", "aside"),
+        ("dvc", "checkout", "--force"),
+        ("dvc", "push", "-q", "decode"),
+        ("dvc", "gc", "-w", "-f", "-q"),
+        ("dvc", "pull", "-q", "--force", "decode"),
+        ("unfreeze", "mend", "--bytes"),
+    ]
+    more = [
+        ("dvc", "status"),
+        ("dvc", "exp", "run", "--queue", "plan", "-S", "lr=0.03", "--name", "queued"),
+        ("dvc", "exp", "run", "--temp", "-S", f"{_BUDGET}=4000", "--name", "all"),
+        ("dvc", "exp", "run", "-S", f"{_BUDGET}=3000", "--name", "here"),
+        ("dvc", "exp", "show", "--csv"),
+        ("dvc", "metrics", "diff", "HEAD"),
+        ("dvc", "metrics", "show"),
+        ("dvc", "plots", "show"),
+        ("dvc", "plots", "diff", "HEAD"),
+        ("dvc", "repro"),
+        ("dvc", "exp", "apply", "all"),
+        ("dvc", "exp", "apply", "here"),
+        ("dvc", "checkout", "--force"),
+        ("dvc", "fetch", "-q", "decode"),
+        ("dvc", "repro"),
+    ]
+    return some + more if all_of_them else some
+
+
+def tried(project: Project, files: dict[Path, str], elsewhere: Path,
+          all_of_them: bool = True) -> Iterator[tuple[str, list[str]]]:
+    """(command, what is not as it was) of each."""
+    project.run("dvc", "remote", "add", "--local", "-d", "shelf", str(elsewhere / "remote"))
+    for command in commands(elsewhere, all_of_them):
+        project.run(*command)
+        yield " ".join(command).replace(str(elsewhere), "ELSEWHERE"), changed(files)
+
+
+def changed(files: dict[Path, str]) -> list[str]:
+    return [str(file) for file, digest in files.items()
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest]
+
+
+def table(files: dict[Path, str], rows: list[tuple[str, list[str]]]) -> str:
+    """What was counted, for docs/faults.md."""
+    folders = {file.parent for file in files}
+    lines = [f"{len(files):,} files in {len(folders)} folders, hashed after each:", "",
+             "| command | of these files deleted, moved or rewritten |", "|---|---:|"]
+    lines += [f"| `{command}` | {len(lost)} |" for command, lost in rows]
+    return "\n".join([*lines, ""])

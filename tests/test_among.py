@@ -1,0 +1,82 @@
+"""What a stage makes in a folder takes the place of what it made there before, and of nothing
+else."""
+
+import pytest
+
+from unfreeze import among
+from unfreeze.errors import UserError
+
+
+def put(folder, **contents):
+    with among.others(folder) as new:
+        for name, content in contents.items():
+            place = new / name.replace("__", "/").replace("_", ".")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(content)
+
+
+def content(folder):
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*")
+            if file.is_file() and file.name != among.LIST}
+
+
+def test_what_was_made_is_replaced_and_what_was_not_stays(tmp_path):
+    folder = tmp_path / "metrics"
+    put(folder, score_json="1", runs__a_json="a", runs__b_json="b", old__only_json="c")
+    mine = {"notes.txt": "mine", "runs/mine.json": "mine", "own/deep/er.png": "mine"}
+    for name, text in mine.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    put(folder, score_json="2", runs__b_json="bb", runs__c_json="c")
+    assert content(folder) == mine | {"score.json": "2", "runs/b.json": "bb", "runs/c.json": "c"}
+    assert not (folder / "old").exists()
+    assert among.made(folder) == ["runs/b.json", "runs/c.json", "score.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics"]
+
+
+@pytest.mark.parametrize("mine", ["new.csv", "more", "more/table.csv"])
+def test_a_file_of_the_user_s_own_is_never_replaced(tmp_path, mine):
+    put(tmp_path / "tables", a_csv="1")
+    (tmp_path / "tables" / mine).parent.mkdir(exist_ok=True)
+    (tmp_path / "tables" / mine).write_text("mine")
+    with pytest.raises(UserError, match=f"tables/{mine}: lies where `dvc repro` is to put a file"):
+        put(tmp_path / "tables", a_csv="2", new_csv="2", more__table_csv="2")
+    assert content(tmp_path / "tables") == {"a.csv": "1", mine: "mine"}
+
+
+def test_the_same_content_is_no_conflict_nor_is_an_earlier_version_s(tmp_path):
+    put(tmp_path / "tables", a_csv="1")
+    (tmp_path / "tables/new.csv").write_text("2")
+    put(tmp_path / "tables", a_csv="1", new_csv="2")
+    (tmp_path / "tables" / among.LIST).unlink()  # as versions had it that kept no list
+    put(tmp_path / "tables", a_csv="3", new_csv="3")
+    assert content(tmp_path / "tables") == {"a.csv": "3", "new.csv": "3"}
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path):
+    put(tmp_path / "tables", a_csv="1")
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "tables/a.csv").unlink()
+    (tmp_path / "tables/a.csv").symlink_to(tmp_path / "elsewhere")
+    put(tmp_path / "tables", a_csv="2")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert not (tmp_path / "tables/a.csv").is_symlink()
+
+
+def test_a_list_that_names_what_lies_outside_deletes_nothing_there(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    put(tmp_path / "tables", a_csv="1")
+    (tmp_path / "tables" / among.LIST).write_text(
+        f"../mine.txt\n{tmp_path}/mine.txt\n.\n<<<<<<< HEAD\na.csv\n")
+    put(tmp_path / "tables", b_csv="1")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert content(tmp_path / "tables") == {"b.csv": "1"}
+
+
+def test_when_filling_fails_nothing_changes_and_what_a_killed_one_left_goes(tmp_path):
+    put(tmp_path / "tables", a_csv="1")
+    (tmp_path / ".tables.0123456789abcdef.part").mkdir()
+    with pytest.raises(ZeroDivisionError), among.others(tmp_path / "tables") as new:
+        (new / "a.csv").write_text(str(1 / 0))
+    assert content(tmp_path / "tables") == {"a.csv": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["tables"]
