@@ -132,7 +132,7 @@ def test_train_depends_on_its_recipe_alone():
     ("reporting/sections", {"plot"}),
     ("judging", {"summarize"}),  # and plot, which reads what that writes
     ("comparing", {"compare"}),
-    ("scoring", {"plan", "evaluate", "summarize"}),
+    ("scoring", {"plan", "choose", "evaluate", "summarize"}),
 ])
 def test_a_change_of_code_concerns_the_stages_that_it_is_about(folder, stages):
     assert {stage for stage in STAGES if covered(f"src/unfreeze/{folder}", stage)} == stages
