@@ -18,7 +18,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # What decides nothing of what a stage writes: how a script starts and ends, what errors say, where
 # things lie (its outputs are in dvc.yaml too), how many processes work, and with what instructions.
-FREE = {"__init__.py", "choosing/__init__.py", "data/__init__.py", "scoring/__init__.py",
+FREE = {"__init__.py", "choosing/__init__.py", "data/__init__.py", "ranking/__init__.py",
+        "scoring/__init__.py",
         "bytecode.py", "environment.py", "errors.py", "instructions.py", "places.py", "pool.py",
         "stage.py", "supervision.py"}
 # The form of plan/, for those who read it: if that changes, the files do.
@@ -36,6 +37,8 @@ NOT_READ = {
     "choose": {"params/check.py", "words.py", *(
         f"ahead/{file.name}" for file in (ROOT / "src/unfreeze/ahead").glob("*.py"))},
     "fetch-data": {"words.py"},
+    # What is printed; which official weights there are.
+    "rank": {"words.py"},
     "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py", "words.py"},
     # What cards count, whoever makes them.
     "plot": {f"data/photos/{name}.py" for name in (

@@ -16,6 +16,7 @@ TRAIN_GROUPS = "train_groups.npy"  # in a dataset's folder, where images belong 
 DECODED = MADE / "decoded"  # photos at the size that models see
 WEIGHTS = MADE / "weights"
 SUBSETS = MADE / "subsets"
+RANKED = MADE / "ranked"  # what pretrained models are worth, before any is trained
 PINNED = MADE / "pinned"  # of each run its candidates, what they read by its digest
 SEARCHED = MADE / "searched"  # of each run what its search found, as others read it
 AHEAD = MADE / "ahead"  # that trials and replicates were trained side by side: nothing else

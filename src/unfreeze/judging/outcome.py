@@ -14,6 +14,7 @@ from unfreeze.judging.runs import Rows, TrainedRun, read
 from unfreeze.judging.verdicts import Verdict
 from unfreeze.params import race
 from unfreeze.params.plan import Plan, base
+from unfreeze.ranking import table
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Outcome:
         measured: what to take by the whole budget.
         confusion: rows of scores/confusion.csv of the run whose mistakes are shown.
         compared: {pair: rows of what the stage compare measured}.
+        ranked, ranked_seconds: rows of what the stage rank left, of the models that are scored.
     """
 
     plan: Plan
@@ -39,6 +41,8 @@ class Outcome:
     measured: Recommendation | None = None
     confusion: Rows = field(default_factory=list)
     compared: Mapping[str, Rows] = field(default_factory=dict)
+    ranked: Rows = field(default_factory=list)
+    ranked_seconds: Rows = field(default_factory=list)
 
     @property
     def score(self) -> str:
@@ -66,7 +70,13 @@ def judge(plan: Plan, folder: Path = Path(".")) -> Outcome:
         found,
         confusion=files.read_csv(folder / places.RUNS / shown / "scores/confusion.csv"),
         compared={pair: files.read_csv(folder / places.COMPARED / f"{pair}.csv")
-                  for pair in plan.compare})
+                  for pair in plan.compare},
+        ranked=_ranked(plan, folder, table.MODELS),
+        ranked_seconds=_ranked(plan, folder, table.SECONDS))
+
+
+def _ranked(plan: Plan, folder: Path, name: str) -> Rows:
+    return files.read_csv(folder / places.RANKED / name) if plan.rank else []
 
 
 def of_runs(plan: Plan, runs: Mapping[str, TrainedRun]) -> Outcome:

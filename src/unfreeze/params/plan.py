@@ -215,6 +215,7 @@ class Plan:
         not_run: {run}.
         compare: {pair: its two runs}.
         searches: {run that is searched}.
+        rank: {model as `rank` lists it: what is scored of it before anything is trained}.
         score: the metric by which runs are compared where nothing else is said.
         margin: how far below the best the recommended run may be expected to be, in the score's
             unit. worth: the difference that is worth finding, in the same.
@@ -234,6 +235,7 @@ class Plan:
     not_run: Mapping[str, NotRun]
     compare: Mapping[str, tuple[str, ...]]
     searches: Mapping[str, Search] = field(default_factory=dict)
+    rank: Mapping[str, Run] = field(default_factory=dict)
     reported_curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     score: str = "accuracy"
     margin: float = 1.0
@@ -283,9 +285,10 @@ def read(folder: Path = Path(".")) -> Plan:
                 raise UserError(
                     f"{_file(folder, part)}: {name!r} is no {part}{nearest(name, known)}; allowed: "
                     f"{', '.join(known)}; run `dvc repro`, which writes it anew")
-    runs, searches = _file(folder, "runs"), _file(folder, "searches")
+    runs, searches, rank = (_file(folder, part) for part in ("runs", "searches", "rank"))
     return replace(
         plan, runs={name: _of_file(run, runs) for name, run in plan.runs.items()},
+        rank={name: _of_file(run, rank) for name, run in plan.rank.items()},
         searches={name: replace(search, candidates=tuple(
             replace(each, run=_of_file(each.run, searches)) for each in search.candidates))
             for name, search in plan.searches.items()})
@@ -298,7 +301,7 @@ def _named(plan: Plan) -> Iterator[tuple[str, str]]:
     yield from (("datasets", each.dataset)
                 for each in (*plan.decoded.values(), *plan.subsets.values()))
     searched = [each.run for search in plan.searches.values() for each in search.candidates]
-    for run in (*plan.runs.values(), *searched):
+    for run in (*plan.runs.values(), *searched, *plan.rank.values()):
         yield from (("subsets", file) for file in run.subsets.values())
         yield from ((part, name) for part, name in (
             ("weights", run.weights), ("decoded", run.decoded)) if name)

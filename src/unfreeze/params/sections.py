@@ -1,5 +1,6 @@
 """What params.yaml holds besides knobs: runs, what is not run, pairs, claims, by what runs are
-compared, a budget, whether pictures of photos are shared."""
+compared, a budget, whether pictures of photos are shared. `race` and `rank` are read in files of
+their own."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -27,7 +28,7 @@ _WHAT = {
               "1.0e+6}, or {}",
 }
 NAMES = ("runs", "compare", "claims", "score", "margin", "worth", "budget", "not_run",
-         "share_photos", "race")
+         "share_photos", "race", "rank")
 _LONGEST_NAME = 100  # characters; systems have 255 for a file, with what we put around it
 _NUMBER_OF_YAML_1_2 = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*([eE][-+]?[0-9]+)?)")
@@ -35,7 +36,7 @@ _UNBIASED = [name for name, score in SCORES.items() if not score.biased]
 _COMPARED_BY = {"score": choice(*_UNBIASED), "margin": NOT_NEGATIVE, "worth": POSITIVE}
 DEFAULT_SCORE = "accuracy"  # as of Plan
 CURVE = "train_accuracy"  # of `reported`: after each epoch
-TEXTS = ("compare", "claims", "race")  # in which what looks like a number is text
+TEXTS = ("compare", "claims", "race", "rank")  # in which what looks like a number is text
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from unfreeze.data import subsets
 from unfreeze.data.reading import decoded
 from unfreeze.data.reading.augmentations import is_on
 from unfreeze.errors import Fault, UserError, nearest
-from unfreeze.params import combinations, equal_work, fits, memory, race, search, sections
+from unfreeze.params import combinations, equal_work, fits, memory, race, rank, search, sections
 from unfreeze.params.check import check, check_size, numbers
 from unfreeze.params.facts import Datasets, RunFacts, look_up, weights_source
 from unfreeze.params.faults import PhaseFault, in_file, in_phase, in_run, in_search
@@ -107,15 +107,18 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
     for name, entry in entries.items():
         with in_run(f"runs.{name}", entry.knobs or {}):
             equal_work.check(name, runs, searches, absent)
+    ranked, left_out = _settle_ranked(params, common, datasets)
+    sources |= {each.run.weights: each.source for each in ranked.values()}
+    scored = {name: each.run for name, each in ranked.items()}
     every = [*runs.values(), *(each.run for found in searches.values()
-                               for each in found.candidates)]
+                               for each in found.candidates), *scored.values()]
     score = sections.read_score(params, runs)
     return Plan(
         runs=runs,
         datasets=datasets.sources(),
         decoded=_decoded(every),
         weights=sources,
-        subsets=_subsets(runs, searches),
+        subsets=_subsets(runs, searches, scored.values()),
         claims=sections.read_claims(params, named),
         budget=sections.read_budget(params),
         reported=reported,
@@ -123,10 +126,11 @@ def _plan(params: dict, datasets: Datasets) -> Plan:
         not_run={name: NotRun(entry.why, entry.knobs) for name, entry in absent.items()},
         compare=sections.read_pairs(params, runs, absent),
         searches=searches,
+        rank=scored,
         race=raced,
         share_photos=sections.read_sharing(params),
-        warnings=fits.warnings(runs, searches, datasets.known(),
-                               score.get("score", sections.DEFAULT_SCORE)),
+        warnings=(*fits.warnings(runs, searches, datasets.known(),
+                                 score.get("score", sections.DEFAULT_SCORE)), *left_out),
         **score,
     )
 
@@ -211,7 +215,7 @@ def _settle(section: str, name: str, common: Mapping[str, Any], changes: Knobs, 
     Args:
         values: of its searched knobs, as of one candidate; None where nothing is searched.
     """
-    is_run = section == "runs"  # else its checkpoint and images need not be there
+    is_run = section != "not_run"  # else its checkpoint and images need not be there
     values = values or {}
     own = {**changes, **values}
     with in_run(f"{section}.{name}", changes), in_search(values, "search" in changes):
@@ -228,6 +232,30 @@ def _settle(section: str, name: str, common: Mapping[str, Any], changes: Knobs, 
         tables = _tables(knobs, phases, facts)
         combinations.check_effects(knobs, own, rules.methods_used(tables))
     return _Settled(_run(knobs, changes, facts, phases, tables, weights), source)
+
+
+def _settle_ranked(params: Mapping[str, Any], common: Knobs,
+                   datasets: Datasets) -> tuple[dict[str, _Settled], list[str]]:
+    """{model as `rank` lists it: settled as a run that trains all of it on the images of all runs},
+    and a line for each pattern of which models cannot see them."""
+    settled: dict[str, _Settled] = {}
+    unfit: dict[str, dict[str, str]] = {}
+    shared = defaults() | {key: common[key] for key in rank.SHARED} | {
+        "seeds": common["seeds"][:1]}
+    entries = rank.read(params)
+    for entry in entries:
+        try:
+            settled[entry.name] = _settle("rank", entry.name, shared, entry.knobs, datasets)
+        except Fault as fault:
+            if not entry.pattern:
+                raise
+            unfit.setdefault(entry.pattern, {})[entry.name] = str(fault)
+    for pattern, faults in unfit.items():
+        if not any(each.pattern == pattern and each.name in settled for each in entries):
+            raise Fault("rank", f"{pattern!r} fits no model that can see these images: "
+                                f"{next(iter(faults.values()))}")
+    return settled, [f"rank: {pattern!r} leaves out {', '.join(faults)}: "
+                     f"{next(iter(faults.values()))}" for pattern, faults in unfit.items()]
 
 
 def _phases(knobs: Mapping[str, Any]) -> tuple[Phase, ...]:
@@ -361,10 +389,11 @@ def _subset(knobs: Mapping[str, Any], seed: int, fold: int = 0, folds: int = 1) 
                   knobs["per_class"], float(validation), float(test), fold, folds)
 
 
-def _subsets(runs: Mapping[str, Run], searches: Mapping[str, Search]) -> dict[str, Subset]:
-    """{index file: what it is drawn with}, of runs and of trials."""
+def _subsets(runs: Mapping[str, Run], searches: Mapping[str, Search],
+             scored: Iterable[Run]) -> dict[str, Subset]:
+    """{index file: what it is drawn with}, of runs, of models that are scored, and of trials."""
     drawn = {file: _subset(run.knobs, seed)
-             for run in runs.values() for seed, file in run.subsets.items()}
+             for run in (*runs.values(), *scored) for seed, file in run.subsets.items()}
     return drawn | {file: _subset(runs[name].knobs, seed, fold, len(files))
                     for name, found in searches.items()
                     for seed, files in found.subsets.items() for fold, file in enumerate(files)}

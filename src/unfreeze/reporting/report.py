@@ -20,8 +20,10 @@ from unfreeze.reporting.sections import (
     measured_claims,
     measured_costs,
     measured_curves,
+    measured_models,
     measured_recommendation,
     mistakes,
+    models,
     movement,
     not_run,
     other_scores,
@@ -38,8 +40,8 @@ from unfreeze.reporting.study import Study
 
 # What readers ask first stands at the top; what was measured follows what it adds to.
 RESULTS = (warnings, recommendation, measured_recommendation, claims, measured_claims, race, runs,
-           search, reported, not_run, other_scores, costs, measured_costs, curves, measured_curves,
-           fractions, mistakes, calibration, movement, similarity, images)
+           search, models, measured_models, reported, not_run, other_scores, costs, measured_costs,
+           curves, measured_curves, fractions, mistakes, calibration, movement, similarity, images)
 CONDITIONS = (what_was_run, how_sure)  # below all pictures
 
 
