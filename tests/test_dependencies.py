@@ -37,8 +37,8 @@ NOT_READ = {
     "choose": {"params/check.py", "words.py", *(
         f"ahead/{file.name}" for file in (ROOT / "src/unfreeze/ahead").glob("*.py"))},
     "fetch-data": {"words.py"},
-    # What is printed; which official weights there are.
-    "rank": {"words.py"},
+    # What is printed; which values a head's knobs may have; what the package is about.
+    "rank": {"words.py", "params/knob.py", "training/__init__.py"},
     "decode": {"fetching/__init__.py", "fetching/assets.py", "fetching/sources.py", "words.py"},
     # What cards count, whoever makes them.
     "plot": {f"data/photos/{name}.py" for name in (

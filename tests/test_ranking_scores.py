@@ -1,5 +1,7 @@
 """Scores of features, beside other ways to the same numbers."""
 
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from unfreeze.ranking import folds, table
+from unfreeze.ranking import folds, scores, table
 from unfreeze.ranking.rank import scored
 from unfreeze.ranking.scores import (
     Features,
@@ -125,7 +127,7 @@ def test_leep_and_nce_by_hand():
 
 def test_all_tell_features_that_know_the_classes_from_those_that_do_not():
     knowing, ignorant = (scored(features(120, 6, apart), lambda: 0.0)[0] for apart in (2.0, 0.0))
-    assert tuple(knowing) == table.SCORES == tuple(by_name())
+    assert list(knowing) == list(table.SCORES) == list(by_name())
     for name in knowing:
         assert knowing[name] > ignorant[name], name
     assert knowing["linear_probe"] > 90 and ignorant["linear_probe"] < 60
@@ -135,6 +137,10 @@ def test_balanced_accuracy_counts_each_class_the_same():
     found = Features(torch.zeros(4, 1), torch.tensor([0, 0, 0, 1]), torch.zeros(4), balanced=True)
     assert found.accuracy(torch.tensor([0, 0, 0, 0])) == 50
     assert features().accuracy(features().labels) == 100
+
+
+def test_each_score_is_listed():
+    assert {name for _, name, _ in pkgutil.iter_modules(scores.__path__)} == set(table.SCORES)
 
 
 def test_without_a_classifier_there_are_no_scores_by_it():

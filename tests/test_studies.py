@@ -544,10 +544,11 @@ def test_ours_are_as_unfreeze_new_makes_them(folder):
                    len(given["seeds"]), given["score"])
     assert made in settings(images, Sides(224))
     assert text(folder, "params.yaml") == written.params(
-        images, "pizza_steak_sushi", given["model"], made, f"{up}/params.yaml")
+        images, "pizza_steak_sushi", written.Models(given["model"]), made, f"{up}/params.yaml")
     command = re.search(r"^unfreeze new .*$", text(folder, "README.md"), re.M)[0]
     assert text(folder, "README.md") == written.readme(
-        folder.split("/")[-1], images, given["model"], made, folder, command, private=False)
+        folder.split("/")[-1], images, written.Models(given["model"]), made, folder, command,
+        private=False)
 
 
 @pytest.mark.parametrize("name", [name for name, row in STUDIES.items() if row.small])

@@ -18,8 +18,6 @@ from unfreeze.ranking.rank import Ranked, best_first, rank
 from unfreeze.recipe import PinnedDataset, Preprocessing
 from unfreeze.training import devices
 
-THREADS = 2  # of the processor, the same everywhere: the last bits of a product depend on it
-
 
 def ranked(plan: Plan) -> list[Ranked]:
     """Each of them, best first, from what lies in the working folder: the images that the plan's
@@ -29,7 +27,6 @@ def ranked(plan: Plan) -> list[Ranked]:
         UserError: something is missing, or is not what it should be.
     """
     device = devices.pick()
-    devices.set_threads(THREADS)
     return best_first([_rank(plan, name, run, device) for name, run in tqdm(
         plan.rank.items(), desc="ranking", unit="model", disable=None, leave=False)])
 

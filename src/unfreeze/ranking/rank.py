@@ -9,9 +9,13 @@ from unfreeze.data.reading.images import Images
 from unfreeze.ranking import features, scores
 from unfreeze.ranking.features import Pretrained
 from unfreeze.ranking.scores import Features
+from unfreeze.training import devices
 from unfreeze.training.devices import Device
 
 BEST_BY = "linear_probe"  # why: docs/which-model.md
+# Of the processor, the same everywhere: the last bits of a product depend on them. What scores are
+# made of is too small to be shared out.
+THREADS, THREADS_OF_SCORES = 2, 1
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,14 @@ def rank(name: str, model: Pretrained, images: Images, folds: torch.Tensor, bala
         folds: (N,) of each image, as of `scores.Features`. balanced: as there.
 
     Raises:
-        UserError: what the model makes of the images is not finite.
+        UserError: what the model makes of the images is not finite, or the environment allows
+            fewer threads.
     """
+    devices.set_threads(THREADS)
     start = device.clock()
     output = features.of_images(model, images, device)
     seconds = {"features": device.clock() - start}
+    devices.set_threads(THREADS_OF_SCORES)
     values, took = scored(Features(output.values, images.labels.cpu(), folds,
                                    output.probabilities, balanced), device.clock)
     return Ranked(

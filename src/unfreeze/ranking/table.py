@@ -2,7 +2,9 @@
 
 MODELS = "models.csv"  # a row a model, best first: what it is and its scores, "" where it has none
 SECONDS = "seconds.csv"  # a row a model: what its features and each score took
-SCORES = ("linear_probe", "k_nn", "logme", "h_score", "leep", "nce")  # files of ranking/scores
+# {score, a file of ranking/scores: how it is called, and its decimals}
+SCORES = {"linear_probe": ("linear probe (%)", 1), "k_nn": ("nearest neighbours (%)", 1),
+          "logme": ("LogME", 3), "h_score": ("H-score", 2), "leep": ("LEEP", 3), "nce": ("NCE", 3)}
 HEADER = ("model", "images", "image_size", "dimensions", "source_classes", "parameters",
           "operations", *SCORES)
 TIMED = ("features", *SCORES)

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from unfreeze.ranking.rank import Ranked
 
 PICTURE = "models.svg"
-_TITLES = ("model", "linear probe (%)", "neighbours (%)", "LogME", "H-score", "LEEP", "NCE",
-           "operations an image", "seconds")
-_DECIMALS = (1, 1, 3, 3, 3, 3)
+_TITLES = ("model", *(title for title, _ in SCORES.values()), "operations an image", "seconds")
 
 
 def write(ranked: Sequence["Ranked"], folder: Path) -> None:
@@ -40,8 +38,8 @@ def as_text(ranked: Sequence["Ranked"]) -> str:
     if not ranked:
         return "no models to rank"
     lines = [_TITLES, *(
-        (each.name, *(words.fixed(each.scores[name], places) if name in each.scores else "-"
-                      for name, places in zip(SCORES, _DECIMALS, strict=True)),
+        (each.name, *(words.fixed(each.scores[name], decimals) if name in each.scores else "-"
+                      for name, (_, decimals) in SCORES.items()),
          words.quantity(each.operations, "operations").removesuffix(" operations"),
          words.fixed(sum(each.seconds.values()), 1)) for each in ranked)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

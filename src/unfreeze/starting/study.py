@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from unfreeze.errors import UserError
 from unfreeze.params.facts import Datasets
 from unfreeze.params.plan import Plan
 from unfreeze.params.settle import resolve
-from unfreeze.starting import settings, written
+from unfreeze.ranking.written import as_text
+from unfreeze.starting import ranking, settings, written
 from unfreeze.starting.look import Look, look_at
 from unfreeze.starting.settings import Setting, Sides
 from unfreeze.timing import work
@@ -40,6 +42,7 @@ class Started:
 
     Attributes:
         folder: where. look: what the images are. setting: what fits them.
+        model: that its runs fine-tune. other: another, which one run fine-tunes; "" for none.
         seconds: that `dvc repro` takes here, about. limit: that were wanted.
         twice: what it would do with twice the time, each in words; () for nothing.
         warnings: where it can hardly mean anything, as plan will say.
@@ -48,6 +51,8 @@ class Started:
     folder: Path
     look: Look
     setting: Setting
+    model: str
+    other: str
     seconds: float
     limit: float
     twice: tuple[str, ...]
@@ -56,41 +61,46 @@ class Started:
 
 def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOURS,
         skip_broken: bool = False, say: Callable[[str], None] = lambda text: None,
-        measure: Callable[[Mapping], Speed] | None = None) -> Started:
+        measure: Callable[[Mapping], Speed] | None = None, rank: Sequence[str] = ()) -> Started:
     """Make a study. Nothing is written unless it can be planned.
 
     Args:
         name: of a folder of studies/, or with a slash the path of any other of the project.
-        images: as of `look_at`. model: of torchvision, by its name there.
+        images: as of `look_at`. model: that is fine-tuned, by its name.
         hours: that the study may take here.
         skip_broken: whether files that are no sound images are left out.
         say: takes a line of what is found, as soon as it is.
         measure: gives the speed of a kind of work (timing.work.kind_of, read); measured here where
             None.
+        rank: models, or patterns of their names, of which the two that are best before any is
+            trained are fine-tuned in place of `model`; where that cannot be told, the first.
 
     Raises:
         UserError: nothing can come of it; the message says what would.
     """
     home = _home()
     folder = _place(name, home)
-    facts = models.facts_of(model)
-    if not facts.weights:
+    candidates = ranking.listed(rank)
+    model, other = candidates[0] if candidates else model, ""
+    if not models.facts_of(model).weights:
         raise UserError(f"{model}: has no pretrained weights to be fine-tuned; take mobilenet_v2, "
                         "resnet18 or another one of torchvision")
     look = look_at(images, skip_broken)
     _say_images(look, say)
+    if candidates:
+        model, other = _best_two(look, candidates, home, skip_broken, say)
     known = Datasets(known={(look.images, skip_broken and look.own): look.facts})
+    asked = written.Models(model, other, tuple(rank))
 
     def planned(setting: Setting) -> Plan:
-        text = written.params(look, look.images, model, setting, "", skip_broken)
+        text = written.params(look, look.images, asked, setting, "", skip_broken)
         return resolve(yaml.safe_load(text), str(folder / "params.yaml"), known)
 
     def works(setting: Setting) -> list[work.Work]:
         return list(work.works(planned(setting), {
             look.facts.name: (sum(look.train), sum(look.test))}))
 
-    sides = Sides(next(iter(facts.weights.values())).crop, facts.strides["original"],
-                  facts.multiple)
+    sides = _sides([each for each in (model, other) if each])
     most = next(settings.settings(look, sides))
     at = sides.fitting(min(most.image_size, MEASURED_AT))
     kinds = {each.kind for each in works(replace(most, image_size=at))}
@@ -105,10 +115,34 @@ def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOUR
     limit = 3600 * hours
     setting = settings.choose(look, sides, seconds, limit)
     more = settings.choose(look, sides, seconds, 2 * limit)
-    started = Started(folder, look, setting, seconds(setting), limit,
+    started = Started(folder, look, setting, model, other, seconds(setting), limit,
                       tuple(settings.differences(setting, more)), planned(setting).warnings)
-    _write(started, home, name, images, model, hours, skip_broken)
+    _write(started, home, name, images, asked, hours, skip_broken)
     return started
+
+
+def _best_two(look: Look, candidates: Sequence[str], home: Path, skip_broken: bool,
+              say: Callable[[str], None]) -> tuple[str, str]:
+    """The best of some models, and the next, or "" where that is not known."""
+    sides = _sides(candidates)
+    ranked = ranking.best_first(look, candidates, sides.fitting(min(
+        settings.seen_at(look, sides), MEASURED_AT)), home, skip_broken, say)
+    if not ranked:
+        say(f"what {', '.join(candidates)} are worth for these images is known once they, and "
+            f"weights, are here: {candidates[0]} is taken, and `dvc repro rank` ranks them")
+        return candidates[0], ""
+    for line in as_text(ranked).splitlines():
+        say(f"  {line}")
+    names = [each.name for each in ranked]
+    return names[0], names[1] if len(names) > 1 else ""
+
+
+def _sides(names: Sequence[str]) -> Sides:
+    """Of images that all of some models take."""
+    facts = [models.facts_of(name) for name in names]
+    return Sides(min(next(iter(each.weights.values())).crop for each in facts),
+                 max(each.strides["original"] for each in facts),
+                 math.lcm(*(each.multiple for each in facts)))
 
 
 def _home() -> Path:
@@ -191,15 +225,16 @@ def _scaled(speed: Speed, side: float) -> Speed:
     return replace(speed, train=speed.train and speed.train * side**2, test=speed.test * side**2)
 
 
-def _write(started: Started, home: Path, name: str, images: str, model: str, hours: float,
-           skip_broken: bool) -> None:
+def _write(started: Started, home: Path, name: str, images: str, asked: written.Models,
+           hours: float, skip_broken: bool) -> None:
     folder, look, setting = started.folder, started.look, started.setting
     dataset = look.images
     if look.own and "://" not in dataset:
         # Within the project by the way from here to there, which is the same in every clone.
         place = Path(os.path.abspath(dataset))
         dataset = (os.path.relpath(place, folder) if place.is_relative_to(home) else str(place))
-    options = [*(["--model", model] if model != "mobilenet_v2" else []),
+    options = [*(["--model", asked.model] if not asked.ranked else [] if
+                 asked.ranked == ranking.CANDIDATES else ["--rank", ",".join(asked.ranked)]),
                *(["--hours", f"{hours:g}"] if hours != HOURS else []),
                *(["--skip-broken"] if skip_broken else [])]
     command = shlex.join(["unfreeze", "new", name, "--images", images, *options])
@@ -208,8 +243,8 @@ def _write(started: Started, home: Path, name: str, images: str, model: str, hou
     fresh.mkdir(parents=True)
     try:
         written.write(fresh, home, folder, {
-            "params.yaml": written.params(look, dataset, model, setting, rules, skip_broken),
-            "README.md": written.readme(folder.name, look, model, setting,
+            "params.yaml": written.params(look, dataset, asked, setting, rules, skip_broken),
+            "README.md": written.readme(folder.name, look, asked, setting,
                                         str(folder.relative_to(home)), command, look.own)})
         try:
             os.rename(fresh, folder)  # not onto what was put there since `_place` looked

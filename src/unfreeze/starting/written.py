@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -20,9 +21,23 @@ _NEW_LAYER = 0.003  # of the phase that trains nothing else
 _COLUMN = 26  # of comments
 
 
-def params(look: Look, dataset: str, model: str, setting: Setting, rules: str,
+@dataclass(frozen=True)
+class Models:
+    """What a study fine-tunes.
+
+    Attributes:
+        model: in all runs but one. other: in that one; "" for none.
+        ranked: models and patterns that were asked to be ranked, as `rank` has them.
+    """
+
+    model: str
+    other: str = ""
+    ranked: tuple[str, ...] = ()
+
+
+def params(look: Look, dataset: str, models: Models, setting: Setting, rules: str,
            skip_broken: bool = False) -> str:
-    """params.yaml, of 25 lines at most.
+    """params.yaml, of 27 lines at most.
 
     Args:
         dataset: as the study names the images, from its folder.
@@ -42,7 +57,8 @@ def params(look: Look, dataset: str, model: str, setting: Setting, rules: str,
          "chosen by" if setting.folds > 1 else "there are enough to choose by them once"),
         ("image_size", f"{setting.image_size}", "pixels of the square that the model sees"),
         ("normalize", "weights", ""),
-        ("model", model, "or resnet18, resnet50, vit_b_16: any of torchvision"),
+        ("model", models.model, "or resnet18, resnet50, vit_b_16: any of torchvision"),
+        *[("rank", _names(models.ranked), "scored before any is trained")] * bool(models.ranked),
         ("seeds", f"{list(range(1, setting.seeds + 1))}", "trained models of each run"),
         ("epochs", f"{setting.epochs}", ""),
         ("batch_size", f"{setting.batch_size}", ""),
@@ -62,6 +78,7 @@ def params(look: Look, dataset: str, model: str, setting: Setting, rules: str,
         f"{{epochs: {setting.epochs - first}}}]}}\n",
         "  last_stage: {freeze: {last: 1}, search: *late}\n",
         "  lora: {tune: lora, search: *late}\n",
+        *[f"  other_model: {{model: {models.other}}}\n"] * bool(models.other),
         'claims: ["[full, head_then_all, last_stage, lora] > head"]\n',
         *_lines([("score", setting.score, "what is compared" if setting.score == "accuracy" else
                   "each class counts the same, since their sizes differ tenfold"),
@@ -80,11 +97,16 @@ def _text(value: str) -> str:
     return text if value.isprintable() and "\n" not in text else json.dumps(value)
 
 
+def _names(patterns: tuple[str, ...]) -> str:
+    """A list in YAML, in one line."""
+    return yaml.safe_dump(list(patterns), default_flow_style=True, width=10**6).strip()
+
+
 def _line(title: str) -> str:
     return shown(title)[:40]
 
 
-def readme(name: str, look: Look, model: str, setting: Setting, folder: str, command: str,
+def readme(name: str, look: Look, models: Models, setting: Setting, folder: str, command: str,
            private: bool) -> str:
     """README.md.
 
@@ -99,9 +121,11 @@ def readme(name: str, look: Look, model: str, setting: Setting, folder: str, com
     more_seeds = list(range(1, setting.seeds + 3))
     chosen = (f"by cross-validation in {setting.folds} folds" if setting.folds > 1 else
               f"on {setting.validation:.0%} of the training images, held out")
+    other = f"| other_model | everything of {models.other} instead |\n" if models.other else ""
+    another = "resnet18" if models.model != "resnet18" else "resnet50"
     return f"""# {name}
 
-Which fine-tuning of {model} is best for {shown(look.title)}?
+Which fine-tuning of {models.model} is best for {shown(look.title)}?
 There are {count(len(look.names), "class", "classes")}, with {sum(look.train):,} images to train on
 and {sum(look.test):,} to test on ({look.split}).
 
@@ -122,12 +146,12 @@ of its knobs may be stands in the params.yaml of the project.
 | head_then_all | the new layer first, then everything |
 | last_stage | the last quarter of the layers, and the new layer |
 | lora | an update of low rank beside every layer, and the new layer |
-
+{other}
 Each finds its learning rate among {setting.rates}, {chosen}; then it is trained with
 {setting.seeds} other seeds and tested. Images are seen at {setting.image_size} pixels.
 {each_class}
 ```
-dvc exp run -S model=resnet18           # another model
+dvc exp run -S model={another}           # another model
 dvc exp run -S image_size=224           # larger images
 dvc exp run -S 'seeds={more_seeds}'  # two more models of each run
 dvc repro                              # after images have changed too

@@ -8,9 +8,10 @@ from contextlib import suppress
 HELP = "make a study of your images"
 DESCRIPTION = """\
 Look at images once and make a study that fits them, in studies/NAME: five strategies of
-fine-tuning, each at its best learning rate, as long as the time allows. It says what it found,
-how long the study takes here, and what it would do with twice the time. Nothing is trained
-before you run `dvc repro` in its folder."""
+fine-tuning the model whose features say most of the images, and the next best model beside it,
+each at its best learning rate, as long as the time allows. It says what it found, how long the
+study takes here, and what it would do with twice the time. Nothing is trained before you run
+`dvc repro` in its folder."""
 EXAMPLE = """\
 examples:
   unfreeze new flowers --images path/to/folder
@@ -27,8 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="PATH",
                         help="a folder, an archive (.zip, .tar), a table of labels (.csv), the "
                              "address of an archive, or a dataset of the catalogue")
-    parser.add_argument("--model", default="mobilenet_v2", help="of torchvision (default: "
-                                                                "%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", help="to fine-tune, by its name in torchvision (default: the "
+                                       "best of --rank)")
+    which.add_argument("--rank", type=_names, metavar="MODELS",
+                       help="models or patterns of names with commas between, of which the two are "
+                            "taken whose features say most of the images (default: some that are "
+                            "small)")
     parser.add_argument("--hours", type=_hours, default=1.0,
                         help="that the study may take here (default: 1)")
     parser.add_argument("--skip-broken", action="store_true",
@@ -36,12 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from unfreeze.starting import new  # here: --help needs nothing of it
+    from unfreeze.starting import new, ranking  # here: --help needs nothing of it
 
-    started = new(arguments.name, arguments.images, arguments.model, arguments.hours,
-                  arguments.skip_broken, say=lambda text: print(text, flush=True))
+    rank = () if arguments.model else arguments.rank or ranking.CANDIDATES
+    started = new(arguments.name, arguments.images, arguments.model or "", arguments.hours,
+                  arguments.skip_broken, say=lambda text: print(text, flush=True), rank=rank)
     setting, folder = started.setting, os.path.relpath(started.folder)
-    print(f"{folder}: {arguments.model} at {setting.image_size} pixels, {setting.epochs} epochs, "
+    models = " and ".join(filter(None, (started.model, started.other)))
+    print(f"{folder}: {models} at {setting.image_size} pixels, {setting.epochs} epochs, "
           f"{setting.rates} learning rates, " + (
               f"{setting.folds} folds, " if setting.folds > 1 else "") + f"{setting.seeds} seeds"
           + (f", {setting.fraction:.3g} of the training images" if setting.fraction < 1 else ""))
@@ -60,6 +68,14 @@ def _hours(text: str) -> float:
         if 0 < float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it must be a number above 0")
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("is empty; it must be models or patterns of their names, "
+                                         "with commas between")
+    return names
 
 
 def _duration(seconds: float) -> str:

@@ -1,22 +1,20 @@
-"""What is said of a model by the features that it makes of labelled images: one file a score, found
-by its name. The higher, the better, for each of them.
+"""What is said of a model by the features that it makes of labelled images: one file a score, of
+those that ranking/table.py lists. The higher, the better, for each of them.
 
 A file offers:
 
-    TEXT         the score in words
-    UNIT         "%", "nats", or "" for a number without
-    ORDER        its place among the others
-    NEEDS_HEAD   True, only where it goes by what the weights' own classifier says
     score(Features) -> float
+    NEEDS_HEAD   True, only where it goes by what the weights' own classifier says
 """
 
 import functools
 import importlib
-import pkgutil
 from dataclasses import dataclass
 from types import ModuleType
 
 import torch
+
+from unfreeze.ranking.table import SCORES
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,4 @@ class Features:
 @functools.cache
 def by_name() -> dict[str, ModuleType]:
     """{score: its module}, in their order."""
-    found = {name: importlib.import_module(f"{__name__}.{name}")
-             for _, name, _ in pkgutil.iter_modules(__path__)}
-    return dict(sorted(found.items(), key=lambda each: each[1].ORDER))
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in SCORES}

@@ -14,8 +14,6 @@ import torch
 
 from unfreeze.ranking.scores import Features
 
-TEXT, UNIT, ORDER = "H-score", "", 4
-
 
 def score(features: Features) -> float:
     """From 0 to the number of classes less one."""

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from unfreeze.ranking.scores import Features
 
-TEXT, UNIT, ORDER = "nearest neighbours", "%", 2
 K, TEMPERATURE = 5, 0.07
 _ROWS = 1024  # compared with all at a time
 

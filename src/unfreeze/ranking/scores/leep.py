@@ -11,7 +11,7 @@ import torch
 
 from unfreeze.ranking.scores import Features
 
-TEXT, UNIT, ORDER, NEEDS_HEAD = "LEEP", "nats", 5, True
+NEEDS_HEAD = True
 
 
 def score(features: Features) -> float:

@@ -19,7 +19,6 @@ import torch
 
 from unfreeze.ranking.scores import Features
 
-TEXT, UNIT, ORDER = "LogME", "nats", 3
 _ROUNDS, _STEADY = 200, 1e-6  # of the fixed point; of the ratio of the precisions
 _LEAST = 1e-12
 

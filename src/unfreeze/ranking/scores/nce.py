@@ -10,7 +10,7 @@ import torch
 
 from unfreeze.ranking.scores import Features
 
-TEXT, UNIT, ORDER, NEEDS_HEAD = "NCE", "nats", 6, True
+NEEDS_HEAD = True
 
 
 def score(features: Features) -> float:

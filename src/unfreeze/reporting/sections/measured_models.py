@@ -1,8 +1,8 @@
 """What ranking the pretrained models took."""
 
+from unfreeze.ranking.table import SCORES
 from unfreeze.reporting import cells
 from unfreeze.reporting.document import Section, Table, line
-from unfreeze.reporting.sections.models import COLUMNS
 from unfreeze.reporting.study import Study
 
 
@@ -10,8 +10,8 @@ def section(study: Study) -> Section:
     name, rows = "Seconds that ranking took", study.measured.get("models", [])
     if not rows:
         return Section(name, measured=True)
-    timed = ("features", *COLUMNS)
-    titles = ("features", *(title.removesuffix(" (%)") for title, _ in COLUMNS.values()))
+    timed = ("features", *SCORES)
+    titles = ("features", *(title.removesuffix(" (%)") for title, _ in SCORES.values()))
     columns = ("model", *titles, "all")
     lines = [(row["model"], *(cells.number(row[each], 2) for each in timed),
               cells.number(sum(float(row[each] or 0) for each in timed), 1)) for row in rows]

@@ -3,14 +3,11 @@ which fine-tuning put them."""
 
 import itertools
 
+from unfreeze.ranking.table import SCORES
 from unfreeze.reporting import cells
 from unfreeze.reporting.document import Block, Cell, Number, Picture, Section, Table, line
 from unfreeze.reporting.study import Rows, Study
 from unfreeze.words import count, quantity
-
-COLUMNS = {"linear_probe": ("linear probe (%)", 1), "k_nn": ("nearest neighbours (%)", 1),
-           "logme": ("LogME", 3), "h_score": ("H-score", 2), "leep": ("LEEP", 3),
-           "nce": ("NCE", 3)}
 
 
 def section(study: Study) -> Section:
@@ -18,7 +15,7 @@ def section(study: Study) -> Section:
     if not rows:
         return Section(name)
     trained = [row for row in rows if row["score"]]
-    columns = ("model", *(title for title, _ in COLUMNS.values()), "features",
+    columns = ("model", *(title for title, _ in SCORES.values()), "features",
                "operations an image", *["fine-tuned, " + study.score.title] * bool(trained))
     lines = [_line(row, study, bool(trained)) for row in rows]
     return Section(name, [
@@ -44,7 +41,7 @@ def _line(row: dict[str, str], study: Study, trained: bool) -> tuple[Cell, ...]:
     operations = float(row["operations"])
     score = cells.number(row["score"], cells.decimals(study.score.unit))
     return (row["model"], *(cells.number(row[name], decimals)
-                            for name, (_, decimals) in COLUMNS.items()),
+                            for name, (_, decimals) in SCORES.items()),
             cells.number(row["dimensions"]),
             Number(operations, quantity(operations, "operations").removesuffix(" operations")),
             *[score] * trained)
@@ -57,7 +54,7 @@ def _foretold(rows: Rows) -> list[Block]:
         return []
     pairs = list(itertools.combinations(rows, 2))
     said = []
-    for name, (title, _) in COLUMNS.items():
+    for name, (title, _) in SCORES.items():
         known = [(a, b) for a, b in pairs if a[name] and b[name] and a["score"] != b["score"]]
         right = sum((float(a[name]) - float(b[name])) * (float(a["score"]) - float(b["score"])) > 0
                     for a, b in known)
