@@ -108,6 +108,13 @@ def tables(runs: int = 4, name: str = "run{}") -> dict[str, pd.DataFrame]:
             (actual, predicted, 83 if actual == predicted else 9 if actual == "cat" else 8,
              83.0 if actual == predicted else 9.0 if actual == "cat" else 8.0)
             for actual in ("cat", "dog", "frog") for predicted in ("cat", "dog", "frog")]),
+        "models": frame(
+            "model images image_size dimensions source_classes parameters operations linear_probe "
+            "k_nn logme h_score leep nce run score low high", [
+                ("net_a", 100, 64, 512, 1000, 10**7, 3 * 10**8, 70.25, 61.5, 0.25, 2.5, -0.75,
+                 -0.5, "run0", 80.25, 78.0, 82.0),
+                ("net_b", 100, 64, 1280, 0, 10**6, 10**8, 65.5, 62.5, 0.125, 2.25, math.nan,
+                 math.nan, math.nan, math.nan, math.nan, math.nan)]),
         "movement": frame("run part seed distance relative_distance", [
             (run, part, seed, 3.5, moved) for run in names for seed in (42, 43)
             for part, moved in (("stem", 0.0), ("stage1", 0.0123), ("stage2", 0.25))]),
@@ -377,6 +384,8 @@ CHARTS = {  # what one revision's chart says: texts, and values that one hovers 
     "pareto": ["run0", "training time (s)", "Pareto: on the front"],
     "reliability": ["run1", "temperature scaled", "share of the predictions (%): 9.09"],
     "confusion": ["predicted class: frog", "share of the true class (%): 83.00"],
+    "models": ["net_a", "linear probe (%)", "value: 70.25", "operations an image: 300M",
+               "fine-tuned, test score"],
     "movement": ["stage2", "distance (% of the norm at the start): 1.23"],
     "similarity": ["CKA of parts", "value: 0.1250"],
 }
