@@ -18,6 +18,7 @@ from unfreeze import command, files
 from unfreeze.data import subsets
 from unfreeze.data.facts import Facts
 from unfreeze.errors import UserError
+from unfreeze.models import official
 from unfreeze.params.plan import ImageSource
 from unfreeze.params.settle import resolve
 from unfreeze.starting import new, settings, study
@@ -334,6 +335,61 @@ def test_models_without_weights_and_models_that_are_none(project):
         new("x", "cifar10", model="mobilnet_v2", measure=measure)
 
 
+# Which models
+
+
+def made_up_weights(known, file: Path, beside: Path) -> None:
+    """In place of a download: those of a model as it starts."""
+    from safetensors.torch import save_file
+
+    from unfreeze import models
+    name = known.name.partition("-")[0]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor for key, tensor in models.build(
+        name, "original", 1000, 224).state_dict().items() if "num_batches" not in key}, file)
+
+
+def test_the_two_best_models_before_training_are_compared(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(official, "fetch", made_up_weights)
+    said: list[str] = []
+    started = new("mine", str(photos(tmp_path / "pets", {"cat": 12, "dog": 12})), measure=measure,
+                  rank=("resnet18", "mobilenet_v[2]"), say=said.append)
+    assert {started.model, started.other} == {"resnet18", "mobilenet_v2"}
+    assert any("ranking 2 models by 20 training images" in line for line in said)
+    assert [line.split()[0] for line in said if "  " in line][-2:] == [started.model, started.other]
+    given = knobs(started)
+    assert given["model"] == started.model and given["rank"] == ["resnet18", "mobilenet_v[2]"]
+    assert given["runs"]["other_model"] == {"model": started.other}
+    plan = resolve(given | {"dataset": str(tmp_path / "pets")})
+    assert set(plan.rank) == {"resnet18", "mobilenet_v2"}
+    readme = (started.folder / "README.md").read_text()
+    assert f"everything of {started.other} instead" in readme and "--rank" in readme
+
+
+def test_without_weights_or_images_the_first_is_taken(project, tmp_path, monkeypatch):
+    def fails(known, file: Path, beside: Path) -> None:
+        raise UserError(f"{known.name}: cannot be had")
+
+    monkeypatch.setattr(official, "fetch", fails)
+    said: list[str] = []
+    pets = photos(tmp_path / "pets", {"cat": 12, "dog": 12})
+    for name, images in (("offline", str(pets)), ("later", "cifar10")):
+        started = new(name, images, measure=measure, rank=("resnet18", "mobilenet_v2"),
+                      say=said.append)
+        assert (started.model, started.other) == ("resnet18", "")
+        assert "resnet18 is taken, and `dvc repro rank` ranks them" in said[-2]
+        assert knobs(started)["rank"] == ["resnet18", "mobilenet_v2"]
+    assert any("resnet18 is left out: resnet18-imagenet1k_v1: cannot be had" in line
+               for line in said)
+
+
+def test_models_to_rank_that_are_none(project):
+    with pytest.raises(UserError, match="--rank: 'resnet81' is no model.*did you mean 'resnet18'"):
+        new("x", "cifar10", measure=measure, rank=("resnet81",))
+    with pytest.raises(UserError, match="--rank: 'nothing[*]' fits no model"):
+        new("x", "cifar10", measure=measure, rank=("nothing*",))
+
+
 # The command
 
 
@@ -346,6 +402,7 @@ def run(line: str, capsys) -> str:
 def test_the_examples_of_help_make_studies(project, monkeypatch, capsys):
     monkeypatch.setattr(study, "_measured", lambda kinds, _: {
         kind: measure(yaml.safe_load(kind)) for kind in kinds})
+    monkeypatch.setattr(official, "fetch", made_up_weights)
     folder = photos(project / "path/to/folder", {"train/cat": 12, "train/dog": 12, "test/cat": 4,
                                                  "test/dog": 4})
     with zipfile.ZipFile("photos.zip", "w") as target:

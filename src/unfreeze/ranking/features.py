@@ -81,7 +81,7 @@ def of_images(model: Pretrained, images: Images, device: Device) -> Output:
     """What the model makes of some images, one or more, in float32.
 
     Raises:
-        UserError: what it makes of them is not finite.
+        UserError: what it makes of them is not finite, or does not go through its last layer.
     """
     network = model.network.to(device.torch, memory_format=torch.channels_last)
     seen: list[torch.Tensor] = []
@@ -100,6 +100,9 @@ def of_images(model: Pretrained, images: Images, device: Device) -> Output:
                     operations = round(flops.get_total_flops() / len(labels))
     finally:
         handle.remove()
+    if not seen:
+        raise UserError(f"{model.name}: does not call its last layer {model.last}, so what goes "
+                        "into that cannot be had; leave it out of `rank`")
     values, logits = torch.cat(seen), torch.cat(logits)
     if not (values.isfinite().all() and logits.isfinite().all()):
         raise UserError(f"{model.name}: what its weights make of these images is not finite; leave "
