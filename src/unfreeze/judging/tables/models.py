@@ -13,7 +13,7 @@ HEADER = (*table.HEADER, *_TRAINED)
 
 
 def rows(outcome: Outcome) -> list[tuple]:
-    trained = _trained(outcome)
+    trained = _trained(outcome) if outcome.ranked else {}
     return [(*(row[column] or None for column in table.HEADER),
              *_score(outcome, trained.get(row["model"]))) for row in outcome.ranked]
 

@@ -46,8 +46,8 @@ def fits(inputs: torch.Tensor, labels: torch.Tensor, classes: int):
     """
     fitted = torch.zeros(inputs.shape[1] + 1, classes, dtype=torch.float64, requires_grad=True)
     for strength in STRENGTHS:
-        optimizer = torch.optim.LBFGS([fitted], max_iter=200, tolerance_grad=1e-5,
-                                      tolerance_change=1e-9, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS([fitted], max_iter=200, tolerance_grad=1e-6,
+                                      tolerance_change=1e-10, line_search_fn="strong_wolfe")
 
         def loss(strength: float = strength, optimizer=optimizer) -> torch.Tensor:
             optimizer.zero_grad()
