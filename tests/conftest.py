@@ -300,7 +300,6 @@ def finished(tmp_path_factory, mirror) -> tuple[Project, str]:
     it must call `restore`."""
     def reproduce(folder: Path) -> None:
         project = make_project(folder / "project", mirror, folder / "scratch")
-        project.warm = False  # once, all is started as a user starts it
         (folder / "output").write_text(project.run("dvc", "repro"))
         project.commit("results")
 
