@@ -1,6 +1,7 @@
 """What several test files share. No torch here: the tests of params and rules do without."""
 
 import copy
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,9 +39,13 @@ PINNED = {
 def params(runs: dict | None = None, **knobs) -> dict:
     """The project's params.yaml with pinned knobs, then `knobs`, and with `runs` as its runs;
     nothing is compared or claimed about them unless `knobs` says so."""
-    real = yaml.safe_load((ROOT / "params.yaml").read_text())
-    return copy.deepcopy(real | PINNED | {"compare": {}, "claims": [], "budget": {}} | knobs
-                         | {"runs": {"base": {}} if runs is None else runs})
+    return copy.deepcopy(_real_params() | PINNED | {"compare": {}, "claims": [], "budget": {}}
+                         | knobs | {"runs": {"base": {}} if runs is None else runs})
+
+
+@functools.cache
+def _real_params() -> dict:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def message(given: dict, *words: str) -> str:

@@ -2,8 +2,10 @@
 that way as the user wrote it."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,6 @@ from unfreeze.params.knobs import AUGMENTATIONS, CHOSEN_BY, KNOBS, PHASE_KNOBS
 from unfreeze.params.plan import Run
 from unfreeze.params.settle import resolve
 
-NODES = {path.relative_to(ROOT): list(ast.walk(ast.parse(path.read_text()))) for path in sorted(
-    chain((ROOT / "src").rglob("*.py"), (ROOT / "stages").glob("*.py")))}
 OF_PLUGINS = sorted({
     knob.name for folder in CHOSEN_BY.values() for name in plugins.names(folder)
     for knob in plugins.read_knobs(folder, name) if isinstance(knob, Knob)})
@@ -32,6 +32,13 @@ OTHERS = {"dataset": "cifar100", "image_size": 96, "resize": 70, "seeds": [7], "
 # Without which a knob has no effect, besides what it declares itself.
 BESIDES = {"frozen_batchnorm": {"freeze": "early"}, "decay_biases_and_norms": {"weight_decay": 0.1},
            "warmup_epochs": {"epochs": 3}, "tune": {"freeze": "none"}}
+
+
+@functools.cache
+def all_nodes() -> dict[Path, list[ast.AST]]:
+    """Of every module of this project."""
+    return {path.relative_to(ROOT): list(ast.walk(ast.parse(path.read_text()))) for path in sorted(
+        chain((ROOT / "src").rglob("*.py"), (ROOT / "stages").glob("*.py")))}
 
 
 def other(name: str) -> Any:
@@ -67,7 +74,7 @@ def test_a_knob_travels_under_its_name_as_written(name):
 
 
 def declarations() -> Iterator[str]:
-    for nodes in NODES.values():
+    for nodes in all_nodes().values():
         for node in nodes:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Knob":
                 yield node.args[0].value
@@ -89,7 +96,7 @@ def key_of(node: ast.AST) -> str | None:
 
 def test_every_knob_is_read_by_its_name():
     """What training reads, by code outside params/; an augmentation is the file of its name."""
-    read = {path: {key_of(node) for node in nodes} for path, nodes in NODES.items()}
+    read = {path: {key_of(node) for node in nodes} for path, nodes in all_nodes().items()}
     for name, knob in KNOBS.items():
         if name in AUGMENTATIONS:
             assert name in augmentations.names()
@@ -100,7 +107,7 @@ def test_every_knob_is_read_by_its_name():
 
 
 def test_no_mapping_holds_a_knob_under_another_name():
-    for path, nodes in NODES.items():
+    for path, nodes in all_nodes().items():
         for node in nodes:
             pairs = []
             if isinstance(node, ast.Dict):
@@ -116,7 +123,7 @@ def test_no_mapping_holds_a_knob_under_another_name():
 
 @pytest.mark.parametrize("name", OF_PLUGINS)
 def test_what_a_plugin_declares_stands_in_files_of_plugins_alone(name):
-    holders = {path for path, nodes in NODES.items() for node in nodes
+    holders = {path for path, nodes in all_nodes().items() for node in nodes
                if isinstance(node, ast.Constant) and node.value == name}
     assert holders and all(
         any(path.is_relative_to(f"src/unfreeze/{folder}") for folder in CHOSEN_BY.values())

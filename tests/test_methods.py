@@ -29,10 +29,16 @@ KNOBS = {"lora_rank": 2, "lora_alpha": 4, "lora_layers": "all", "tinytl_groups":
 CLASSES = 5
 
 
+# What a method needs that a model may lack; to find it in every model would take seconds wherever
+# this file is collected.
+WITHOUT_NORM = {"alexnet", "cnn", "squeezenet1_1", "vgg16"}
+WITHOUT_RESIDUAL = WITHOUT_NORM | {
+    "convnext_tiny", "densenet121", "googlenet", "inception_v3", "maxvit_t", "shufflenet_v2_x0_5",
+    "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_16", "vit_b_32"}
+
+
 def fits(name: str, method: str) -> bool:
-    has_norm = name not in ("alexnet", "vgg16", "cnn", "squeezenet1_1")
-    return {"tinytl": bool(models.facts_of(name).residual_blocks),
-            "norm": has_norm}.get(method, True)
+    return name not in {"tinytl": WITHOUT_RESIDUAL, "norm": WITHOUT_NORM}.get(method, ())
 
 
 def is_slow(name: str, method: str) -> bool:
@@ -77,6 +83,11 @@ def logits(model, images):
 
 def moved(before, after):
     return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.slow
+def test_tinytl_is_tried_with_every_model_that_has_residual_blocks():
+    assert {name for name in SIZES if not models.facts_of(name).residual_blocks} == WITHOUT_RESIDUAL
 
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)
