@@ -4,6 +4,7 @@ The tiny dataset and models are added as a user would add their own: one new fil
 """
 
 import fcntl
+import gc
 import os
 import re
 import shutil
@@ -32,12 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
-# The processes that tests start, 50 of them from cold, would compile this project's code anew each.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """A million objects come that stay: nobody need look through them for garbage, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The processes that tests start from cold would each compile this project's code anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if config.getoption("numprocesses", None):  # one server for all processes that run tests
         warm.path()
 

@@ -598,7 +598,7 @@ def changed(package: list[Definition], number: int, **change) -> list[Definition
     return [replace(each, **change) if each.number == number else each for each in package]
 
 
-QUICK = settings(max_examples=40, deadline=None, print_blob=True, derandomize=True,
+QUICK = settings(max_examples=20, deadline=None, print_blob=True, derandomize=True,
                  suppress_health_check=[HealthCheck.function_scoped_fixture,
                                         HealthCheck.too_slow])
 
