@@ -115,6 +115,12 @@ def test_an_error_is_text_alone_whatever_is_in_a_name():
     assert str(UserError("a\x1b[31m\nb\u202e\x07é 日本")) == r"a\x1b[31m b\u202e\x07é 日本"
 
 
+def test_an_error_is_never_longer_than_a_screen():
+    message = str(UserError(f"params.yaml: {'x' * 10**6} is no knob; allowed: {'y' * 300}"))
+    assert message.startswith("params.yaml: xxx") and message.endswith("y" * 300)
+    assert len(message) < 2100 and " characters) ... " in message
+
+
 @pytest.mark.parametrize(("word", "answer"), [
     ("erly", " (did you mean 'early'?)"), ("zzz", ""), (5, ""), (None, ""), (["early"], " (")])
 def test_nearest_suggests_only_what_is_near(word, answer):

@@ -164,3 +164,18 @@ def test_the_committed_locks_are_whole():
     for lock in locks:
         assert mending.is_whole(lock.read_bytes()), lock
         assert yaml.safe_load(lock.read_text())["schema"]
+
+
+def test_without_git_it_is_said_what_to_do(study, tmp_path, monkeypatch):
+    mending.check_git(study)
+    alone = tmp_path / "alone"
+    (alone / ".dvc").mkdir(parents=True)
+    (alone / "dvc.lock").write_bytes(b"half")
+    monkeypatch.chdir(alone)
+    with pytest.raises(UserError, match="lies in no git repository.*`git init`.*no_scm true"):
+        mend.run(SimpleNamespace(bytes=False))
+    (alone / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    mending.check_git(alone)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="there is no whole one"):
+        mending.mend_lock(alone)

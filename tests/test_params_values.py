@@ -103,6 +103,7 @@ BAD_VALUES = [
     ({"lr": True}, ["True is not allowed"]),
     ({"lr": None}, ["None is not allowed"]),
     ({"lr": "fast"}, ["'fast' is not allowed"]),
+    ({"lr": "fast" * 999}, ["lr: 'fastfast", "(3,798 characters)", "fast' is not allowed"]),
     ({"fraction": 0}, ["0 is not allowed", "above 0"]),
     ({"fraction": -0.5}, ["-0.5"]),
     ({"fraction": 1.5}, ["1.5", "at most 1"]),

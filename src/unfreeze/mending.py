@@ -5,11 +5,13 @@ have changed. So a whole copy of the first is kept aside, what is in the cache i
 name, which is its MD5, and outputs with the MD5s in dvc.lock.
 """
 
+import configparser
 import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -58,6 +60,20 @@ def mend_lock(folder: Path = Path(".")) -> str:
                     "trained again")
 
 
+def check_git(folder: Path = Path(".")) -> None:
+    """Raise UserError where there is no git repository around a study, as in a downloaded .zip, and
+    DVC, which then does nothing, has not been told to do without."""
+    folder = folder.resolve()
+    config = configparser.ConfigParser(strict=False, interpolation=None)
+    with suppress(configparser.Error, UnicodeDecodeError):
+        config.read([folder / ".dvc/config", folder / ".dvc/config.local"], encoding="utf-8")
+    without = config.get("core", "no_scm", fallback="").strip("\"' ").lower() == "true"
+    if not without and not any((each / ".git").exists() for each in (folder, *folder.parents)):
+        raise UserError(f"{folder}: lies in no git repository, and DVC wants one; run `git init` "
+                        "and `git add -A` there, or let DVC do without: `dvc config --local "
+                        "core.no_scm true`")
+
+
 def mend_list(folder: Path = Path(".")) -> str:
     """Delete DVC's list of the files that it is at work on, where DVC was stopped in writing it:
     no command of DVC goes on with half of one. Without one DVC begins a new one.
@@ -101,8 +117,11 @@ def _earlier(lock: Path, aside: Path) -> Iterator[tuple[str, bytes]]:
     if aside.is_file():
         yield "of the scratch folder", aside.read_bytes()
     for what, name in (("", "of git's index"), ("HEAD", "of the last commit")):
-        found = subprocess.run(["git", "show", f"{what}:./{lock.name}"], cwd=lock.parent,
-                               capture_output=True, check=False)
+        try:
+            found = subprocess.run(["git", "show", f"{what}:./{lock.name}"], cwd=lock.parent,
+                                   capture_output=True, check=False)
+        except FileNotFoundError:  # there is no git
+            return
         if found.returncode == 0:
             yield name, found.stdout
 

@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     from unfreeze import mending
     from unfreeze.errors import UserError
 
+    mending.check_git()
     for done in (mending.mend_list(), mending.mend_lock()):
         if done:
             print(done)
