@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class Driver:
     """`dvc repro` on the head."""
 
     def __init__(self, cluster: Cluster, project: Project) -> None:
-        self._file = (project.folder.parent / "said.txt").open("w+")
+        self._file = tempfile.NamedTemporaryFile("w+", dir=project.folder.parent, suffix=".txt")
         self.process = subprocess.Popen(
             cluster.within(0, "dvc", "repro"), cwd=project.folder, env=project.environment,
             stdout=self._file, stderr=subprocess.STDOUT, start_new_session=True)
@@ -202,6 +203,7 @@ def check(study: Path, project: Project, cluster: Cluster, kills: int) -> None:
     until(lambda: len(done(scratch)) >= 2)
     driver.process.kill()  # DVC alone: the stage and what it has on the nodes end by themselves
     driver.process.wait()
+    until(lambda: "error: DVC, which this was trained for, has ended" in driver.said())
     until(lambda: not any(cluster.processes(number, "ray::Worker") for number in range(2)))
     before = {name: file.stat().st_mtime_ns for name, file in done(scratch).items()}
     assert 2 <= len(before) < len(RUNS)

@@ -128,7 +128,8 @@ def _in_words(address: str, error: Exception) -> str:
     if address == "ray":
         return f"{_named(address)}: Ray does not start here: {text}"
     return (f"{_named(address)}: no Ray cluster answers there ({type(error).__name__}: "
-            f"{text[:200]}); start one with `ray start --head`, or name another address")
+            f"{text[:200]}); start one with `ray start --head`, name another address, or, where it "
+            "asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN")
 
 
 @dataclass(frozen=True)
