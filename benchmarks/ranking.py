@@ -1,8 +1,7 @@
 """How well the scores of `rank` foretell the order in which fine-tuning puts models.
 
 Studies whose runs differ in the model alone, and whose `rank` lists the same models, are read as
-`dvc repro` left them; what is gathered is kept as benchmarks/ranking.json, from which the tables of
-docs/which-model.md are made (.ci/tables.py). The numbers of --add are mean test scores over seeds.
+`dvc repro` left them; what is gathered is kept as benchmarks/ranking.json.
 
     tau      rank correlation (Kendall) with fine-tuning, mean over datasets, and its 95 % interval
              over models and datasets
@@ -32,6 +31,8 @@ def main() -> None:
                         help="what a dataset is called, and the study's folder; in place of all "
                              "that is kept")
     added = dict(each.split("=", 1) for each in parser.parse_args().add)
+    if not added and not KEPT.is_file():
+        parser.error(f"nothing is kept in {KEPT} yet: name studies with --add")
     if added:
         files.write_json(KEPT, {name: gathered(Path(folder)) for name, folder in added.items()})
     for row in rows(json.loads(KEPT.read_text())):
