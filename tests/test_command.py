@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from unfreeze import command, verbs
+from unfreeze.errors import UserError
 
 EXAMPLES = [line.strip() for verb in verbs.all_of_them().values()
             for line in verb.EXAMPLE.splitlines() if line.startswith("  unfreeze ")]
@@ -29,3 +30,26 @@ def test_help_says_what_there_is_in_the_order_of_use(capsys):
     assert ended.value.code == 0
     listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.M)
     assert listed == list(verbs.all_of_them()) and listed[0] == "new"
+
+
+def test_an_interruption_is_one_line_that_speaks_of_no_epochs(monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs.all_of_them()["open"], "run", interrupted)
+    monkeypatch.setattr("sys.argv", ["unfreeze", "open"])
+    with pytest.raises(UserError, match="^interrupted, with nothing half-written; run the same"):
+        command._run()
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("new", "the following arguments are required: name, --images; `unfreeze new --help`"),
+    ("new a --images b --hours 0", "'0' is not allowed; it must be a number above 0; `unfreeze"),
+    ("export --to x --formats tflite", "'tflite' is not allowed; allowed are safetensors, pt2"),
+    ("sell", "invalid choice: 'sell'"), ("", "required: VERB"),
+])
+def test_what_cannot_be_parsed_is_one_line(line, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.parser().parse_args(shlex.split(line))
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and words in said and len(said.splitlines()) == 1

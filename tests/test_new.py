@@ -292,7 +292,7 @@ def test_what_cannot_work_is_refused_in_one_line(project, tmp_path, counts, path
 def test_broken_files_and_advice_that_would_leave_nothing(project, tmp_path):
     folder = photos(tmp_path / "pets", {"cat": 5, "dog": 5})
     (folder / "cat/broken.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="1 file cannot be used: cat/broken.png.*skip_broken: true"):
+    with pytest.raises(UserError, match="1 file cannot be used: cat/broken.png.*--skip-broken"):
         new("pets", str(folder), measure=measure)
     assert knobs(made("pets", folder, skip_broken=True))["skip_broken"] is True
     for file in folder.rglob("*.png"):
@@ -307,6 +307,8 @@ def test_broken_files_and_advice_that_would_leave_nothing(project, tmp_path):
     ("../outside", "lies outside of the project"), ("/tmp/x", "lies outside of the project"),
     ("a b", "is no name for a study's folder"), (".hidden", "is no name"),
     ("studies/_made", "is no name"), ("there", "is there already; take another name"),
+    ("", "needs a name, such as flowers"), ("x" * 300, "is too long for a study's folder; 100"),
+    ("studies/there/mine.txt/x", "studies/there/mine.txt is a file"),
 ])
 def test_places_that_are_no_study(project, name, words):
     (project / "studies/there").mkdir(parents=True)
@@ -314,6 +316,12 @@ def test_places_that_are_no_study(project, name, words):
     with pytest.raises(UserError, match=words):
         new(name, "cifar10", measure=measure)
     assert (project / "studies/there/mine.txt").read_text() == "mine"
+
+
+def test_a_folder_whose_name_is_not_utf_8(project, tmp_path):
+    folder = photos(tmp_path / os.fsdecode(b"gr\xfcn"), {"cat": 9, "dog": 9})
+    with pytest.raises(UserError, match="is a name that is not UTF-8, which params.yaml cannot"):
+        new("x", str(folder), measure=measure)
 
 
 def test_a_study_that_was_made_meanwhile_stays(project, tmp_path):

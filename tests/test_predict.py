@@ -190,8 +190,13 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_done(study, tmp_path, cap
     for name, why in (("cut.jpg", "truncated"), ("none.png", "no image"),
                       ("empty.png", "an empty file")):
         assert any(name in line and why in line for line in said.err.splitlines())
-    assert "could not be read" in refused(asked, study, tmp_path / "none.png")
-    assert capsys.readouterr().out == "path,class,probability\n"
+    (tmp_path / "good.png").unlink()
+    table = tmp_path.parent / "named.csv"
+    table.write_text("path,class,probability\na,b,1\n")
+    assert "none of 3 pictures could be read; they are listed above, and nothing" in refused(
+        asked, study, tmp_path, to=table)
+    assert "none.png: no image" in refused(asked, study, tmp_path / "none.png", to=table)
+    assert table.read_text().endswith("a,b,1\n") and capsys.readouterr().out == ""
 
 
 def test_the_sheet_shows_the_least_certain_first_and_no_name_is_markup(study, tmp_path):
@@ -233,6 +238,18 @@ def test_words_are_study_run_and_paths(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(study)
     study_, run, paths = writing.parted(["base", str(images)])
     assert (str(study_), run, paths) == (".", "base", [images])
+    assert "base2: no such picture" in refused(writing.parted, ["base2", str(images)])
+    monkeypatch.chdir(study.parents[1])
+    for line, meant in ((["flowrs", "."], "flowers"), (["flowrs"], "flowers")):
+        assert f"is no study (did you mean {meant!r}?)" in refused(writing.parted, line)
+    (study.parents[1] / "params.yaml").write_text("")
+    (study.parents[1] / "dvc.yaml").write_text("")
+    (study.parents[1] / "recipes").mkdir()
+    (study.parents[1] / "recipes/full.yaml").write_text("")
+    assert ("flowrs: no such picture, folder or archive, no study, and no run of this folder (did "
+            "you mean 'flowers'?)") in refused(writing.parted, ["flowrs", str(images)])
+    for name in ("params.yaml", "dvc.yaml", "recipes/full.yaml"):
+        (study.parents[1] / name).unlink()
     (tmp_path / "base").mkdir()
     monkeypatch.chdir(tmp_path)
     assert [str(path) for path in writing.parted([str(study), "./base"])[2]] == ["base"]
@@ -240,12 +257,13 @@ def test_words_are_study_run_and_paths(whole, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("words", "expected"), [
     (["nowhere", "photos"], ["nowhere", "is no study"]),
-    (["STUDY", "bse", "PHOTOS"], ["bse", "did you mean 'base'?"]),
+    (["STUDY", "bse", "PHOTOS"], ["bse", "did you mean 'base'?", "its runs are base"]),
     (["STUDY", "gone.jpg"], ["gone.jpg", "no such picture, folder or archive"]),
     (["STUDY"], ["no picture is named"]),
     (["STUDY", "EMPTY"], ["no picture is in there"]),
     (["STUDY", "PIPE"], ["a pipe, a socket or a device"]),
     (["STUDY", "/proc"], ["belongs to the system"]),
+    (["STUDY", os.fsdecode(b"gr\xfcn.png")], ["is a name that is not UTF-8"]),
 ])
 def test_what_cannot_be_meant_is_one_line(whole, tmp_path, monkeypatch, words, expected):
     monkeypatch.chdir(tmp_path)
@@ -253,6 +271,7 @@ def test_what_cannot_be_meant_is_one_line(whole, tmp_path, monkeypatch, words, e
     os.mkfifo(tmp_path / "pipe")
     put = {"STUDY": whole[0], "PHOTOS": whole[1], "EMPTY": tmp_path / "empty",
            "PIPE": tmp_path / "pipe"}
+    (tmp_path / os.fsdecode(b"gr\xfcn.png")).write_bytes(saved(photo(0, 0)))
     message = refused(asked, *(put.get(word, word) for word in words))
     for word in expected:
         assert word in message

@@ -12,7 +12,7 @@ from unfreeze.data import catalogue, own, photos
 from unfreeze.data.acquire import cards
 from unfreeze.data.facts import Facts, facts_of
 from unfreeze.data.photos import folders, table
-from unfreeze.data.photos.names import shown
+from unfreeze.data.photos.names import is_utf8, shown
 from unfreeze.errors import Fault, UserError, nearest
 from unfreeze.fetching import sources
 from unfreeze.words import count
@@ -73,11 +73,16 @@ def look_at(images: str, skip_broken: bool = False) -> Look:
         # That it is one's own shows in the path, also where it has no slash.
         path = images if own.is_own(images) else f"./{images}"
         return _of_own(path, Path(path), skip_broken, facts_of(path, skip_broken))
-    except Fault as fault:
-        raise UserError(fault.problem) from None
+    except UserError as error:
+        text = error.problem if isinstance(error, Fault) else str(error)
+        # Here it is an option, and not yet a line of params.yaml.
+        raise UserError(text.replace("set skip_broken: true", "give --skip-broken")) from None
 
 
 def _check_path(images: str) -> None:
+    if not is_utf8(os.path.abspath(images)):
+        raise UserError(f"{shown(os.path.abspath(images))}: is a name that is not UTF-8, which "
+                        "params.yaml cannot hold; rename the folder or the file")
     path = table.file_of(images)
     if images.startswith("~") and not path.exists():
         raise UserError(f"{images}: no such path; ~ is only known to a shell, and not within "

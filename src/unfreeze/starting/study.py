@@ -30,6 +30,7 @@ from unfreeze.words import count
 HOURS = 1.0  # that a study may take where nobody says
 MEASURED_AT = 128  # pixels, at most: quick enough everywhere
 MOMENT = 0.5  # seconds of each measurement
+_LONGEST = 100  # letters of a study's name: file systems take 255, and files beside it need some
 AROUND = 120.0  # seconds that the pipeline takes beside training: the start of its stages, scores,
 #                 charts. Measured with five runs; downloads and the decoding of photos come on top
 
@@ -158,6 +159,8 @@ def _place(name: str, home: Path) -> Path:
     Raises:
         UserError: it cannot go there.
     """
+    if not name:
+        raise UserError("a study needs a name, such as flowers: `unfreeze new NAME --images PATH`")
     folder = Path(os.path.abspath(name)) if "/" in name else home / "studies" / name
     if not folder.is_relative_to(home) or folder == home:
         raise UserError(f"{shown(name)}: lies outside of the project {home}, whose stages a study "
@@ -165,9 +168,15 @@ def _place(name: str, home: Path) -> Path:
     within = folder.relative_to(home)
     for part in within.parts:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", part):
-            raise UserError(f"{shown(name)}: {shown(part)!r} is no name for a study's folder; "
-                            "allowed are letters, digits, -, _ and ., beginning with a letter or "
-                            "a digit")
+            raise UserError(f"{shown(name)}: {part!r} is no name for a study's folder; allowed are "
+                            "letters, digits, -, _ and ., beginning with a letter or a digit")
+        if len(part) > _LONGEST:
+            raise UserError(f"{part[:20]}...: is too long for a study's folder; {_LONGEST} letters "
+                            "at most")
+    blocking = next((each for each in folder.parents if each.exists() and not each.is_dir()), None)
+    if blocking:
+        raise UserError(f"{within}: {blocking.relative_to(home)} is a file, and no study lies "
+                        "beneath one; take another name")
     if os.path.lexists(folder):
         raise _there(within)
     return folder

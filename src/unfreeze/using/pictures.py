@@ -121,6 +121,8 @@ def prepared(paths: Sequence[Path], recipe: Recipe, thumbnails: bool = False
 
 
 def _checked(path: Path) -> Path:
+    if not is_utf8(str(path)):
+        raise UserError(f"{shown(path)}: is a name that is not UTF-8, as the table is; rename it")
     if not path.exists() and path.parts[:1] and path.parts[0].startswith("~"):
         path = path.expanduser()
     if path.is_dir():

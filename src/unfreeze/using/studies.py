@@ -37,10 +37,18 @@ def found(name: str) -> Path:
     """
     study = find(name)
     if study is None:
-        raise UserError(f"{shown(name)}: is no study: a study is a folder with params.yaml and "
-                        "dvc.yaml, named by its path, or by its name if it lies in studies/; "
-                        "`unfreeze new` makes one")
+        raise UserError(f"{shown(name)}: is no study{nearest(name, names())}: a study is a folder "
+                        "with params.yaml and dvc.yaml, named by its path, or by its name if it "
+                        "lies in studies/; `unfreeze new` makes one")
     return study
+
+
+def names() -> list[str]:
+    """Of the studies of the repository that one is in, as `find` knows them, sorted."""
+    return sorted({path.parent.relative_to(folder / _FOLDER).as_posix()
+                   for folder in (Path.cwd(), *Path.cwd().parents)
+                   for path in (folder / _FOLDER).glob("**/params.yaml")
+                   if is_study(path.parent) and "_made" not in path.parts})
 
 
 def named(words: Sequence[str]) -> tuple[Path, str | None, list[str]]:

@@ -46,6 +46,8 @@ def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path 
     if not 1 <= top <= classes:
         raise UserError(f"--top {top}: {run} knows {classes} classes; allowed: 1 to {classes}")
     found = predict.predict(study, run, paths, seed, thumbnails=page is not None)
+    if not found.pictures:
+        raise _nothing_read(found.problems)
     text = tables.text(found, form, top)
     if to is None:
         _print(text)
@@ -59,6 +61,15 @@ def write(words: Sequence[str], seed: int | None, top: int, form: str, to: Path 
         total = len(found.problems) + len(found.pictures)
         raise UserError(f"{len(found.problems):,} of {count(total, 'picture')} could not be read; "
                         "they are listed above, and the others are done")
+
+
+def _nothing_read(problems: Sequence[str]) -> UserError:
+    """Where there is nothing to write, what was written earlier stays."""
+    if len(problems) == 1:
+        return UserError(problems[0])
+    _say(f"  {line}" for line in problems)
+    return UserError(f"none of {len(problems):,} pictures could be read; they are listed above, "
+                     "and nothing was written")
 
 
 def parted(words: Sequence[str]) -> tuple[Path, str | None, list[Path]]:
@@ -77,11 +88,24 @@ def parted(words: Sequence[str]) -> tuple[Path, str | None, list[Path]]:
         studies.chosen(study, None)  # which says that the study has not been run
     for place, word in enumerate(rest):
         if not any(map(os.path.lexists, (word, table.file_of(word), Path(word).expanduser()))):
-            as_run = place == 0 and run is None and len(rest) > 1
-            raise UserError(f"{shown(word)}: no such picture, folder or archive" + (
-                f", and no run of {study}{nearest(word, known)}; its runs are "
-                f"{', '.join(known)}" if as_run and known else ""))
+            raise _no_such(word, study, known if place == 0 and run is None and len(rest) > 1
+                           else (), place == 0 and len(rest) == len(words))
     return study, run, [Path(word) for word in rest]
+
+
+def _no_such(word: str, study: Path, runs: Sequence[str], may_be_a_study: bool) -> UserError:
+    """Of a word that is no path: it may have been meant for a study or a run.
+
+    Args:
+        runs: of the study, if a run could stand there. may_be_a_study: whether none was named.
+    """
+    others = [*(studies.names() if may_be_a_study else ()), *runs]
+    return UserError(
+        f"{shown(word)}: no such picture, folder or archive"
+        + ", no study" * may_be_a_study
+        + f", and no run of {'this folder' if may_be_a_study else study}" * bool(runs)
+        + nearest(word, others)
+        + (f"; its runs are {', '.join(runs)}" if runs and not may_be_a_study else ""))
 
 
 def check_output(file: Path, start: re.Pattern) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unfreeze.errors import UserError
+from unfreeze.errors import UserError, nearest
 
 HELP = "write a trained model as files that run without this project"
 DESCRIPTION = """\
@@ -41,9 +41,15 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from unfreeze.data.photos.names import shown
     from unfreeze.using import studies
 
     study, name, rest = studies.named(arguments.words)
+    known = studies.runs(study)
+    if known and rest and len(rest) == len(arguments.words):
+        raise UserError(f"{shown(rest[0])}: no study, and no run of this folder"
+                        f"{nearest(rest[0], [*studies.names(), *known])}; "
+                        "`unfreeze export [STUDY] [RUN] --to FOLDER`")
     studies.chosen(study, *rest[:1] or [name])
     if rest:
         raise UserError(f"{rest[-1]}: is too much; `unfreeze export [STUDY] [RUN] --to FOLDER`")

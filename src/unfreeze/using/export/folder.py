@@ -36,6 +36,9 @@ def check(folder: Path) -> None:
     if written is None:
         raise UserError(f"--to {shown(folder)}: is there already and is no export of unfreeze; "
                         f"{another}")
+    if CONFIG not in written:  # nor its values: of a version that did not note them
+        raise UserError(f"--to {shown(folder)}: holds an export of an earlier version of unfreeze, "
+                        f"of which nobody can tell whether {CONFIG} was changed since; {another}")
     for name in sorted(there):
         path = folder / name
         if name not in written or not path.is_file() or _digest(path) != written[name]:
