@@ -1,7 +1,10 @@
-"""The README's commands, one after another as they stand there, on a folder of photos."""
+"""The README's commands, one after another as they stand there, on a folder of photos; and then
+those of docs/use-the-model.md on the study that they made."""
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +85,22 @@ def test_the_commands_of_the_readme_do_what_it_says(project, home):
     project.run("git", "add", "-A")
     added = project.run("git", "diff", "--cached", "--name-only").splitlines()
     assert not [path for path in added if path.endswith((".png", ".jpg", ".html"))]
+    use_the_model(project, home)
+
+
+def use_the_model(project: Project, home: Path) -> None:
+    """What docs/use-the-model.md has, typed where its photos lie."""
+    shutil.copytree(home / "more-photos", project.folder / "photos")
+    shutil.make_archive(str(project.folder / "photos"), "zip", home / "more-photos")
+    (project.folder / "more").mkdir()
+    shutil.copy(home / "photos/rose/1.png", project.folder / "more/one.jpg")
+    lines = re.findall(r"^    (unfreeze .*)$", (ROOT / "docs/use-the-model.md").read_text(), re.M)
+    assert len(lines) == 5
+    for line in lines:
+        if "export" in line and "--formats" not in line and not importlib.util.find_spec("onnx"):
+            continue
+        project.run("bash", "-c", f"cd {project.folder} && {line}")
+    named = (project.folder / "named.csv").read_text()
+    assert len(re.findall(r"^\S+\.(png|jpg),", named, re.M)) == 7
+    assert (project.folder / "named.html").is_file()
+    assert (project.folder / "flowers-model/model.safetensors").is_file()
