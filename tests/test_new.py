@@ -336,6 +336,14 @@ def test_a_study_that_was_made_meanwhile_stays(project, tmp_path):
     assert [path.name for path in there.parent.rglob("*")] == ["pets", "mine.txt"]
 
 
+def test_lora_has_a_rank_that_every_layer_of_the_model_takes(project, tmp_path):
+    """What EfficientNet-B0 squeezes by has four channels in one layer."""
+    folder = photos(tmp_path / "pets", {"cat": 12, "dog": 12})
+    runs = knobs(made("pets", folder, model="efficientnet_b0"))["runs"]
+    assert (runs["lora"]["lora_rank"], runs["lora"]["lora_alpha"]) == (4, 4)
+    assert "lora_rank" not in knobs(made("others", folder))["runs"]["lora"]
+
+
 def test_models_without_weights_and_models_that_are_none(project):
     with pytest.raises(UserError, match="cnn: has no pretrained weights"):
         new("x", "cifar10", model="cnn", measure=measure)

@@ -9,6 +9,7 @@
     look.py        what the images are: classes, counts, sizes, copies
     ranking.py     which models are worth most for them, before any is trained
     settings.py    what fits them: image size, epochs, folds, seeds, by the time there is
+    lora.py        the rank of LoRA that fits the model
     written.py     the files of the study
     study.py       all of it, in order
 """

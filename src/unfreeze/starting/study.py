@@ -20,7 +20,7 @@ from unfreeze.params.facts import Datasets
 from unfreeze.params.plan import Plan
 from unfreeze.params.settle import resolve
 from unfreeze.ranking.written import as_text
-from unfreeze.starting import ranking, settings, written
+from unfreeze.starting import lora, ranking, settings, written
 from unfreeze.starting.look import Look, look_at
 from unfreeze.starting.settings import Setting, Sides
 from unfreeze.timing import work
@@ -91,7 +91,7 @@ def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOUR
     if candidates:
         model, other = _best_two(look, candidates, home, skip_broken, say)
     known = Datasets(known={(look.images, skip_broken and look.own): look.facts})
-    asked = written.Models(model, other, tuple(rank))
+    asked = written.Models(model, other, tuple(rank), lora.rank_for(model))
 
     def planned(setting: Setting) -> Plan:
         text = written.params(look, look.images, asked, setting, "", skip_broken)

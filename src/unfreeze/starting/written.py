@@ -11,6 +11,7 @@ import yaml
 from unfreeze import files
 from unfreeze.data.photos.names import shown
 from unfreeze.starting.look import Look
+from unfreeze.starting.lora import RANK
 from unfreeze.starting.settings import HEAD_EPOCHS, Setting
 from unfreeze.words import count
 
@@ -28,11 +29,13 @@ class Models:
     Attributes:
         model: in all runs but one. other: in that one; "" for none.
         ranked: models and patterns that were asked to be ranked, as `rank` has them.
+        lora_rank: that fits the model.
     """
 
     model: str
     other: str = ""
     ranked: tuple[str, ...] = ()
+    lora_rank: int = RANK
 
 
 def params(look: Look, dataset: str, models: Models, setting: Setting, rules: str,
@@ -45,6 +48,8 @@ def params(look: Look, dataset: str, models: Models, setting: Setting, rules: st
     """
     all_rates, new_rates = (json.dumps(_RATES[kind][:setting.rates]) for kind in ("all", "new"))
     first = max(1, setting.epochs // 2)
+    rank = "" if models.lora_rank == RANK else (
+        f"lora_rank: {models.lora_rank}, lora_alpha: {models.lora_rank}, ")
     knobs = [
         ("dataset", _text(dataset), f"{count(len(look.names), 'class', 'classes')}, "
          f"{sum(look.train):,} training and {sum(look.test):,} test images"),
@@ -77,7 +82,7 @@ def params(look: Look, dataset: str, models: Models, setting: Setting, rules: st
         f"  head_then_all: {{phases: [{{freeze: last_only, epochs: {first}, lr: {_NEW_LAYER}}}, "
         f"{{epochs: {setting.epochs - first}}}]}}\n",
         "  last_stage: {freeze: {last: 1}, search: *late}\n",
-        "  lora: {tune: lora, search: *late}\n",
+        f"  lora: {{tune: lora, {rank}search: *late}}\n",
         *[f"  other_model: {{model: {models.other}}}\n"] * bool(models.other),
         'claims: ["[full, head_then_all, last_stage, lora] > head"]\n',
         *_lines([("score", setting.score, "what is compared" if setting.score == "accuracy" else

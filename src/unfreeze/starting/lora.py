@@ -1,0 +1,31 @@
+"""The rank of LoRA that fits a model: no update can have a higher one than the weight that it sits
+beside, and some models have small ones, such as those that squeeze and excite in EfficientNets."""
+
+from functools import lru_cache
+
+from unfreeze import models
+from unfreeze.errors import UserError
+
+RANK = 8  # where it fits
+
+
+@lru_cache
+def rank_for(model: str) -> int:
+    """The highest of 8, 4, 2 and 1 that every layer of a model takes."""
+    import torch
+
+    from unfreeze.tuning.methods import lora
+
+    facts = models.facts_of(model)
+    modules = [module for part, of_it in facts.parts.items() if part != "head" for module in of_it]
+    size = next(iter(facts.weights.values())).crop
+    for rank in (RANK, 4, 2):
+        with torch.device("meta"):
+            built = models.build(model, "original", 2, size)
+            try:
+                lora.insert(built, modules, facts, {
+                    "lora_rank": rank, "lora_alpha": rank, "lora_layers": "all"}, size)
+                return rank
+            except UserError:
+                continue
+    return 1
