@@ -34,7 +34,7 @@ def walk(path: str) -> Iterator[tuple[str, bool]]:
             for entry in entries:
                 within = above
                 through = entry.is_dir(follow_symlinks=False)
-                if entry.is_symlink() and entry.is_dir():
+                if entry.is_symlink() and os.path.isdir(entry.path):  # not where it leads to itself
                     target = os.path.realpath(entry.path)
                     through = _is_named(target) and target not in above  # else it has no end
                     within = above | {target}
