@@ -64,7 +64,7 @@ def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]
         plots,
         ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
         ("dvc", "repro", "-f", "plan"),  # which links to them
-        ("dvc", "exp", "run", "pin", "-S", f"init={elsewhere}/mine.pth"),
+        ("dvc", "exp", "run", "plan", "-S", f"init={elsewhere}/mine.pth"),
         ("git", "checkout", "-q", "--", "params.yaml"),
         ("dvc", "exp", "run", "--temp", "plan", "-S", f"{_BUDGET}=2000", "--name", "aside"),
         ("dvc", "repro", "pin"),

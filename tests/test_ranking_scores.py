@@ -105,7 +105,7 @@ def test_linear_probe_is_scikit_learns_logistic_regression(found):
     loss, accuracy, logits = min(best, key=lambda each: each[0])
     ours = linear_probe.held_out(found)
     assert torch.nn.functional.cross_entropy(ours, found.labels).item() == pytest.approx(
-        loss, abs=2e-4)
+        loss, abs=5e-4)
     assert np.abs(ours.softmax(1).numpy() - torch.from_numpy(logits).softmax(1).numpy()
                   ).max() < 5e-3
     assert linear_probe.score(found) == pytest.approx(accuracy)

@@ -43,12 +43,12 @@ def test_the_study_that_is_shown_can_be_planned():
 
 def test_the_commands_that_are_shown_do_as_they_say(tmp_path):
     """As `dvc exp run -S` rewrites params.yaml: of a mapping it changes what is named, so that {}
-    changes nothing."""
+    changes nothing. (Of runs without a search of their own.)"""
     options = re.findall(r"^dvc exp run -S '(~?search.*?)'", PAGE, re.M)
     found = []
     for option in options:
         (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
         apply_overrides(tmp_path / "params.yaml", [option])
         plan = resolve(yaml.safe_load((tmp_path / "params.yaml").read_text()))
-        found.append("base" in plan.searches and len(plan.searches["base"].candidates))
+        found.append("lora" in plan.searches and len(plan.searches["lora"].candidates))
     assert found == [2, False]

@@ -25,6 +25,9 @@ _WAIT = {*_OF_A_TERMINAL, *_FOR_ONE}
 _OF_MEMORY = (signal.SIGKILL, signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)
 
 
+_is_waited_for = False
+
+
 def begin(name: str) -> None:
     """Go on in a child of this process, which waits for it and has its exit status; 1 and a line
     where it was stopped. From now on errors for want of memory are one line.
@@ -47,6 +50,8 @@ def begin(name: str) -> None:
     if child is None:
         return
     if child == 0:
+        global _is_waited_for
+        _is_waited_for = True
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # who kills one means both
         if os.getppid() != here:
             os._exit(1)
@@ -65,6 +70,15 @@ def begin(name: str) -> None:
         print(f"error: {name} was ended by a library that it uses{_remedy()}", file=sys.stderr,
               flush=True)
     os._exit(max(status, 0) or int(status < 0))
+
+
+def starter() -> int:
+    """The process that started this stage or command; another one once it is no more."""
+    parent = os.getppid()
+    if not _is_waited_for:
+        return parent
+    with open(f"/proc/{parent}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[1])  # proc_pid_stat(5): ppid
 
 
 def _wrote(pipe: int) -> bool:

@@ -1,13 +1,12 @@
 """Replicates trained side by side, as far as there is an engine that does."""
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 
 from tqdm import tqdm
 
-from unfreeze import environment
+from unfreeze import environment, supervision
 from unfreeze.ahead.display import Display
 from unfreeze.ahead.engine import Engine, would_train
 from unfreeze.ahead.pool import Pool
@@ -50,10 +49,11 @@ def train(tasks: Sequence[Task], what: str) -> None:
 
 def _by(engine: Engine, tasks: Sequence[Task], what: str) -> None:
     """Does not return where DVC is killed meanwhile."""
-    parent = os.getppid()
+    started = supervision.starter()
     with closing(engine.run(tasks)) as events, Display(tasks, what) as display:
         for event in events:
             display.show(event)
-            if os.getppid() != parent:  # or two would train the same, once that is started again
+            # Or two would train the same, once that is started again.
+            if supervision.starter() != started:
                 sys.exit("error: DVC, which this was trained for, has ended; run the same command "
                          "again, what is finished is kept")
