@@ -164,7 +164,8 @@ def test_params_yaml_and_plan_know_the_knobs(tmp_path):
     for command in (["-c", PLAN], ["-m", "pytest", "-q", "tests/test_params_knobs.py"]):
         done = subprocess.run([sys.executable, *command], cwd=tmp_path, text=True,
                               capture_output=True,
-                              env=os.environ | {"PYTHONPATH": f"{tmp_path / 'src'}"})
+                              env=os.environ | {"PYTHONPATH": f"{tmp_path / 'src'}",
+                                                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
         assert done.returncode == 0, done.stdout + done.stderr
 
 

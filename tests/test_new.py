@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import warm
 from helpers import ROOT
 from unfreeze import command, files
 from unfreeze.data import subsets
@@ -132,9 +133,9 @@ def test_dvc_plans_what_it_makes(project, tmp_path):
                          "git -c user.name=a -c user.email=a@b commit -qm before"):
         subprocess.run(shlex.split(command_line), cwd=project, check=True)
     started = made("mine", photos(tmp_path / "pets", {"cat": 12, "dog": 12}))
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "plan"], cwd=started.folder,
-                          text=True, capture_output=True, env=os.environ | {"PATH": os.pathsep.join(
-                              (str(Path(sys.executable).parent), os.environ["PATH"]))})
+    done = subprocess.run(["dvc", "repro", "plan"], cwd=started.folder, text=True,
+                          capture_output=True, env=os.environ | {
+        "PATH": f"{warm.path()}{os.pathsep}{os.environ['PATH']}"})
     assert done.returncode == 0, done.stderr
     assert "5 runs: full, head, head_then_all, last_stage, lora" in done.stdout
     seen = subprocess.run(["git", "status", "--short", "-uall"], cwd=project, text=True,
