@@ -144,6 +144,6 @@ def test_a_knob_that_two_methods_read_has_an_effect_with_both(monkeypatch):
     monkeypatch.setattr(plugins, "read_knobs", read_with_other)
     found = knobs.collect()
     assert found["tinytl_groups"].read_with == {"tune": {"tinytl", "other"}}
-    assert found["lora_rank"].read_with == {"tune": {"lora", "dora"}}
-    assert found["lora_alpha"].read_with == {"tune": {"lora", "dora"}}
+    assert found["lora_rank"].read_with["tune"] >= {"lora", "dora"}
+    assert found["lora_alpha"].read_with["tune"] >= {"lora", "dora"}
     assert found["momentum"].read_with == KNOBS["momentum"].read_with  # everyone's
