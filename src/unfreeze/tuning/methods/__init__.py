@@ -4,17 +4,14 @@ A method's file offers:
 
     insert(model, modules, facts, knobs, image_size)
                                            adds what the method needs to those blocks, in place; in
-                                           eval mode the logits stay bit for bit the same (not with
-                                           vpt, which says why); knobs: of the run, with the
-                                           method's own
+                                           eval mode the logits stay bit for bit the same; knobs: of
+                                           the run, with the method's own
     trained(model, modules)                names of the parameters that train in those blocks
     merge(model)                           only where a method adds to weights: lets those weights
                                            hold what it adds to them, in place
     KNOBS                                  only where it has knobs of its own (see params/knob.py)
     NEEDS                                  only where not every model has a place for it: (attribute
-                                           of models.facts.Model that must not be empty, or function
-                                           of models.with_torch.transformers that must find
-                                           something in the model, words)
+                                           of models.facts.Model that must not be empty, words)
 """
 
 import importlib
