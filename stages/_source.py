@@ -5,18 +5,17 @@ clone beside another, must run its own code and not what happens to be installed
 """
 
 import gc
-import multiprocessing
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+import __main__  # noqa: E402
 from unfreeze import supervision  # noqa: E402
 
-_script = Path(sys.argv[0])
-# And not where a stage is imported, nor in processes that work for one.
-if _script.resolve().parent == ROOT / "stages" and multiprocessing.parent_process() is None:
+_script = Path(getattr(__main__, "__file__", None) or "")
+if _script.resolve().parent == ROOT / "stages":  # and not in processes that work for a stage
     supervision.begin(" ".join([_script.name, *sys.argv[1:]]))
 # Importing torch makes a million objects, all of which stay: to look for garbage among them again
 # and again is a sixth of its time. `run_stage` looks, from then on.

@@ -107,7 +107,7 @@ def test_linear_probe_is_scikit_learns_logistic_regression(found):
     assert torch.nn.functional.cross_entropy(ours, found.labels).item() == pytest.approx(
         loss, abs=5e-4)
     assert np.abs(ours.softmax(1).numpy() - torch.from_numpy(logits).softmax(1).numpy()
-                  ).max() < 5e-3
+                  ).max() < 1e-2
     assert linear_probe.score(found) == pytest.approx(accuracy)
 
 

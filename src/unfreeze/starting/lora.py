@@ -19,12 +19,12 @@ def rank_for(model: str) -> int:
     facts = models.facts_of(model)
     modules = [module for part, of_it in facts.parts.items() if part != "head" for module in of_it]
     size = next(iter(facts.weights.values())).crop
+    knobs = {knob.name: knob.default for knob in lora.KNOBS}
     for rank in (RANK, 4, 2):
         with torch.device("meta"):
             built = models.build(model, "original", 2, size)
             try:
-                lora.insert(built, modules, facts, {
-                    "lora_rank": rank, "lora_alpha": rank, "lora_layers": "all"}, size)
+                lora.insert(built, modules, facts, knobs | {lora.KNOBS[0].name: rank}, size)
                 return rank
             except UserError:
                 continue
