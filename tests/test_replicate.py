@@ -531,17 +531,23 @@ def test_memory_is_flat_over_epochs(tmp_path, freeze):
     assert max(held[6:]) - max(held[3:6]) < 10e6  # bytes; the model's tensors are 9 MB
 
 
+def train_trial(recipe, inputs, splits, monkeypatch):
+    """A trial of a recipe, and how often its model was asked."""
+    monkeypatch.setattr(replicate, "load_images", lambda *_: {
+        split: splits[split] for split in ("train", "validation")})
+    asked = []
+    monkeypatch.setattr(evaluation, "predict", lambda *arguments, real=evaluation.predict: (
+        asked.append(1), real(*arguments))[1])
+    trial = replicate.train(replace(recipe, tested=False), 1, CPU, inputs, "trial")
+    return trial, len(asked)
+
+
 def test_trial_is_not_tested_and_keeps_no_model(folders, splits, monkeypatch):
     inputs, digest = folders
     recipe = tiny_recipe(digest, freeze="last_only", select="best")
     tested = replicate.train(recipe, 1, CPU, inputs, "run")
-    monkeypatch.setattr(replicate, "load_images", lambda *_: {
-        split: splits[split] for split in ("train", "validation")})
-    read = []
-    monkeypatch.setattr(evaluation, "predict", lambda *arguments, real=evaluation.predict: (
-        read.append(1), real(*arguments))[1])
-    trial = replicate.train(replace(recipe, tested=False), 1, CPU, inputs, "trial")
-    assert len(read) == len(trial.history)
+    trial, predictions = train_trial(recipe, inputs, splits, monkeypatch)
+    assert predictions == len(trial.history)
     assert trial.model == {} and trial.movement == [] and trial.logits.shape == (0, 3)
     assert same(arrays(trial) | {"logits": 0}, arrays(tested) | {"logits": 0})
     times = {"seconds": None}
@@ -556,13 +562,8 @@ def test_trial_is_validated_once_where_no_epoch_is_chosen(folders, splits, monke
     inputs, digest = folders
     recipe = tiny_recipe(digest, freeze="last_only", **knobs)
     tested = replicate.train(recipe, 1, CPU, inputs, "run")
-    monkeypatch.setattr(replicate, "load_images", lambda *_: {
-        split: splits[split] for split in ("train", "validation")})
-    read = []
-    monkeypatch.setattr(evaluation, "predict", lambda *arguments, real=evaluation.predict: (
-        read.append(1), real(*arguments))[1])
-    trial = replicate.train(replace(recipe, tested=False), 1, CPU, inputs, "trial")
-    assert len(read) == 1 < len(trial.history)
+    trial, predictions = train_trial(recipe, inputs, splits, monkeypatch)
+    assert predictions == 1 < len(trial.history)
     assert np.array_equal(trial.validation_logits, tested.validation_logits)
     assert [row["validation_loss"] for row in trial.history] == [
         None] * (len(trial.history) - 1) + [tested.history[-1]["validation_loss"]]

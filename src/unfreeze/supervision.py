@@ -24,8 +24,7 @@ _WAIT = {*_OF_A_TERMINAL, *_FOR_ONE}
 # What ends a process for want of memory: the system kills it, or a library gives up.
 _OF_MEMORY = (signal.SIGKILL, signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)
 
-
-_is_waited_for = False
+_is_waited_for = False  # whether this process is the one of the two that does the work
 
 
 def begin(name: str) -> None:
