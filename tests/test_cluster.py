@@ -158,7 +158,6 @@ def test_a_node_without_room_is_named_and_the_other_trains_all(study, project, c
     same_bytes(study, project)
 
 
-@pytest.mark.slow
 def test_ray_on_this_machine_gives_the_same_bytes_and_goes_on_after_an_interruption(
         study, project):
     project.environment |= {"UNFREEZE_ENGINE": "ray", "UNFREEZE_SLOTS": "2"}
@@ -167,7 +166,8 @@ def test_ray_on_this_machine_gives_the_same_bytes_and_goes_on_after_an_interrupt
     process = project.popen(
         "dvc", "repro", start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    until(lambda: done(scratch))
+    until(lambda: done(scratch) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[0]
     below = psutil.Process(process.pid).children(recursive=True)
     addresses = {connection.laddr.ip for each in below for connection in each.net_connections()
                  if connection.status == psutil.CONN_LISTEN}

@@ -3,6 +3,8 @@ and every kind of death. What the real one says, test_cluster.py tests."""
 
 import hashlib
 import pickle
+import socket
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -396,6 +398,34 @@ def test_what_is_sent_to_a_cluster_that_nobody_asked_for_is_told(monkeypatch, ca
     assert last == "trained"
     assert [f"RAY_ADDRESS={address}: trains on that cluster" in line for line in lines] == (
         [True] * told)
+
+
+@pytest.mark.parametrize("says, words", [
+    (None, "TimeoutError"),
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "ConnectionError: what is there is not Ray"),
+    (b"", "ConnectionError: what is there is not Ray"),
+])
+def test_what_listens_but_is_not_ray_is_told_at_once(monkeypatch, says, words):
+    monkeypatch.setattr(on_ray, "_SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setattr(on_ray, "ray", SimpleNamespace())
+
+    def answer():
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(100)
+            if says is None:
+                connection.recv(1)  # until the other side gives up
+            else:
+                connection.sendall(says)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answering = threading.Thread(target=answer)
+        answering.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"no Ray cluster answers there .{words}"):
+            with on_ray.connected(address):
+                pass
+        answering.join()
 
 
 def test_without_ray_the_remedy_is_named(monkeypatch):

@@ -36,6 +36,8 @@ except ImportError:
 
 _ROOT = Path(__file__).resolve().parents[3]
 _SECONDS_TO_ANSWER = 10
+_HTTP2_SETTINGS = b"\x04"  # the type of a frame, which follows its length of three bytes
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + bytes(5)
 _AT_ONCE = 256  # actors: what trains, and what Ray is asked to find room for
 _PATIENCE = 30  # seconds without any room after which that is said
 _OBJECTS = 100 << 20  # bytes of memory for what travels, where nothing does
@@ -87,15 +89,23 @@ def _keep_to_this_machine() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the pool's
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    ray._raylet.Config.initialize("")  # for Ray has looked for them when it was imported
 
 
 def _knock(address: str) -> None:
-    """Ray itself tries for minutes where nobody answers."""
+    """Ray itself tries for minutes where nobody answers, or what does is no cluster of Ray's. That
+    speaks gRPC, whose servers greet who greets them (RFC 9113, 3.4)."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+        with socket.create_connection((host.strip("[]"), int(port)),
+                                      timeout=_SECONDS_TO_ANSWER) as connection:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return  # the greeting is enciphered then
+            connection.sendall(_HTTP2_GREETING)
+            if connection.recv(4)[3:] != _HTTP2_SETTINGS:
+                raise ConnectionError("what is there is not Ray")
     except (OSError, ValueError) as error:
         raise UserError(_in_words(address, error)) from None
 
