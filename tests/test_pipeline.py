@@ -222,6 +222,11 @@ def test_an_experiment_trains_ahead_what_it_lacks_and_going_back_trains_nothing(
     assert project.run("git", "diff", "--stat", "main") == ""
 
 
+def metrics(project) -> dict[Path, bytes]:
+    return {file: file.read_bytes()
+            for file in (project.folder / "metrics").rglob("*") if file.is_file()}
+
+
 @pytest.mark.slow
 def test_a_whole_experiment_trains_what_it_lacks_and_neither_way_back_trains_anything(
         project, tmp_path, monkeypatch):
@@ -233,7 +238,7 @@ def test_a_whole_experiment_trains_what_it_lacks_and_neither_way_back_trains_any
     assert sorted(re.findall(r"^(\w+ seed \d): validation", output, re.MULTILINE)) == [
         "base seed 1", "own_lr seed 1", "own_lr seed 2"]  # once each: ahead, not again by train@RUN
     assert ran(output, "train") == {"base", "own_lr"}
-    there = {file.name: file.read_bytes() for file in (project.folder / "metrics").iterdir()}
+    there = metrics(project)
     for back in (("dvc", "repro", "summarize"), early):
         shutil.rmtree(scratch)
         project.run("git", "checkout", "-q", "main", "--", "params.yaml")
@@ -242,8 +247,7 @@ def test_a_whole_experiment_trains_what_it_lacks_and_neither_way_back_trains_any
         assert not [*scratch.glob("replicates/*")]
         if back != early:
             assert project.run("git", "diff", "--stat", "main", "--", "metrics") == ""
-    assert {file.name: file.read_bytes()
-            for file in (project.folder / "metrics").iterdir()} == there
+    assert metrics(project) == there
 
 
 def test_a_change_of_knobs_or_code_changes_exactly_the_recipes_that_read_it(project):
