@@ -16,7 +16,8 @@ def main() -> None:
         if isinstance(source, plan.Checkpoint):
             own.take_over(source, file)
         else:
-            official.fetch(models.official_weights(source.model, source.key), file, ROOT / file)
+            known = models.official_weights(source.model, source.key)
+            official.fetch(official.noted(known, places.RECIPES), file, ROOT / file)
 
 
 if __name__ == "__main__":

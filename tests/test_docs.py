@@ -1,6 +1,7 @@
 """README.md and docs/ say what is so: their commands are understood by the programs that they name,
 their links lead somewhere, their tables are those of their sources, and README is short."""
 
+import importlib.util
 import re
 import runpy
 import shlex
@@ -80,6 +81,8 @@ def _plannable(place: Path, override: str, scratch: Path) -> bool:
     copy.write_text((place / "params.yaml").read_text())
     apply_overrides(copy, [override])
     if "path/to" in override:  # images that nobody has
+        return True
+    if "=timm/" in override and not importlib.util.find_spec("timm"):
         return True
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)

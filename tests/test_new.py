@@ -361,6 +361,8 @@ def made_up_weights(known, file: Path, beside: Path) -> None:
 
     from unfreeze import models
     name = known.name.partition("-")[0]
+    if name == "timm":
+        name = f"timm/{known.name.removeprefix('timm-')}"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: tensor for key, tensor in models.build(
         name, "original", 1000, 224).state_dict().items() if "num_batches" not in key}, file)

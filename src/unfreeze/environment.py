@@ -95,6 +95,16 @@ def mirror() -> Path | None:
     return Path(name)
 
 
+def hub() -> str:
+    """The address of the Hugging Face hub, or of a mirror of it, without a slash at the end."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def hub_token() -> str:
+    """What says to the hub who asks, for what it does not give to everybody; "" for nobody."""
+    return os.environ.get("HF_TOKEN", "")
+
+
 def link_folders() -> list[str]:
     """The folders of UNFREEZE_LINKS."""
     return [folder for folder in os.environ.get("UNFREEZE_LINKS", "").split(os.pathsep) if folder]

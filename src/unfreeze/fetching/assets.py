@@ -25,7 +25,8 @@ class Asset:
 
     Attributes:
         title: for messages.
-        url: the official address; the mirror folder holds a file of the same name.
+        url: the official address.
+        mirrored: name of its file in the mirror folder; "": as at the address.
         registry: a package with the same content, or None.
         md5: published MD5 of the official file; None where its reader checks what is in it.
         note: what a user should know who has to get the file by hand; "" for nothing.
@@ -36,8 +37,9 @@ class Asset:
     registry: Registry | None = None
     md5: str | None = None
     note: str = ""
+    mirrored: str = ""
 
     @property
     def file(self) -> str:
         """Name of the official file."""
-        return self.url.rsplit("/", 1)[-1]
+        return self.mirrored or self.url.rsplit("/", 1)[-1]

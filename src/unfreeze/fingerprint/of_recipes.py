@@ -46,7 +46,8 @@ def chosen_code(knobs: Knobs, augmentations: Iterable[str],
 
 def software_used(knobs: Knobs, augmentations: Iterable[str]) -> dict[str, str]:
     """Versions of what draws or changes numbers in a run."""
-    draws = {"numpy": knobs["mixup"] or knobs["cutmix"], "pillow": "augment" in augmentations}
+    draws = {"numpy": knobs["mixup"] or knobs["cutmix"], "pillow": "augment" in augmentations,
+             "timm": knobs["model"].startswith(models.OF_TIMM)}
     return software() | {name: metadata.version(name) for name, used in draws.items() if used}
 
 

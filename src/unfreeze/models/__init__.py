@@ -6,9 +6,12 @@ A family file offers, without importing torch, so that `plan` can check knobs in
     build(name, stem, classes, image_size) -> torch.nn.Module, freshly initialised from torch's
         global seed, with a head for `classes`
     fit_weights(name, tensors, image_size) -> tensors, where official tensors need adapting
+    check_size(name, stem, image_size), where `strides` and `multiple` do not say which sides a
+        model takes: raises UserError for one that it does not take
 
 Every other classification model of torchvision goes by its name there: torchvision_zoo.py builds
-it, with_torch/divide.py finds its facts. What needs torch at import lies in with_torch/.
+it, with_torch/divide.py finds its facts. Those of timm are called timm/NAME: timm_zoo.py and
+with_torch/divide_timm.py. What needs torch at import lies in with_torch/.
 """
 
 import functools
@@ -20,7 +23,9 @@ from types import ModuleType
 from unfreeze.errors import UserError, nearest
 from unfreeze.models.facts import Model, Weights
 
-ZOO = "torchvision_zoo"  # the family of the models that have no file of their own
+# The families of the models that have no file of their own.
+ZOO, TIMM = "torchvision_zoo", "timm_zoo"
+OF_TIMM = "timm/"  # how those of the second begin
 
 
 @functools.cache
@@ -35,8 +40,20 @@ def by_model() -> dict[str, ModuleType]:
 
 
 def names() -> list[str]:
-    """All models there are. Imports torch."""
+    """All models there are but timm's. Imports torch."""
     return sorted({*by_model(), *_family(ZOO).names()})
+
+
+def names_like(pattern: str) -> list[str]:
+    """Those among which the models of a pattern are: timm's only where it begins as they do, and
+    with the tags of their weights where it has a dot.
+
+    Raises:
+        UserError: they are timm's, and it is not installed.
+    """
+    if not pattern.startswith(OF_TIMM):
+        return names()
+    return _family(TIMM).names(tagged="." in pattern)
 
 
 def facts_of(name: str) -> Model:
@@ -61,6 +78,15 @@ def official_weights(model: str, key: str) -> Weights:
         raise UserError(f"{model} has no weights {key!r}{nearest(key, known)}; there are "
                         f"{', '.join(known) or 'none'}")
     return known[key]
+
+
+def stated(model: str, weights: str) -> Weights | None:
+    """What is known of weights by the name of their file; None of a checkpoint of the user's own.
+
+    Args:
+        model: that they are of. weights: their name.
+    """
+    return next((each for each in facts_of(model).weights.values() if each.name == weights), None)
 
 
 def build(name: str, stem: str, classes: int, image_size: int):
@@ -108,9 +134,22 @@ def family(name: str) -> str:
     return _builder(name).__name__.rpartition(".")[2]
 
 
+def check_size(name: str, stem: str, image_size: int) -> None:
+    """Raise where a model does not take square images of that side, in pixels, though its strides
+    leave room.
+
+    Raises:
+        UserError: why, and what it takes.
+    """
+    if check := getattr(_builder(name), "check_size", None):
+        check(name, stem, image_size)
+
+
 def _builder(name: str) -> ModuleType:
     if name in by_model():
         return by_model()[name]
+    if name.startswith(OF_TIMM):
+        return _family(TIMM)
     _check(name)
     return _family(ZOO)
 
@@ -118,7 +157,8 @@ def _builder(name: str) -> ModuleType:
 def _check(name: str) -> None:
     known = names()
     if name not in known:
-        raise UserError(f"{name!r} is no model{nearest(name, known)}; allowed: {', '.join(known)}")
+        raise UserError(f"{name!r} is no model{nearest(name, known)}; allowed: {', '.join(known)}, "
+                        f"and those of timm as {OF_TIMM}NAME")
 
 
 def _family(name: str) -> ModuleType:

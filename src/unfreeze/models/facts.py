@@ -24,9 +24,13 @@ class Weights:
             None: nobody has pinned it, so the SHA-256 prefix of the official file is the identity.
         mean, std: of the images that the weights were trained on, per RGB channel, in 0..1.
         resize, crop: pixels: the shorter side is resized to `resize`, then the centre of side
-            `crop` is cut out, in evaluation on ImageNet.
+            `crop` is cut out, in evaluation on ImageNet; "square": straight to that side.
         interpolation: of that resizing, "bilinear" or "bicubic".
         unused: modules in the file that the model as built here lacks (auxiliary classifiers).
+        classes: outputs of the classifier that they bring; 0: they bring none.
+        licence: under which they may be used, as their publisher writes it; "": not stated.
+        named_as: the model whose names the tensors of the registry's file get, one after
+            another; "": they have them.
     """
 
     name: str
@@ -35,10 +39,13 @@ class Weights:
     digest: str | None = None
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    resize: int = 256
+    resize: int | str = 256
     crop: int = 224
     interpolation: str = "bilinear"
     unused: tuple[str, ...] = ()
+    classes: int = 1000
+    licence: str = ""
+    named_as: str = ""
 
     def __post_init__(self) -> None:
         if self.asset.registry is not None and self.digest is None:
@@ -64,6 +71,7 @@ class Model:
         multiple: what image_size must be a multiple of.
         residual_blocks: blocks of two or more convolutions, the last one normalised by BatchNorm,
             that a TinyTL lite-residual branch can sit beside.
+        uncalled: Linear and Conv2d layers that the model does not call: it reads their weight.
     """
 
     parts: Parts
@@ -73,6 +81,7 @@ class Model:
     fresh: dict[str, tuple[str, ...]] = field(default_factory=dict)
     multiple: int = 1
     residual_blocks: tuple[str, ...] = ()
+    uncalled: tuple[str, ...] = ()
 
 
 def torchvision_weights(model: str, key: str, url: str, registry: Registry | None = None,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import pickle
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from unfreeze.errors import UserError
 from unfreeze.fetching.sources import Source, obtain, wrong_bytes
 from unfreeze.models import weights as stored
 from unfreeze.models.facts import Weights
+from unfreeze.models.heads import IMAGENET_CLASSES
 
 
 def fetch(weights: Weights, file: Path, beside: Path) -> None:
@@ -32,6 +34,28 @@ def fetch(weights: Weights, file: Path, beside: Path) -> None:
         print(f"{weights.name}: copied from {beside}, digest checked")
     else:
         files.write_bytes(file, obtain(weights.asset, lambda source: read(source, weights)))
+
+
+def noted(weights: Weights, recipes: Path) -> Weights:
+    """Weights of which neither their publisher nor this project says a digest, with that of the
+    first fetch: the recipes, which git tracks, hold it. Others as they are.
+
+    Args:
+        recipes: the folder of the study's recipes.
+    """
+    if weights.digest is not None or weights.sha256_prefix:
+        return weights
+    for file in sorted(recipes.glob("*.yaml")):
+        try:
+            pinned = (files.read_yaml(file) or {}).get("weights") or {}
+            if pinned.get("name") == weights.name and pinned.get("digest"):
+                print(f"{weights.name}: expected are the tensors that {file} names")
+                return replace(weights, digest=str(pinned["digest"]), asset=replace(
+                    weights.asset, note=f"{weights.asset.note}. Where other bytes are meant than "
+                    f"those that {file} was made with, delete {recipes}/"))
+        except (UserError, AttributeError):  # half written, or no recipe: pin makes it anew
+            continue
+    return weights
 
 
 def is_there(file: Path, weights: Weights) -> bool:
@@ -56,7 +80,8 @@ def read(source: Source, weights: Weights) -> bytes:
         UserError: it cannot be opened safely, or is not the weights.
     """
     import torch
-    from safetensors.torch import save
+    from safetensors import SafetensorError
+    from safetensors.torch import load, save
 
     if source.kind == "registry":  # a family file names one only where it pins the digest, too
         (name,) = weights.asset.registry.members
@@ -70,10 +95,15 @@ def read(source: Source, weights: Weights) -> bytes:
     try:
         if name.endswith(".pkl"):
             state = _TensorUnpickler(io.BytesIO(content)).load()
+        elif name.endswith(".safetensors"):
+            state = {key: tensor.float() if tensor.is_floating_point() else tensor
+                     for key, tensor in load(content).items()}
         else:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         state = {key: tensor.contiguous() for key, tensor in state.items()}
-    except files.UNREADABLE as error:
+        if source.kind == "registry" and weights.named_as:
+            state = _named_as(weights.named_as, state, source.label)
+    except (*files.UNREADABLE, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{source.label}: no readable weights ({reason})") from None
     arrays = {key: tensor.numpy() for key, tensor in state.items()}
@@ -83,6 +113,21 @@ def read(source: Source, weights: Weights) -> bytes:
     if digest != weights.digest:
         raise wrong_bytes(source.label, "SHA-256 over the tensors", weights.digest, digest)
     return save(state)
+
+
+def _named_as(model: str, tensors: dict, label: str) -> dict:
+    """The tensors of a file under the names that a model has for them, one after another.
+
+    Raises:
+        UserError: they are not as many, or not of the same shapes.
+    """
+    from unfreeze.models.with_torch.outline import outline
+
+    state = outline(model, "original", IMAGENET_CLASSES, 224).state_dict()
+    shapes = [tuple(tensor.shape) for tensor in tensors.values()]
+    if shapes != [tuple(tensor.shape) for tensor in state.values()]:
+        raise UserError(f"{label}: its {len(shapes)} tensors are not those of {model}")
+    return dict(zip(state, tensors.values(), strict=True))
 
 
 class _TensorUnpickler(pickle.Unpickler):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from unfreeze import models
 from unfreeze.data import own as own_data
 from unfreeze.data import subsets
 from unfreeze.errors import Fault
@@ -38,6 +39,7 @@ def check(knobs: Knobs, facts: RunFacts, is_run: bool = True) -> None:
     with _enough(knobs["dataset"]):
         _check_subset(knobs, facts)
     _check_tuning(knobs, facts)
+    _check_classifier(knobs, facts)
     if knobs["search"] and is_run:
         with _enough(knobs["dataset"]):
             search.check_images(knobs, facts.dataset)
@@ -76,6 +78,8 @@ def _check_sizes(knobs: Knobs, facts: RunFacts) -> None:
     if size % facts.model.multiple:
         raise Fault("image_size", f"{size} does not fit {model}, which cuts images into squares; "
                                   f"allowed: multiples of {facts.model.multiple}")
+    with about("image_size"):
+        models.check_size(model, stem, size)
     resize = facts.reference.resize if knobs["resize"] == "weights" else knobs["resize"]
     if resize != "square" and resize < size:
         raise Fault("resize", f"{resize} is smaller than image_size: {size}, which is cropped from "
@@ -100,6 +104,28 @@ def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
     needs = plugins.read_needs(CHOSEN_BY["tune"], knobs["tune"])
     if needs and not getattr(facts.model, needs[0]):
         raise Fault("tune", f"{knobs['tune']} has no place in {knobs['model']}: {needs[1]}")
+
+
+def _check_classifier(knobs: Knobs, facts: RunFacts) -> None:
+    """A head must fit what the model ends with, and one that keeps the classifier of official
+    weights needs them to bring it."""
+    if (knobs["head"], knobs["dropout"]) != ("replace", "model") and len(
+            facts.model.parts["head"]) > 1:
+        raise Fault("head", f"{knobs['head']} with dropout: {knobs['dropout']} is made for one "
+                            f"classifier, and {knobs['model']} has "
+                            f"{len(facts.model.parts['head'])}; allowed: replace, with dropout: "
+                            "model")
+    classes = _classes_of_weights(facts)
+    if heads.keeps_classifier(knobs["head"]) and classes not in (None, heads.IMAGENET_CLASSES):
+        raise Fault("head", f"{knobs['head']} keeps the classifier of the {heads.IMAGENET_CLASSES} "
+                            f"classes of ImageNet, and the weights of {knobs['model']} bring "
+                            + (f"one of {classes}" if classes else "none")
+                            + "; choose replace or mlp")
+
+
+def _classes_of_weights(facts: RunFacts) -> int | None:
+    """Of the classifier of the official weights that a run starts from; None: of no such ones."""
+    return facts.model.weights[facts.weights_key].classes if facts.weights_key else None
 
 
 def _check_validation(knobs: Knobs, facts: RunFacts) -> None:
@@ -135,9 +161,14 @@ def _check_as_it_is(knobs: Knobs, facts: RunFacts) -> None:
     if knobs["head"] != "replace":
         raise Fault("epochs", f"{start}, and head: {knobs['head']} starts anew; set head: replace, "
                               "which then keeps the model's own")
-    if not is_checkpoint(knobs["init"]) and classes not in (None, heads.IMAGENET_CLASSES):
+    theirs = _classes_of_weights(facts)
+    if theirs == 0:
+        raise Fault("epochs", f"{start}, and the weights of {knobs['model']} bring no classifier; "
+                              "allowed: 1 or more")
+    if not is_checkpoint(knobs["init"]) and classes not in (None, theirs):
+        of = " of ImageNet" if theirs == heads.IMAGENET_CLASSES else ""
         raise Fault("epochs", f"{start}, and that of init: {knobs['init']} is for the "
-                              f"{heads.IMAGENET_CLASSES} classes of ImageNet, not for the "
+                              f"{theirs} classes{of}, not for the "
                               f"{classes} of {knobs['dataset']}; allowed: 1 or more, or a "
                               "checkpoint of your own")
     if not is_checkpoint(knobs["init"]) and facts.model.fresh.get(knobs["stem"]):

@@ -12,9 +12,10 @@ from unfreeze.data import facts as data_facts
 from unfreeze.data import own as own_data
 from unfreeze.errors import Fault, nearest
 from unfreeze.models.facts import Model, Weights
+from unfreeze.models.licence import worded
 from unfreeze.models.opening import SUFFIXES, fits_suffix
 from unfreeze.params.faults import about
-from unfreeze.params.plan import Checkpoint, ImageSource, OfficialWeights
+from unfreeze.params.plan import Checkpoint, ImageSource, LicensedWeights, OfficialWeights
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,11 @@ def weights_source(knobs: Mapping[str, Any],
         Fault: there is no such checkpoint.
     """
     if facts.weights_key:
-        return (facts.model.weights[facts.weights_key].name,
-                OfficialWeights(knobs["model"], facts.weights_key))
+        known = facts.model.weights[facts.weights_key]
+        source = OfficialWeights(knobs["model"], facts.weights_key)
+        if known.licence:
+            source = LicensedWeights(source.model, source.key, worded(known.licence))
+        return known.name, source
     if knobs["init"] == "scratch":
         return "", None
     path = Path(knobs["init"])
@@ -121,5 +125,6 @@ def weights_source(knobs: Mapping[str, Any],
                             f"existing {', '.join(SUFFIXES)} file"
                             f"{places.remedy_in_a_copy(path)}")
     digest = files.file_digest(path)
-    name = f"own-{knobs['model']}-{knobs['stem']}-{digest[:12]}"
+    model = knobs["model"].replace("/", "-")
+    name = f"own-{model}-{knobs['stem']}-{digest[:12]}"
     return name, Checkpoint(knobs["model"], knobs["stem"], knobs["image_size"], str(path), digest)

@@ -7,6 +7,7 @@ from unfreeze import models
 from unfreeze.data import subsets
 from unfreeze.data.facts import TENFOLD, Facts
 from unfreeze.data.photos.names import shown
+from unfreeze.models.licence import forbids_commerce, worded
 from unfreeze.params.plan import Run, Search
 from unfreeze.words import about, count, share
 
@@ -28,6 +29,12 @@ def warnings(runs: Mapping[str, Run], searches: Mapping[str, Search],
         if run.trains and datasets[run.knobs["dataset"]].classes is not None:
             for text in _of_run(run, searches.get(name), datasets[run.knobs["dataset"]]):
                 found.setdefault(text, []).append(name)
+    for name, run in runs.items():
+        weights = run.weights and models.stated(run.knobs["model"], run.weights)
+        if weights and forbids_commerce(weights.licence):
+            found.setdefault(f"starts from weights of {run.knobs['model']} under "
+                             f"{worded(weights.licence)}, of what is made of them too", []
+                             ).append(name)
     lines = [f"{_whose(names, runs)}{text}" for text, names in found.items()]
     for facts in datasets.values():
         lines += _of_classes(facts, score)

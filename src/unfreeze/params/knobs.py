@@ -111,7 +111,7 @@ _GENERAL = (
     # Model
     Knob("model", "mobilenet_v2", Allowed(
         "the name of a model", lambda value: isinstance(value, str)),
-        "any classification model of torchvision, or cnn"),
+        "any classification model of torchvision | timm/NAME: of timm | cnn"),
     Knob("init", "pretrained", Allowed(
         "pretrained, scratch, the name of official weights such as IMAGENET1K_V1, or the path of a "
         "checkpoint", _may_be_path),

@@ -112,10 +112,18 @@ class Decoded:
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """Official weights of a model by their key in torchvision, such as IMAGENET1K_V1."""
+    """Official weights of a model by their key in torchvision, such as IMAGENET1K_V1, or timm's
+    tag, such as a1_in1k."""
 
     model: str
     key: str
+
+
+@dataclass(frozen=True)
+class LicensedWeights(OfficialWeights):
+    """Official weights whose publisher states a licence, in words."""
+
+    licence: str
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,7 @@ class Plan:
     runs: Mapping[str, Run]
     datasets: Mapping[str, ImageSource]
     decoded: Mapping[str, Decoded]
-    weights: Mapping[str, Checkpoint | OfficialWeights]
+    weights: Mapping[str, Checkpoint | OfficialWeights | LicensedWeights]
     subsets: Mapping[str, Subset]
     claims: tuple[Claim, ...]
     budget: Mapping[str, float]

@@ -3,7 +3,8 @@
     rank: [mobilenet_v2, resnet18, 'regnet_y_*', {model: resnet18, init: mine.safetensors}]
 
 An entry is a model, a pattern of models' names with * ? or [letters], or a model with the weights
-that it is to have instead of its first official ones.
+that it is to have instead of its first official ones. A pattern that begins with timm/ is of timm's
+models, and with a dot in it of all of their weights ('timm/resnet18.*').
 """
 
 import fnmatch
@@ -104,7 +105,10 @@ def _check_model(where: str, name: str, needs_weights: bool = True) -> None:
 
 
 def _of_pattern(where: str, pattern: str) -> Iterator[Entry]:
-    names = fnmatch.filter(models.names(), pattern)
+    try:
+        names = fnmatch.filter(models.names_like(pattern), pattern)
+    except UserError as error:
+        raise Fault(where, str(error)) from None
     if not names:
         raise Fault(where, f"{pattern!r} fits no model; allowed: patterns of names such as "
                            "resnet*, in quotes")

@@ -14,6 +14,7 @@ def rank_for(model: str) -> int:
     """The highest of 8, 4, 2 and 1 that every layer of a model takes."""
     import torch
 
+    from unfreeze.models.with_torch.outline import outline
     from unfreeze.tuning.methods import lora
 
     facts = models.facts_of(model)
@@ -21,8 +22,8 @@ def rank_for(model: str) -> int:
     size = next(iter(facts.weights.values())).crop
     knobs = {knob.name: knob.default for knob in lora.KNOBS}
     for rank in (RANK, 4, 2):
+        built = outline(model, "original", 2, size)
         with torch.device("meta"):
-            built = models.build(model, "original", 2, size)
             try:
                 lora.insert(built, modules, facts, knobs | {lora.KNOBS[0].name: rank}, size)
                 return rank

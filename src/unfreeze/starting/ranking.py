@@ -1,6 +1,7 @@
 """Which models a study that is to be compares: those whose features say most of its images, before
 anything is trained (unfreeze.ranking)."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -27,10 +28,16 @@ if TYPE_CHECKING:
     from unfreeze.ranking.rank import Ranked
 
 # Whose weights can be had from a package registry too, and which a processor trains in minutes.
-CANDIDATES = ("mobilenet_v2", "resnet18")
+_CANDIDATES = ("mobilenet_v2", "resnet18", "timm/tf_efficientnet_lite0")
 IMAGES = 400  # training images that are shown to each, of each class as many as it has of all
 
 _Shown = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # (N, S, S, 3) images, labels, groups
+
+
+def candidates() -> tuple[str, ...]:
+    """Models to rank where nobody says which: those of timm only where it is installed."""
+    return tuple(name for name in _CANDIDATES if not name.startswith(models.OF_TIMM)
+                 or importlib.util.find_spec("timm"))
 
 
 def listed(names: Sequence[str]) -> list[str]:

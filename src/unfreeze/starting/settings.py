@@ -71,7 +71,7 @@ class Sides:
     def fitting(self, side: int) -> int:
         """The nearest that is allowed, not above what the weights were made for if possible."""
         if _MULTIPLE % self.multiple:
-            return self.made_for
+            return max(1, min(side, self.made_for) // self.multiple) * self.multiple
         return max(min(side, self.made_for), _MULTIPLE * math.ceil(self.least / _MULTIPLE))
 
 

@@ -243,7 +243,7 @@ def _write(started: Started, home: Path, name: str, images: str, asked: written.
         place = Path(os.path.abspath(dataset))
         dataset = (os.path.relpath(place, folder) if place.is_relative_to(home) else str(place))
     options = [*(["--model", asked.model] if not asked.ranked else [] if
-                 asked.ranked == ranking.CANDIDATES else ["--rank", ",".join(asked.ranked)]),
+                 asked.ranked == ranking.candidates() else ["--rank", ",".join(asked.ranked)]),
                *(["--hours", f"{hours:g}"] if hours != HOURS else []),
                *(["--skip-broken"] if skip_broken else [])]
     command = shlex.join(["unfreeze", "new", name, "--images", images, *options])

@@ -71,6 +71,7 @@ def count(model: nn.Module, image_size: int, batch_size: int, classes: int,
 
     Raises:
         ValueError: the model does not give (N, classes) logits.
+        UserError: what a method added gets no gradient.
     """
     with FakeTensorMode(allow_non_fake_inputs=True):
         steps, fake = {}, _fake_copy(model)
@@ -79,6 +80,7 @@ def count(model: nn.Module, image_size: int, batch_size: int, classes: int,
             with _AnyBatchSize():
                 steps[size] = run_step(fake, torch.empty(size, 3, image_size, image_size), classes,
                                        backward=size == batch_size)
+        groups.check_reached(fake)
     return {
         "parameters_total": sum(p.numel() for p in model.parameters()),
         "parameters_trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),

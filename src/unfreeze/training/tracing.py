@@ -1,6 +1,7 @@
 """The forward pass of a model as a graph (torch.fx), or that it cannot be had."""
 
 import random
+import sys
 
 import numpy as np
 import torch
@@ -18,10 +19,24 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
+    def __init__(self) -> None:
+        self._layers_of_timm, functions = _untraced_of_timm()
+        super().__init__(autowrap_functions=functions)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (super().is_leaf_module(m, module_qualified_name)
                 or isinstance(m, StochasticDepth) or bool(m._forward_hooks)
-                or bool(m._forward_pre_hooks) or type(m).__module__.startswith("unfreeze."))
+                or bool(m._forward_pre_hooks) or type(m).__module__.startswith("unfreeze.")
+                or type(m) in self._layers_of_timm)
+
+
+def _untraced_of_timm() -> tuple[tuple, tuple]:
+    """Layers and functions that timm says are not to be looked into; none where it has no part."""
+    if "timm" not in sys.modules:
+        return (), ()
+    from timm import layers
+
+    return tuple(layers.get_notrace_modules()), tuple(layers.get_notrace_functions())
 
 
 def trace(model: nn.Module, device: torch.device) -> fx.Graph:

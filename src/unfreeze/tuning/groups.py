@@ -94,6 +94,24 @@ def freeze(model, rows: Sequence[Row]) -> None:
         parameter.requires_grad_(name in wanted)
 
 
+def check_reached(model) -> None:
+    """Has what methods added been reached by the gradients of a step, as far as it trains?
+
+    Args:
+        model: torch.nn.Module after `freeze` and one backward pass.
+
+    Raises:
+        UserError: some of it would never move: the model computes past the layer that it is in.
+    """
+    for path, module in model.named_modules():
+        if getattr(module, "must_learn", False) and any(
+                parameter.requires_grad and parameter.grad is None
+                for parameter in module.parameters()):
+            raise UserError(f"tune: what it adds at {path} gets no gradient and would never move, "
+                            "since the model does not call that layer; leave the layer out "
+                            "(lora_layers), or use another method")
+
+
 def parameter_groups(model, rows: Sequence[Row], lr: float, weight_decay: float,
                      decay_biases_and_norms: bool = True,
                      undecayed: Iterable[str] = ()) -> list[dict]:
@@ -115,7 +133,7 @@ def parameter_groups(model, rows: Sequence[Row], lr: float, weight_decay: float,
     spared = set(undecayed)
     if not decay_biases_and_norms:
         spared |= {name for name, owner, local in methods.parameters(model, modules)
-                   if local.endswith("bias") or isinstance(owner, norm.NORMS)}
+                   if local.endswith("bias") or norm.is_norm(owner)}
     by_rate_and_decay: dict[tuple[float, float], list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

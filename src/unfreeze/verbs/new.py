@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from unfreeze.starting import new, ranking  # here: --help needs nothing of it
 
-    rank = () if arguments.model else arguments.rank or ranking.CANDIDATES
+    rank = () if arguments.model else arguments.rank or ranking.candidates()
     started = new(arguments.name, arguments.images, arguments.model or "", arguments.hours,
                   arguments.skip_broken, say=lambda text: print(text, flush=True), rank=rank)
     setting, folder = started.setting, os.path.relpath(started.folder)

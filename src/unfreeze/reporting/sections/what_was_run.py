@@ -2,6 +2,7 @@
 
 from unfreeze import places
 from unfreeze.data.reading import augmentations
+from unfreeze.params.plan import LicensedWeights
 from unfreeze.reporting.document import Code, Items, Parts, Section, Strong, line
 from unfreeze.reporting.study import Study
 from unfreeze.words import count, settings
@@ -29,6 +30,7 @@ def section(study: Study) -> Section:
         line(f"{count(len(runs), 'run')}, {count(replicates, 'model')} trained{searching}. Unless "
              "a run changes it:"),
         Items([(Strong(name), ": ", Code(settings(knobs))) for name, knobs in groups.items()]),
+        *_licences(study),
         line("The same parameters, code and kind of processor give the same scores bit for bit; ",
              Code("recipes/RUN.yaml"), " holds all that determines a run but the machine, ",
              *((Code("choices/RUN.yaml"), " what its search chose, ") if trials else ()),
@@ -46,6 +48,15 @@ def _written(study: Study, knob: str, value: object) -> object:
     and not the name of the folder that they have here."""
     source = study.plan.datasets.get(value) if knob == "dataset" else None
     return source.path or source.url if source and source.own else value
+
+
+def _licences(study: Study) -> list:
+    """Of pretrained weights whose publisher states one."""
+    stated = [(name, source.licence) for name, source in study.plan.weights.items()
+              if isinstance(source, LicensedWeights)]
+    return [line("Licences of pretrained weights: ", *(
+        part for number, (name, licence) in enumerate(stated)
+        for part in ("; " * (number > 0), Code(name), f" {licence}")), ".")] if stated else []
 
 
 def _elsewhere(study: Study) -> Parts:

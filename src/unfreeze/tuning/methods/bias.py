@@ -16,6 +16,7 @@ def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
 
 def trained(model, modules: list[str]) -> list[str]:
     """Names of the additive parameters in some blocks."""
-    # in_proj_bias: the packed query, key and value projections of torch's attention.
+    # in_proj_bias: the packed query, key and value projections of torch's attention; q_bias and
+    # v_bias: those of BEiT's.
     return [name for name, _, local in parameters(model, modules)
-            if local in ("bias", "in_proj_bias")]
+            if local in ("bias", "in_proj_bias", "q_bias", "k_bias", "v_bias")]

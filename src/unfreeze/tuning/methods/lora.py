@@ -6,6 +6,8 @@ A starts random, B at zero, so that the update starts at zero. For a convolution
 of the same kernel, stride and padding onto `rank` channels and B one of 1 x 1, as in the peft
 package. Attention layers use their weights without calling the layer that owns them (torch packs
 query, key and value into one matrix); there the weight itself becomes W + (alpha / rank) B A.
+So it does of a layer that does more than its weight says (pads by the size of what comes in,
+standardises its weight).
 """
 
 import math
@@ -19,6 +21,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
 from unfreeze.params.knob import LEAST_ROW, POSITIVE, Allowed, Knob, Makes, is_names, whole
+from unfreeze.tuning.lean import LeanConv2d
 from unfreeze.tuning.methods import parameters
 
 KNOBS = (
@@ -36,6 +39,8 @@ ATTENTION = {
     nn.MultiheadAttention: [("", "in_proj_weight", 3), ("out_proj", "weight", 1)],
     ShiftedWindowAttention: [("qkv", "weight", 3), ("proj", "weight", 1)],
 }
+# What layers do that an update can sit beside.
+_PLAIN = (nn.Linear.forward, nn.Conv2d.forward, LeanConv2d.forward)
 
 
 class LowRank(nn.Module):
@@ -46,6 +51,8 @@ class LowRank(nn.Module):
         rank: of the update, at most the smaller side of the layer.
         alpha: the update is scaled by alpha / rank.
     """
+
+    must_learn = True
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, rank: int, alpha: float) -> None:
         super().__init__()
@@ -74,20 +81,22 @@ class LowRankWeight(nn.Module):
     """W to W + (alpha / rank) B A, where W packs `packed` matrices below one another.
 
     Args:
-        weight: (packed * out, in).
+        weight: (packed * out, in), or of a convolution (packed * out, in, height, width).
     """
+
+    must_learn = True
 
     def __init__(self, weight: torch.Tensor, packed: int, rank: int, alpha: float) -> None:
         super().__init__()
         self.scale = alpha / rank
-        rows, columns = weight.shape
+        rows, columns = weight.flatten(1).shape
         self.down = nn.Parameter(torch.empty(packed, rank, columns))
         self.up = nn.Parameter(torch.zeros(packed, rows // packed, rank))
         for matrix in self.down:
             nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return weight + self.scale * (self.up @ self.down).flatten(0, 1)
+        return weight + self.scale * (self.up @ self.down).flatten(0, 1).view(weight.shape)
 
 
 def _add_update(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
@@ -118,7 +127,9 @@ def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
                         places.append((full, name, packed))
         if (isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "groups", 1) == 1
                 and not is_within(path, inside) and wanted(path)):
-            places.append((path, None, 1))
+            beside = type(module).forward in _PLAIN and path not in facts.uncalled
+            packed = 3 if path.rpartition(".")[2] == "qkv" and isinstance(module, nn.Linear) else 1
+            places.append((path, None, 1) if beside else (path, "weight", packed))
     if not places:
         raise UserError(f"lora_layers: {patterns!r} matches no Linear, ungrouped Conv2d or "
                         "attention layer of the parts that train; name layers as the model does, "

@@ -16,4 +16,12 @@ def insert(model, modules: list[str], facts, knobs, image_size: int) -> None:
 
 def trained(model, modules: list[str]) -> list[str]:
     """Names of the parameters of normalisation layers in some blocks; none where there is none."""
-    return [name for name, owner, _ in parameters(model, modules) if isinstance(owner, NORMS)]
+    return [name for name, owner, _ in parameters(model, modules) if is_norm(owner)]
+
+
+def is_norm(layer) -> bool:
+    """Whether a layer normalises: one of NORMS, or one that does the same under another name (an
+    RMS norm), dividing by a deviation with an `eps` and scaling each channel."""
+    weight = getattr(layer, "weight", None)
+    return isinstance(layer, NORMS) or (
+        hasattr(layer, "eps") and isinstance(weight, nn.Parameter) and weight.ndim == 1)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfreeze import files, places
+from unfreeze import files, models, places
 from unfreeze.data.reading import arrays
 from unfreeze.errors import UserError
 from unfreeze.judging.statistics import Effect
+from unfreeze.models.licence import worded
 from unfreeze.scoring import confusion
 from unfreeze.scoring.scores import SCORES
 from unfreeze.using import scored
@@ -273,6 +274,10 @@ def _weights(run: TrainedRun) -> str:
     if weights.own:
         return (f"It started from a checkpoint of the user's own ({_plain(weights.name)}), whose "
                 "licence is not known here.")
+    if weights.name.startswith("timm-"):
+        known = models.stated(run.recipe.knobs["model"], weights.name)
+        return (f"It started from timm's weights {_plain(weights.name.removeprefix('timm-'))}, "
+                f"under {_plain(worded(known.licence))}.")
     swag = "swag" in weights.name
     return (f"It started from torchvision's weights {_plain(weights.name)}" + (
         ", released under CC BY-NC 4.0." if swag else

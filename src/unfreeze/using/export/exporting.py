@@ -221,7 +221,7 @@ def _config(run: TrainedRun, seed: int, known: Layout | None, temperature: float
             "crop_pct": 1.0 if squeezed else size / wanted.resize,
             "crop_mode": "squash" if squeezed else "center",
             "mean": list(wanted.mean), "std": list(wanted.std),
-            "num_classes": len(recipe.classes), "first_conv": known.first,
+            "num_classes": len(recipe.classes), "first_conv": known.first or None,
             "classifier": known.last}
     return config | {folder.OURS: {
         "model": recipe.knobs["model"], "run": run.name, "seed": seed,

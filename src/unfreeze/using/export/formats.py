@@ -25,6 +25,7 @@ FORMATS = ("safetensors", "pt2", "onnx")
 FILES = {"safetensors": "model.safetensors", "pt2": "model.pt2", "onnx": "model.onnx",
          "int8": "model.int8.onnx"}
 NETWORK = "model.py"  # beside model.safetensors
+CONSTANTS = "constants.safetensors"  # of a model of timm's: what is computed and not trained
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _CALIBRATION_BATCH = 16
 
@@ -98,12 +99,18 @@ def _safetensors(exported: Exported, folder: Path) -> None:
     if exported.layout:
         names |= exported.layout.tensors
         # Of ConvNeXt, a scale a channel: torchvision keeps it as (C, 1, 1), timm as (C,).
-        tensors = {name: tensor.flatten() if names[name].endswith(".gamma") else tensor
+        tensors = {name: tensor.flatten()
+                   if names[name].endswith(".gamma") and names[name] != name else tensor
                    for name, tensor in tensors.items()}
-    content = safetensors.torch.save({names[name]: tensor for name, tensor in tensors.items()},
-                                     {"format": "pt"})
-    files.write_bytes(folder / FILES["safetensors"], content)
-    files.write_text(folder / NETWORK, network.text(exported.program, names))
+    # What timm makes anew, and would not expect to find.
+    beside = {name for name in tensors if exported.layout and name in exported.program.constants}
+    for file, wanted in ((FILES["safetensors"], tensors.keys() - beside), (CONSTANTS, beside)):
+        if wanted:
+            files.write_bytes(folder / file, safetensors.torch.save(
+                {names[name]: tensor for name, tensor in tensors.items() if name in wanted},
+                {"format": "pt"}))
+    files.write_text(folder / NETWORK, network.text(exported.program, names, [
+        FILES["safetensors"], *[CONSTANTS] * bool(beside)]))
 
 
 def _pt2(exported: Exported, folder: Path) -> None:

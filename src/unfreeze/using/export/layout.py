@@ -9,6 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from unfreeze.models import OF_TIMM, facts_of
+from unfreeze.models.families import timm_zoo
+from unfreeze.models.with_torch.outline import outline
+
 _RESNETS = {name: name for name in (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
     "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2")}
@@ -47,16 +51,18 @@ class Layout:
 
 
 def of(model: str, names: list[str], image_size: int) -> Layout | None:
-    """timm's layout of a model of torchvision.
+    """timm's layout of a model of torchvision, or its own of one of timm's.
 
     Args:
-        model: torchvision's name. names: of its tensors; those of a model with other layers than
+        model: its name. names: of its tensors; those of a model with other layers than
             torchvision's have no layout.
         image_size: side of what it sees.
 
     Returns:
         None where timm does not know it.
     """
+    if model.startswith(OF_TIMM):
+        return _of_timm(model, names, image_size)
     for architectures, rename, first, last, arguments in _FAMILIES:
         if model in architectures:
             tensors = {name: rename(name) for name in names}
@@ -64,6 +70,18 @@ def of(model: str, names: list[str], image_size: int) -> Layout | None:
                 return None
             return Layout(architectures[model], first, last, tensors, arguments(image_size))
     return None
+
+
+def _of_timm(model: str, names: list[str], image_size: int) -> Layout | None:
+    config, plain = timm_zoo.config_of(model), outline(model, "original", 1, image_size)
+    # Buffers that a model makes anew are in the program, and in no file of timm's.
+    known = {*plain.state_dict(), *(name for name, _ in plain.named_buffers())}
+    if not set(names) <= known:
+        return None
+    fixed = {"img_size": image_size} if config.fixed_input_size else {}
+    return Layout(model.removeprefix(OF_TIMM).partition(".")[0],
+                  timm_zoo.first_convolution(config), facts_of(model).last,
+                  {name: name for name in names}, fixed)
 
 
 def _resnet(name: str) -> str | None:

@@ -1,7 +1,7 @@
 """A trained model as plain torch layers, as a program, and as the text of a Python file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -38,12 +38,14 @@ def tensors(exported: torch.export.ExportedProgram) -> dict[str, torch.Tensor]:
             if isinstance(tensor, torch.Tensor)}
 
 
-def text(exported: torch.export.ExportedProgram, names: Mapping[str, str]) -> str:
+def text(exported: torch.export.ExportedProgram, names: Mapping[str, str],
+         files: Sequence[str]) -> str:
     """The program as a Python file that needs torch and safetensors alone, with the numbers in
-    model.safetensors beside it.
+    files beside it.
 
     Args:
-        names: {name of a tensor in the program: its name in that file}.
+        names: {name of a tensor in the program: its name in those files}.
+        files: their names.
     """
     signature = exported.graph_signature
     held = tensors(exported)
@@ -54,7 +56,8 @@ def text(exported: torch.export.ExportedProgram, names: Mapping[str, str]) -> st
     body = code[code.index("):", code.index("def forward(")) + 2:].split("\n")[1:]
     lines = [line for line in map(lambda line: _line(line, arguments, names, pixels), body) if line]
     shapes = {names[name]: tuple(held[name].shape) for name in arguments.values()}
-    return _FILE.format(shapes=_rows(shapes), body="\n".join(lines))
+    stored = " | ".join(f'load_file(Path(folder) / "{file}")' for file in files)
+    return _FILE.format(shapes=_rows(shapes), stored=stored, body="\n".join(lines))
 
 
 def _line(line: str, arguments: Mapping[str, str], names: Mapping[str, str], pixels: str) -> str:
@@ -99,7 +102,7 @@ SHAPES = {{
 
 def load(folder=Path(__file__).parent):
     """The trained network, as a function of pixels."""
-    stored = load_file(Path(folder) / "model.safetensors")
+    stored = {stored}
     tensors = {{name: stored[name].view(shape) for name, shape in SHAPES.items()}}
     return lambda pixels: forward(tensors, pixels)
 
