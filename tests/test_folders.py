@@ -51,6 +51,17 @@ def test_splits_by_other_names_are_splits(tmp_path, names, form):
     assert {photo.split for photo in settled.photos} == {"train", "test"}
 
 
+@pytest.mark.parametrize("names", [
+    ("seg_train/seg_train", "seg_test/seg_test"), ("training_set/train", "test_set/test"),
+])
+def test_a_split_within_itself_is_passed_over(tmp_path, names):
+    found = photos.scan(write(tmp_path / "x", in_folders(*names)), False)
+    assert found.classes == ("cat", "dog") == tuple(
+        sorted({photo.member.split("/")[2] for photo in found.photos}))
+    assert {photo.split for photo in found.photos} == {"train", "test"}
+    assert photos.below_classes(found) == []
+
+
 @pytest.mark.parametrize(("names", "words"), [
     (("train", "Training", "test"), "Training, train all stand for train; put them together"),
     (("Train", "seg_pred"), "the folder seg_pred lies beside Train; allowed there are train, test"),

@@ -83,6 +83,8 @@ def under(prefix, state):
                                      "best_acc1": torch.tensor(1.0)}),
     ("pytorch_model.bin", dict),
     ("model.pth", lambda state: {"net": state, "acc": 93.1, "epoch": 1}),
+    ("model.pth", lambda state: under("encoder.", state) | {"decoder.weight": torch.ones(2)}),
+    ("model.pth", lambda state: under("module.online.resnet.", state)),
     ("model.pth", lambda state: {"ema": {"n_averaged": torch.tensor(5)} | under("module.", state)}),
     ("model.pth", lambda state: {"state_dict": state, "best": np.float64(71.2), "a": np.ones(2)}),
     ("model.pth", lambda state: {"state_dict": state, "args": argparse.Namespace(lr=0.1),
@@ -94,7 +96,15 @@ def test_what_training_scripts_leave_is_read(tmp_path, state, name, wrap, zipped
     tensors, notes = read(tmp_path / name)
     assert tensors.keys() == state.keys()
     assert all(torch.equal(tensors[key], state[key]) for key in state)
-    assert notes == ["head: the checkpoint has 7 outputs; new, except for as many classes"]
+    assert [note for note in notes if note != "not of the model, left out: decoder.weight"] == [
+        "head: the checkpoint has 7 outputs; new, except for as many classes"]
+
+
+def test_the_only_state_dict_of_a_file_is_taken_whatever_it_is_called(tmp_path, state):
+    content = {"student": under("module.", state), "epoch": 3, "optimizer": {"state": {}}}
+    tensors, notes = read(*save(tmp_path / "model.pth", content))
+    assert all(torch.equal(tensors[key], state[key]) for key in state)
+    assert notes[0] == "taken from student"
 
 
 def test_what_is_beside_the_model_is_left_out_with_a_note(tmp_path, state):
@@ -267,7 +277,8 @@ def test_damage_anywhere_is_a_clear_error(tmp_path, kind):
 
 
 @pytest.mark.parametrize("content", [
-    {}, [torch.zeros(1)], torch.zeros(1), 5, {"weights": {"a": torch.zeros(1)}}, {"a": 1},
+    {}, [torch.zeros(1)], torch.zeros(1), 5, {"a": 1},
+    {"student": {"a": torch.zeros(1)}, "teacher": {"a": torch.zeros(1)}},
     {1: torch.zeros(1)}, {"state_dict": {}}, {"model": {"a": torch.zeros(1), "b": "text"}},
 ])
 def test_what_holds_no_state_dict_is_a_clear_error(tmp_path, content):
@@ -289,9 +300,9 @@ def test_missing_file_and_folder_are_clear_errors(tmp_path):
 
 
 def test_message_says_what_was_found(tmp_path, state):
-    path, _ = save(tmp_path / "model.pth", {"weights": state, "epoch": 3})
-    with pytest.raises(UserError, match=rf"found a mapping with weights \(a mapping of {len(state)}"
-                                        r"\), epoch \(int\)"):
+    path, _ = save(tmp_path / "model.pth", {"a": state, "b": state, "epoch": 3})
+    both = rf"a \(a mapping of {len(state)}\), b \(a mapping of {len(state)}\), epoch \(int\)"
+    with pytest.raises(UserError, match=f"found a mapping with {both}"):
         read(path)
 
 

@@ -84,7 +84,9 @@ def of_the_model(path: Path, tensors: dict, own: Collection[str]) -> tuple[dict,
     Raises:
         UserError: two of them come to one name.
     """
-    bare = {name: _bare(_WRAPPED.sub("", name), own) for name in tensors}
+    plain = {name: _WRAPPED.sub("", name) for name in tensors}
+    trunk = _trunk(plain.values(), own)
+    bare = {name: _bare(inner, own, trunk) for name, inner in plain.items()}
     wrapped = Counter(prefix for prefix, inner in bare.values() if inner in own)
     (around, _), = wrapped.most_common(1) or [("", 0)]
     found, outside = {}, []
@@ -99,8 +101,23 @@ def of_the_model(path: Path, tensors: dict, own: Collection[str]) -> tuple[dict,
     return found, [f"not of the model, left out: {_few(outside)}"] if outside else []
 
 
-def _bare(name: str, own: Collection[str]) -> tuple[str, str]:
+def _trunk(names: Collection[str], own: Collection[str]) -> str:
+    """What stands before most of a model's names, whatever it is called: "encoder." Where two do,
+    nobody can tell which is meant: ""."""
+    before = Counter()
+    for name in names:
+        parts = name.split(".")
+        start = next((at for at in range(len(parts)) if ".".join(parts[at:]) in own), 0)
+        before[name[:len(name) - len(".".join(parts[start:]))]] += start > 0
+    likeliest = [*before.most_common(2), ("", 0)]
+    (prefix, found), (_, next_found) = likeliest[:2]
+    return prefix if found > max(next_found, len(own) / 2) else ""
+
+
+def _bare(name: str, own: Collection[str], trunk: str) -> tuple[str, str]:
     """(what wraps the model, the model's own name)."""
+    if trunk and name.startswith(trunk) and name[len(trunk):] in own:
+        return trunk, name[len(trunk):]
     inner = name
     while inner not in own and inner.startswith(PREFIXES):
         inner = inner.partition(".")[2]
@@ -155,9 +172,15 @@ def _unpickled(content: bytes):
                 passed_over[name] = type("PassedOver", (_PassedOver,), {"kind": name})
 
 
-def _state_dict(path: Path, content) -> tuple[dict, list[str]]:
+def _is_state_dict(found) -> bool:
     import torch
 
+    return isinstance(found, dict) and bool(found) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in found.items())
+
+
+def _state_dict(path: Path, content) -> tuple[dict, list[str]]:
     found, notes = content, []
     for _ in range(len(KEYS)):  # a mapping may hold itself
         keys = [key for key in KEYS if isinstance(found, dict) and isinstance(found.get(key), dict)]
@@ -165,9 +188,12 @@ def _state_dict(path: Path, content) -> tuple[dict, list[str]]:
             break
         found = found[keys[0]]
         notes += [f"taken from {keys[0]}, not from {other}" for other in keys[1:]]
-    if isinstance(found, dict) and found and all(
-            isinstance(name, str) and isinstance(tensor, torch.Tensor)
-            for name, tensor in found.items()):
+    if not _is_state_dict(found) and isinstance(found, dict):
+        within = [key for key in found if _is_state_dict(found[key])]
+        if len(within) == 1:  # whatever it is called
+            notes.append(f"taken from {str(within[0])[:40]}")
+            found = found[within[0]]
+    if _is_state_dict(found):
         return found, notes
     if isinstance(content, _PassedOver):
         raise UserError(f"{path}: no readable checkpoint: it is an object of {content.kind}, whose "

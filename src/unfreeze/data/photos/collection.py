@@ -124,7 +124,7 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
                            name, sha256))
     lines = tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems))
     _report(path, lines, skip_broken, bool(photos))
-    classes = _classes(path, photos, {path[depth:] for path in nested}, has_splits)
+    classes = _classes(path, photos, {path[depth:] for path in nested}, split_depth - depth)
     labels = {name: label for label, name in enumerate(classes)}
     groups = archive.groups(path)
     photos = (Photo(split, labels[name], member, sha256, groups.get(member, ""))
@@ -225,17 +225,15 @@ def _report(path: Path, problems: tuple[str, ...], skip_broken: bool, some_left:
 
 
 def _classes(path: Path, photos: list[tuple[str, str, str, str]],
-             folders: set[tuple[str, ...]], has_splits: bool) -> tuple[str, ...]:
-    """Checks that there are images of every class; `folders` are paths below the common one."""
+             folders: set[tuple[str, ...]], split_depth: int) -> tuple[str, ...]:
+    """Checks that there are images of every class; `folders` are paths below the common one, and
+    classes lie below so many of splits."""
     counts = Counter((split, name) for split, name, _, _ in photos)
     splits = [split for split in SPLITS if any(known == split for known, _ in counts)]
-    if has_splits:
-        wanted = {path[1] for path in folders if len(path) > 1}
+    if split_depth:
         splits = [split for split in SPLITS
                   if split in splits or any(split_of(path[0]) == split for path in folders if path)]
-    else:
-        wanted = {path[0] for path in folders if path}
-    classes = tuple(sorted(wanted))
+    classes = tuple(sorted({path[split_depth] for path in folders if len(path) > split_depth}))
     if len(classes) < 2:
         raise UserError(f"{shown(path)}: has {len(classes)} class"
                         f"{f' ({shown(classes[0])})' if classes else 'es'}; at least two are "
@@ -246,7 +244,7 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
     for split, least in needed.items():
         short = [shown(name) for name in classes if counts[split, name] < least]
         if short:
-            where = f"{split}/ " if has_splits else ""
+            where = f"{split}/ " if split_depth else ""
             which = ", ".join(short[:_IN_MESSAGE]) + (", ..." if len(short) > _IN_MESSAGE else "")
             raise UserError(
                 f"{shown(path)}: {where}has fewer than {words.count(least, 'usable image')} of "

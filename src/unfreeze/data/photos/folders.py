@@ -2,8 +2,9 @@
 
     [FOLDER/ ...] [train/ | test/ | val/] CLASS/ [... /] photo
 
-Splits go by many names (Train, training_set, seg_train, valid, ...). What looks like a split and
-cannot be one is an error, since as a class it would be a wrong answer without a word.
+A split may stand within itself (seg_train/seg_train/), as some archives have it. Splits go by many
+names (Train, training_set, seg_train, valid, ...). What looks like a split and cannot be one is an
+error, since as a class it would be a wrong answer without a word.
 """
 
 from collections.abc import Iterable
@@ -36,7 +37,17 @@ def depths(folders: Folders, path: Path) -> tuple[int, int]:
                 or all(len(folder) == 1 for folder in below)):
             break
         depth += 1
-    return depth, depth + _has_splits(below, outermost, path)
+    splits = _has_splits(below, outermost, path)
+    return depth, depth + splits + (splits and _are_doubled(below))
+
+
+def _are_doubled(folders: Folders) -> bool:
+    """Whether each split holds nothing but a folder of the same split."""
+    inner: dict[str, set[str]] = {}
+    for folder in folders:
+        inner.setdefault(folder[0], set()).update(folder[1:2])
+    return all(len(names) == 1 and split_of(*names) == split_of(split)
+               for split, names in inner.items())
 
 
 def _is_split_alone(folder: str) -> bool:
