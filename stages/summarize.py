@@ -13,7 +13,7 @@ def main() -> None:
     planned = plan.read()
     leftovers.remove(planned.runs, planned.compare)
     judged = outcome.judge(planned)
-    with among.others(places.METRICS) as folder:
+    with among.others(places.METRICS, quality.FOLDERS) as folder:
         for name, content in quality.contents(judged).items():
             files.write_json(folder / name, content)
     for place, kind, fill in ((places.TABLES, tables, among.others),

@@ -23,6 +23,11 @@ NAMES = ("mine.pth", "notes.txt", "data.zip")
 # In folders of code a file of these kinds would be part of it.
 MORE_NAMES = ("mine.csv", "mine.json", "mine.svg", "mine.yaml", ".hidden")
 CODE = ("src", "stages")
+# Outputs of DVC's that git tracks. What lies in them is in an experiment too, and is brought back
+# with it; what was there instead DVC keeps.
+OUTPUTS = ("metrics/details", "metrics/runs", "plots/charts", "plots/data", "plots/tables")
+_KEPT = "refs/exps/apply/stash"
+_EDITED = b", edited since"
 # In folders that are made, beside what is.
 _BUDGET = "budget.parameters_trainable"
 BESIDE = ("_made/runs/base/notes.txt", "_made/mine.pth", "_made/runs/mine/model.pth")
@@ -59,9 +64,9 @@ def _is_code(project: Project, folder: Path) -> bool:
 def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]:
     """Each with all that it does to a study that lies so; or those that make, delete and check
     out."""
-    plots = ("dvc", "repro", "-f", "show-data", "summarize", "plot")
     some = [
-        plots,
+        ("dvc", "exp", "run", "-f", "-s", "show-data", "summarize", "plot", "--name", "drawn"),
+        ("dvc", "exp", "apply", "drawn"),
         ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
         ("dvc", "repro", "-f", "plan"),  # which links to them
         ("dvc", "exp", "run", "plan", "-S", f"init={elsewhere}/mine.pth"),
@@ -77,6 +82,7 @@ def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]
         ("unfreeze", "mend", "--bytes"),
     ]
     more = [
+        ("dvc", "repro", "-f", "show-data", "summarize", "plot"),
         ("dvc", "status"),
         ("dvc", "exp", "run", "--queue", "plan", "-S", "lr=0.03", "--name", "queued"),
         ("dvc", "exp", "run", "--temp", "-S", f"{_BUDGET}=4000", "--name", "all"),
@@ -98,11 +104,32 @@ def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]
 
 def tried(project: Project, files: dict[Path, str], elsewhere: Path,
           all_of_them: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """(command, what is not as it was) of each."""
+    """(command, what is not as it was) of each. All but the photos are edited before an experiment
+    is applied, so that it has older ones."""
     project.run("dvc", "remote", "add", "--local", "-d", "shelf", str(elsewhere / "remote"))
     for command in commands(elsewhere, all_of_them):
+        applies = command[:3] == ("dvc", "exp", "apply")
+        if applies:
+            edit(files)
         project.run(*command)
+        if applies:
+            bring_back(project, files)
         yield " ".join(command).replace(str(elsewhere), "ELSEWHERE"), changed(files)
+
+
+def edit(files: dict[Path, str]) -> None:
+    for file in files:
+        if file.suffix != ".png":
+            file.write_bytes(file.read_bytes() + _EDITED)
+            files[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def bring_back(project: Project, files: dict[Path, str]) -> None:
+    """What lies in OUTPUTS and was in the experiment, as docs/faults.md says."""
+    for file in map(Path, changed(files)):
+        if any(file.is_relative_to(project.folder / output) for output in OUTPUTS):
+            name = file.relative_to(project.folder)
+            project.run("bash", "-c", f"git show '{_KEPT}^3:{name}' > '{name}'")
 
 
 def changed(files: dict[Path, str]) -> list[str]:
@@ -113,7 +140,8 @@ def changed(files: dict[Path, str]) -> list[str]:
 def table(files: dict[Path, str], rows: list[tuple[str, list[str]]]) -> str:
     """What was counted, for docs/faults.md."""
     folders = {file.parent for file in files}
-    lines = [f"{len(files):,} files in {len(folders)} folders, hashed after each:", "",
+    lines = [f"{len(files):,} files in {len(folders)} folders, edited before each `exp apply`, "
+             "hashed after each command:", "",
              "| command | of these files deleted, moved or rewritten |", "|---|---:|"]
     lines += [f"| `{command}` | {len(lost)} |" for command, lost in rows]
     return "\n".join([*lines, ""])

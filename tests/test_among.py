@@ -34,6 +34,24 @@ def test_what_was_made_is_replaced_and_what_was_not_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics"]
 
 
+def test_what_an_experiment_would_take_is_told(tmp_path, capsys):
+    put(tmp_path / "tables", a_csv="1")
+    assert capsys.readouterr().err == ""
+    (tmp_path / "tables/mine.csv").write_text("mine")
+    (tmp_path / "tables/more").mkdir()
+    (tmp_path / "tables/more/notes.txt").write_text("mine")
+    put(tmp_path / "tables", b_csv="1")
+    told = capsys.readouterr().err
+    assert told.startswith(f"warning: {tmp_path}/tables/mine.csv and 1 more in {tmp_path}/tables: ")
+    assert "`dvc exp apply` would bring back" in told and told.count("\n") == 1
+    for outputs, words in ((["runs"], ""), (["runs", "more"], "more/notes.txt: not of")):
+        with among.others(tmp_path / "tables", outputs) as new:
+            (new / "runs").mkdir()
+            (new / "runs/a.json").write_text("1")
+        told = capsys.readouterr().err
+        assert words in told and bool(words) == bool(told)
+
+
 @pytest.mark.parametrize("mine", ["new.csv", "more", "more/table.csv"])
 def test_a_file_of_the_user_s_own_is_never_replaced(tmp_path, mine):
     put(tmp_path / "tables", a_csv="1")

@@ -2,17 +2,20 @@
 
 What the stage made stands in a file there, LIST, tracked with it. Of all else there nothing is
 deleted: dvc.yaml says `persist: true` of these folders, or DVC would empty them before the stage.
+DVC takes whatever lies in an output into each experiment, and `dvc exp apply` brings it back as it
+was then: so what is not made, and lies there, is told.
 """
 
 import filecmp
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.errors import UserError
+from unfreeze.errors import UserError, in_a_terminal
 
 LIST = ".made"
 _ABOUT = "# What `dvc repro` makes here, and replaces. Whatever else lies here is yours, and stays."
@@ -28,9 +31,12 @@ def made(folder: Path) -> list[str]:
 
 
 @contextmanager
-def others(folder: Path) -> Iterator[Path]:
+def others(folder: Path, outputs: Sequence[str] = ("",)) -> Iterator[Path]:
     """A fresh folder to fill. When the block ends well, its files take the place of those that a
     stage has made in `folder`; what else lies there stays.
+
+    Args:
+        outputs: which folders in it are outputs in dvc.yaml; "" is itself.
 
     Raises:
         UserError: something of the user's own lies where a file is to be. Nothing has changed then.
@@ -41,6 +47,8 @@ def others(folder: Path) -> Iterator[Path]:
     try:
         yield new
         _take(new, folder)
+        for name in outputs:
+            _tell_of_others(folder / name, {folder / each for each in made(folder)})
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -72,6 +80,17 @@ def _check_free(folder: Path, name: str, new: Path) -> None:
     if taken is not None:
         raise UserError(f"{taken}: lies where `dvc repro` is to put a file of this name, and is "
                         "not of its making; move it elsewhere, and run the same command again")
+
+
+def _tell_of_others(output: Path, known: set[Path]) -> None:
+    others = sorted(place for place in output.rglob("*") if not place.is_dir()
+                    and place not in known and place.name != LIST)
+    if others:
+        more = f" and {len(others) - 1} more in {output}" * (len(others) > 1)
+        print(in_a_terminal(
+            f"warning: {others[0]}{more}: not of `dvc repro`'s making, and in a folder that DVC "
+            "takes into each experiment whole: `dvc exp apply` would bring back what it was then; "
+            "keep it elsewhere"), file=sys.stderr, flush=True)
 
 
 def _delete(folder: Path, name: str) -> None:

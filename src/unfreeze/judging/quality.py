@@ -9,6 +9,8 @@ from unfreeze.judging.runs import TrainedRun
 from unfreeze.judging.verdicts import Verdict
 from unfreeze.scoring.scores import SCORES
 
+FOLDERS = ("details", "runs")  # a file a run
+
 
 def contents(outcome: Outcome) -> dict[str, dict]:
     """{file: its content}: score.json, claims.json, and for each run runs/RUN.json and

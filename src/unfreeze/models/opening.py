@@ -149,9 +149,10 @@ def _read(path: Path, content: bytes):
                     _unpickled(content))
     except Exception as error:  # torch raises nearly everything on damaged files,
         # and its own words are half a page, with advice to trust the file.
-        raise UserError(f"{path}: no readable checkpoint ({type(error).__name__}): damaged, or it "
-                        "holds more than tensors; save a model's state_dict() with torch.save, or "
-                        "as safetensors") from None
+        what = ("a TorchScript archive, whose code is not run" if "TorchScript" in str(error) else
+                "damaged, or it holds more than tensors")
+        raise UserError(f"{path}: no readable checkpoint ({type(error).__name__}): {what}; save a "
+                        "model's state_dict() with torch.save, or as safetensors") from None
 
 
 def _unpickled(content: bytes):
