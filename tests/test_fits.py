@@ -59,8 +59,10 @@ def test_large_photos_seen_small():
 
 
 @pytest.mark.parametrize("score", ["accuracy", "balanced_accuracy"])
-def test_classes_that_differ_tenfold(score):
-    lines = warnings(facts={"smallest": 30, "largest": 600}, score=score)
+def test_unequal_classes(score):
+    assert warnings(facts={"smallest": 201, "largest": 600}, score=score) == ()
+    lines = warnings(facts={"smallest": 200, "largest": 600}, score=score)
     assert lines == (() if score == "balanced_accuracy" else (
-        "photos: the classes have 30 to 600 training images: always to answer dog is right for "
-        "66.7 %; set score: balanced_accuracy, by which each class counts the same",))
+        "photos: the classes have 200 to 600 training images: always to answer dog is right for "
+        "66.7 %, with a balanced accuracy of 33.3 %; set score: balanced_accuracy, by which each "
+        "class counts the same",))

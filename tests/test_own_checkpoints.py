@@ -237,6 +237,13 @@ def test_whole_model_in_a_pickle_is_refused_with_advice(tmp_path):
         read(*save(tmp_path / "model.pth", torch.nn.Linear(1, 1)))
 
 
+@pytest.mark.filterwarnings("ignore")  # of torch, that it will have none some day
+def test_torchscript_is_called_by_its_name(tmp_path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "model.pt")
+    with pytest.raises(UserError, match="a TorchScript archive, whose code is not run; save a"):
+        read(tmp_path / "model.pt")
+
+
 def test_code_in_a_pickle_never_runs(tmp_path, state):
     class Opens:
         def __reduce__(self):

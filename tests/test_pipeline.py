@@ -439,6 +439,12 @@ def test_bad_params_stop_before_anything_is_lost(project):
     assert pinned(project) == before
 
 
+def test_params_without_runs_are_our_own_error_through_dvc_too(unplanned):
+    for content in ("", "# nothing yet\n", "dataset: tiny\n"):
+        (unplanned.folder / "params.yaml").write_text(content)
+        stops(unplanned, ("dvc", "repro", "plan"), "runs")
+
+
 def test_a_bad_download_never_becomes_an_output(mirror, tmp_path):
     project = make_project(tmp_path / "project", mirror, tmp_path / "scratch")
     broken = tmp_path / "mirror"

@@ -4,7 +4,6 @@ import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +16,6 @@ from unfreeze.data.photos.names import shown
 from unfreeze.data.photos.table import file_of
 from unfreeze.errors import Fault, UserError
 from unfreeze.params.plan import ImageSource
-from unfreeze.words import share
 
 TENFOLD = 10  # times as many images of a class as of another, from which on accuracy misleads
 _SAMPLE = 30  # photos whose sizes are looked at
@@ -122,7 +120,6 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     train, test = ([counts[split, label] for label in range(len(collection.classes))]
                    for split in ("train", "test"))
     _warn_of_depth(dataset, collection)
-    _warn_of_few(dataset, collection.classes, train)
     source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
     return Facts(own.folder_name(file.resolve().name, digest), source, len(collection.classes),
                  sum(train), sum(test), min(train), largest=max(train),
@@ -147,15 +144,3 @@ def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
               f"{shown(below[0])}; the outer ones are taken for the classes: "
               f"{', '.join(map(shown, collection.classes[:10]))}"
               f"{', ...' * (len(collection.classes) > 10)}", file=sys.stderr, flush=True)
-
-
-def _warn_of_few(dataset: str, classes: Sequence[str], counts: Sequence[int]) -> None:
-    """A line on standard error where a model that knows one class would seem to be good."""
-    found = cards.majority(classes, counts)
-    if found is None or max(counts) >= TENFOLD * min(counts):  # then plan says more: params/fits.py
-        return
-    name, right = shown(found[0]), found[1]
-    print(f"warning: {shown(dataset)}: the classes have {min(counts)} to {max(counts)} training "
-          f"images: to answer {name} always is right for {share(right)}, with a balanced accuracy "
-          f"of {share(1 / len(classes))}. Compare runs by that: claims such as "
-          "base.balanced_accuracy > other", file=sys.stderr, flush=True)

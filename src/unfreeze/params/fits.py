@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from unfreeze import models
 from unfreeze.data import subsets
-from unfreeze.data.facts import TENFOLD, Facts
+from unfreeze.data.acquire.cards import UNEQUAL
+from unfreeze.data.facts import Facts
 from unfreeze.data.photos.names import shown
 from unfreeze.models.licence import forbids_commerce, worded
 from unfreeze.params.plan import Run, Search
@@ -84,11 +85,12 @@ def _points(images: int) -> int:
 
 
 def _of_classes(facts: Facts, score: str) -> Iterator[str]:
-    if facts.largest is None or facts.largest < TENFOLD * facts.smallest:
+    if facts.largest is None or facts.largest < UNEQUAL * facts.smallest:
         return
     if score == "balanced_accuracy":
         return
     yield (f"{facts.source.title or facts.name}: the classes have {facts.smallest} to "
            f"{facts.largest} training images: always to answer {shown(facts.commonest)} is right "
-           f"for {share(facts.largest / facts.train)}; set score: balanced_accuracy, by which "
+           f"for {share(facts.largest / facts.train)}, with a balanced accuracy of "
+           f"{share(1 / facts.classes)}; set score: balanced_accuracy, by which "
            "each class counts the same")
