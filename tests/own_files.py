@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from PIL import Image
 
 from conftest import Project
@@ -23,9 +24,7 @@ NAMES = ("mine.pth", "notes.txt", "data.zip")
 # In folders of code a file of these kinds would be part of it.
 MORE_NAMES = ("mine.csv", "mine.json", "mine.svg", "mine.yaml", ".hidden")
 CODE = ("src", "stages")
-# Outputs of DVC's that git tracks. What lies in them is in an experiment too, and is brought back
-# with it; what was there instead DVC keeps.
-OUTPUTS = ("metrics/details", "metrics/runs", "plots/charts", "plots/data", "plots/tables")
+# Where `dvc exp apply` keeps what was there.
 _KEPT = "refs/exps/apply/stash"
 _EDITED = b", edited since"
 # In folders that are made, beside what is.
@@ -124,10 +123,21 @@ def edit(files: dict[Path, str]) -> None:
             files[file] = hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def of_experiments(project: Project) -> list[Path]:
+    """What is in experiments whole: inputs and outputs of stages that git may track."""
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"].values()
+    named = [name for stage in stages for kind in ("deps", "outs")
+             for name in stage.get("do", stage).get(kind, [])]
+    names = [next(iter(name)) if isinstance(name, dict) else name for name in named]
+    return [project.folder / name.replace("${root}", ".") for name in names
+            if "${key}" not in name and not name.startswith("_made")]
+
+
 def bring_back(project: Project, files: dict[Path, str]) -> None:
-    """What lies in OUTPUTS and was in the experiment, as docs/faults.md says."""
+    """What is in experiments and was older there, as docs/faults.md says."""
+    folders = of_experiments(project)
     for file in map(Path, changed(files)):
-        if any(file.is_relative_to(project.folder / output) for output in OUTPUTS):
+        if any(file.is_relative_to(folder) for folder in folders):
             name = file.relative_to(project.folder)
             project.run("bash", "-c", f"git show '{_KEPT}^3:{name}' > '{name}'")
 

@@ -1,6 +1,10 @@
 """What a stage makes in a folder takes the place of what it made there before, and of nothing
 else."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from unfreeze import among
@@ -79,6 +83,23 @@ def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path):
     put(tmp_path / "tables", a_csv="2")
     assert (tmp_path / "elsewhere").read_text() == "mine"
     assert not (tmp_path / "tables/a.csv").is_symlink()
+
+
+def test_a_folder_may_be_a_link_to_another_disk(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "tables").symlink_to("disk")
+    replace = os.replace
+
+    def across(source, target):
+        if Path(source).parent.resolve() != Path(target).parent.resolve():
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", across)
+    put(tmp_path / "tables", a_csv="1")
+    put(tmp_path / "tables", a_csv="2", more__b_csv="2")
+    assert content(tmp_path / "disk") == {"a.csv": "2", "more/b.csv": "2"}
+    assert (tmp_path / "tables").is_symlink()
 
 
 def test_a_list_that_names_what_lies_outside_deletes_nothing_there(tmp_path):

@@ -36,6 +36,13 @@ def test_what_git_does_not_track_lies_in_one_folder():
         assert Path(path).is_relative_to(places.MADE) is not tracked, path
 
 
+def test_a_clone_without_symbolic_links_lacks_nothing():
+    """As on Windows, and with `git clone -c core.symlinks=false`."""
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True,
+                            text=True, check=True).stdout
+    assert listed and not re.findall("^120000 .*", listed, re.MULTILINE)
+
+
 @pytest.mark.parametrize("folder", ["", "studies/one/", "studies/one/small/"])
 def test_git_ignores_what_dvc_keeps_and_nothing_else(folder):
     # A folder that is not there is taken for a file, so files within stand for it.

@@ -6,6 +6,7 @@ DVC takes whatever lies in an output into each experiment, and `dvc exp apply` b
 was then: so what is not made, and lies there, is told.
 """
 
+import errno
 import filecmp
 import os
 import shutil
@@ -64,10 +65,19 @@ def _take(new: Path, folder: Path) -> None:
     # Of both, should the process be killed before the end.
     _list(folder, {*before, *names})
     for name in names:
-        os.replace(new / name, folder / name)
+        _move(new / name, folder / name)
     for name in {*before} - {*names}:
         _delete(folder, name)
     _list(folder, names)
+
+
+def _move(new: Path, place: Path) -> None:
+    try:
+        os.replace(new, place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        files.write_bytes(place, new.read_bytes())  # a folder may be a link to another disk
 
 
 def _check_free(folder: Path, name: str, new: Path) -> None:
