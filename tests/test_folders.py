@@ -96,6 +96,14 @@ def test_one_folder_around_all_is_passed_over_whatever_its_name(tmp_path):
         assert found.classes == ("cat", "dog") and {p.split for p in found.photos} == {"train"}
 
 
+@pytest.mark.parametrize("other", ["hot\u00a0dog", "hot dog ", "hot\u200b dog", "ｈot dog"])
+def test_classes_that_look_the_same_are_refused(tmp_path, other):
+    place = write(tmp_path / "x", {f"{name}/{photo}": content for name in ("cat", "hot dog", other)
+                                   for photo, content in two_classes(2).items()})
+    assert f"the classes 'hot dog' and {ascii(other)} look the same; put them" in (
+        error_of(photos.scan, place, False))
+
+
 def test_unicode_forms_of_a_name_are_one_class(tmp_path):
     composed, parted = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     assert composed != parted

@@ -132,6 +132,15 @@ def test_folders_within_those_of_the_classes_are_told(pets, capsys):
         "ones are taken for the classes: cat, dog\n")
 
 
+def test_classes_that_differ_in_capitals_alone_are_told(pets, capsys):
+    os.makedirs(pets / "Dog")
+    for number in (1, 2, 3):
+        os.rename(pets / "dog" / f"{number}.png", pets / "Dog" / f"{number}.png")
+    resolve(params(dataset="../pets", fraction=1, test_fraction=1))
+    assert "warning: ../pets: the classes Dog and dog differ in their capitals alone; if" in (
+        capsys.readouterr().err)
+
+
 def test_unequal_classes_are_told_with_what_one_answer_would_get(pets):
     told = resolve(params(dataset="../pets", fraction=1, test_fraction=1)).warnings
     assert [line.partition(": ")[2] for line in told if "the classes have" in line] == [

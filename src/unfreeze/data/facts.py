@@ -120,6 +120,7 @@ def _of_path(dataset: str, skip_broken: bool) -> Facts:
     train, test = ([counts[split, label] for label in range(len(collection.classes))]
                    for split in ("train", "test"))
     _warn_of_depth(dataset, collection)
+    _warn_of_capitals(dataset, collection)
     source = ImageSource("photos", path=str(path), digest=digest, skip_broken=skip_broken)
     return Facts(own.folder_name(file.resolve().name, digest), source, len(collection.classes),
                  sum(train), sum(test), min(train), largest=max(train),
@@ -144,3 +145,11 @@ def _warn_of_depth(dataset: str, collection: photos.Collection) -> None:
               f"{shown(below[0])}; the outer ones are taken for the classes: "
               f"{', '.join(map(shown, collection.classes[:10]))}"
               f"{', ...' * (len(collection.classes) > 10)}", file=sys.stderr, flush=True)
+
+
+def _warn_of_capitals(dataset: str, collection: photos.Collection) -> None:
+    """A line on standard error for classes that differ in nothing else."""
+    for one, other in photos.alike(collection.classes, str.casefold):
+        print(f"warning: {shown(dataset)}: the classes {shown(one)} and {shown(other)} differ in "
+              "their capitals alone; if they are one, put them together", file=sys.stderr,
+              flush=True)

@@ -15,6 +15,7 @@ Only Pillow and NumPy are needed, no torch.
 from unfreeze.data.photos.collection import (
     Collection,
     Photo,
+    alike,
     below_classes,
     contradictory,
     digest,
@@ -27,5 +28,5 @@ from unfreeze.data.photos.collection import (
 from unfreeze.data.photos.pixels import decode
 from unfreeze.data.photos.preprocess import resize_and_crop
 
-__all__ = ["Collection", "Photo", "below_classes", "contradictory", "decode", "digest",
+__all__ = ["Collection", "Photo", "alike", "below_classes", "contradictory", "decode", "digest",
            "duplicates", "examine", "repeated", "resize_and_crop", "scan", "settle_splits"]

@@ -28,6 +28,7 @@ from unfreeze.data.photos import archive, pixels
 from unfreeze.data.photos.folders import depths
 from unfreeze.data.photos.names import (
     SPLITS,
+    as_seen,
     is_utf8,
     is_visible,
     same_form,
@@ -234,6 +235,9 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
         splits = [split for split in SPLITS
                   if split in splits or any(split_of(path[0]) == split for path in folders if path)]
     classes = tuple(sorted({path[split_depth] for path in folders if len(path) > split_depth}))
+    for one, other in alike(classes, as_seen):
+        raise UserError(f"{shown(path)}: the classes {ascii(one)} and {ascii(other)} look the "
+                        "same; put them together, or name one otherwise")
     if len(classes) < 2:
         raise UserError(f"{shown(path)}: has {len(classes)} class"
                         f"{f' ({shown(classes[0])})' if classes else 'es'}; at least two are "
@@ -253,6 +257,15 @@ def _classes(path: Path, photos: list[tuple[str, str, str, str]],
                     "photos where settings are searched" if least > 1
                                   else "train and test need the same classes"))
     return classes
+
+
+def alike(names: Iterable[str], form: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Pairs of different names that have the same form."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(form(name), name)
+        if other != name:
+            yield other, name
 
 
 def _order(photo: Photo) -> tuple:

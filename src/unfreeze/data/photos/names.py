@@ -49,6 +49,14 @@ def same_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def as_seen(name: str) -> str:
+    """What people see of a name: without signs that are not seen, with plain spaces, and letters
+    that look alike (ligatures, full-width ones) as one."""
+    plain = unicodedata.normalize("NFKC", name)
+    seen = "".join(letter for letter in plain if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.split())
+
+
 def split_of(folder: str) -> str:
     """The split that a folder's name stands for, "" for none."""
     word, rest = parted(folder)
