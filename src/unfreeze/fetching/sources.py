@@ -251,7 +251,7 @@ def download(url: str, path: Path) -> Path:
     # Browsers show addresses with letters and spaces that no request may hold.
     plain = urllib.parse.quote(url, safe="%/:?=&#+,;@[]~!$'()*")
     request = urllib.request.Request(plain, headers={"User-Agent": "unfreeze"})
-    if url.startswith(environment.hub()) and environment.hub_token():
+    if url.startswith(f"{environment.hub()}/") and environment.hub_token():
         # Not to where the hub sends on: that address is a secret of its own.
         request.add_unredirected_header("Authorization", f"Bearer {environment.hub_token()}")
     if have:

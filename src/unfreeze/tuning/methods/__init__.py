@@ -13,9 +13,9 @@ A method's file offers:
     NEEDS                                  only where not every model has a place for it: (attribute
                                            of models.facts.Model that must not be empty, words)
 
-A class of modules that a method adds says `must_learn = True`: where one of their parameters trains
-and gets no gradient (a model may read a layer's weight and never call the layer), it would never
-move, and that is an error before anything is trained.
+Where a parameter of a module that a method adds trains and gets no gradient (a model may read a
+layer's weight and never call the layer), it would never move, and that is an error before anything
+is trained.
 """
 
 import importlib

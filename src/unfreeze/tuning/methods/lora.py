@@ -52,8 +52,6 @@ class LowRank(nn.Module):
         alpha: the update is scaled by alpha / rank.
     """
 
-    must_learn = True
-
     def __init__(self, layer: nn.Linear | nn.Conv2d, rank: int, alpha: float) -> None:
         super().__init__()
         self.scale = alpha / rank
@@ -83,8 +81,6 @@ class LowRankWeight(nn.Module):
     Args:
         weight: (packed * out, in), or of a convolution (packed * out, in, height, width).
     """
-
-    must_learn = True
 
     def __init__(self, weight: torch.Tensor, packed: int, rank: int, alpha: float) -> None:
         super().__init__()

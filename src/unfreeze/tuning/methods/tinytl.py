@@ -40,8 +40,6 @@ class LiteResidual(nn.Module):
         groups: of the first convolution.
     """
 
-    must_learn = True
-
     def __init__(self, inputs: int, outputs: int, stride: int, side: int, groups: int) -> None:
         super().__init__()
         left = max(1, side // 2)
