@@ -30,6 +30,8 @@ KNOBS = {"lora_rank": 8, "lora_alpha": 8, "lora_layers": "all", "tinytl_groups":
 STRATEGIES = {
     "full": ("full", "none"),
     "norm": ("norm", "none"),
+    "ssf": ("ssf", "none"),
+    "dora": ("dora", "none"),
     "lora": ("lora", "none"),
     "tinytl": ("tinytl", "none"),
     "bias": ("bias", "none"),

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import yaml
 from unfreeze.errors import UserError
 from unfreeze.fetching.assets import Asset
 from unfreeze.models.facts import Model, Weights
+from unfreeze.params.knobs import KNOBS, PLUGIN_KNOBS
 from unfreeze.params.plan import Run
 from unfreeze.params.settle import resolve
 from unfreeze.recipe import PinnedDataset, PinnedSubset, PinnedWeights, Preprocessing, Recipe
@@ -23,8 +25,10 @@ PINNED = {
     "image_size": 64, "resize": "square", "normalize": "dataset", "seeds": [42, 43],
     "model": "mobilenet_v2", "init": "pretrained", "stem": "original", "head": "replace",
     "head_width": 256, "dropout": "model",
-    "freeze": "none", "frozen_batchnorm": "eval", "tune": "full", "lora_rank": 8, "lora_alpha": 8,
-    "lora_layers": "all", "tinytl_groups": 2, "l2_sp": 0.0,
+    "freeze": "none", "frozen_batchnorm": "eval", "tune": "full",
+    "adaptformer_width": 64, "adaptformer_scale": 0.1, "convpass_width": 8, "convpass_scale": 1.0,
+    "lora_rank": 8, "lora_alpha": 8, "lora_layers": "all", "tinytl_groups": 2, "vpt_depth": "deep",
+    "vpt_tokens": 10, "l2_sp": 0.0,
     "phases": [], "epochs": 3, "batch_size": 64, "accumulate": 1, "threads": 1,
     "optimizer": "adam", "lr": 0.001,
     "lr_scale": {}, "lr_decay": 1.0, "momentum": 0.9, "weight_decay": 0.0,
@@ -99,6 +103,19 @@ def tiny_recipe(digest: str | None = None, **knobs) -> Recipe:
     run = resolve(params(**(start | knobs))).runs["base"]
     return recipe_of(run, classes=("a", "b", "c"),
                      weights=digest and PinnedWeights("tiny-v1", digest, own=False))
+
+
+def tuned(recipe: Recipe, tune: str, **own) -> Recipe:
+    """A recipe as from weights, which are nowhere, and tuned in a way: what starts from scratch is
+    trained in full.
+
+    Args:
+        own: knobs of the way of tuning; the others have their defaults.
+    """
+    names = PLUGIN_KNOBS["tune"][tune]
+    knobs = {name: own.get(name, KNOBS[name].default) for name in names}
+    return replace(recipe, knobs={**recipe.knobs, "tune": tune, **knobs},
+                   weights=PinnedWeights("nowhere", "none", own=False))
 
 
 def recipe_of(run: Run, classes: tuple[str, ...], weights: PinnedWeights | None) -> Recipe:

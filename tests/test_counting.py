@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import tiny_models
-from helpers import ROOT, striped, tiny_recipe
+from helpers import ROOT, striped, tiny_recipe, tuned
 from unfreeze import places
 from unfreeze import recipe as recipes
-from unfreeze.recipe import Chosen, PinnedWeights
+from unfreeze.recipe import Chosen
 from unfreeze.training import cost, counting, replicate
 from unfreeze.training.assemble import assemble, tables
 from unfreeze.training.counting import Counted, Part, Phase
@@ -37,6 +37,9 @@ CASES = {
     "lora": {"tune": "lora", "lora_rank": 2},
     "attention": {"model": "tiny_vit", "freeze": {"train": ["stage2", "head"]}},
     "attention, lora": {"model": "tiny_vit", "tune": "lora", "lora_rank": 2, "freeze": ["stem"]},
+    **{f"attention, {tune}": {"model": "tiny_vit", "tune": tune, "lora_rank": 2,
+                              "freeze": {"last": 1}}
+       for tune in ("dora", "ssf", "adaptformer", "convpass", "vpt")},
     "stochastic depth": {"model": "tiny_convnext", "freeze": {"train": ["stage2", "head"]}},
 }
 
@@ -50,8 +53,8 @@ def tiny(monkeypatch, tmp_path):
 
 def pretrained(**knobs):
     """As from weights, which need not be there to count."""
-    return replace(tiny_recipe(**{"epochs": 4} | knobs),
-                   weights=PinnedWeights("nowhere", "none", own=False))
+    given = tiny_recipe(**{"epochs": 4} | knobs)
+    return tuned(given, knobs.get("tune", "full"), lora_rank=2)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -95,7 +98,7 @@ def test_what_counts_once_is_what_training_computes_once(case, monkeypatch):
             training.epoch(lambda: None)
     assert any(once) == (case in (
         "frozen layers", "frozen layers, flips", "statistics of a batch", "phases", "head",
-        "attention", "attention, lora", "stochastic depth"))
+        "stochastic depth") or case.startswith("attention"))
 
 
 def test_what_trains_is_told_with_the_rates_of_its_phase():

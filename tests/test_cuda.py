@@ -21,6 +21,7 @@ from unfreeze.data.reading.augmentation import Chain
 from unfreeze.data.reading.images import Images
 from unfreeze.data.reading.mixing import mix
 from unfreeze.data.reading.row_file import RowFile, read_ahead
+from unfreeze.params.knobs import KNOBS as KNOWN
 from unfreeze.training import devices, loop
 from unfreeze.training.memory import MicroBatches
 from unfreeze.training.prefix import feed
@@ -49,8 +50,7 @@ def train(name: str, stem: str, freeze: object, tune: str = "full", policy: str 
     facts = models.facts_of(name)
     parts = rules.part_table(facts.parts, freeze, {}, tune=tune)
     model = models.build(name, stem, 10, 64)
-    groups.insert(model, [parts], facts, {"lora_rank": 2, "lora_alpha": 2, "lora_layers": "all",
-                                          "tinytl_groups": 2}, 64)
+    groups.insert(model, [parts], facts, {name: knob.default for name, knob in KNOWN.items()}, 64)
     lean.install(model)
     model = model.to(device.torch, memory_format=torch.channels_last)
     groups.freeze(model, parts)
@@ -83,7 +83,8 @@ def test_every_model_trains_deterministically(name, stem, freeze):
 
 @pytest.mark.parametrize(("name", "tune"), [
     ("resnet18", "bias"), ("mobilenet_v2", "norm"), ("resnet18", "lora"), ("vit_b_16", "lora"),
-    ("mobilenet_v2", "tinytl")])
+    ("mobilenet_v2", "tinytl"), ("resnet18", "dora"), ("mobilenet_v2", "ssf"),
+    *(("vit_b_16", tune) for tune in ("dora", "ssf", "adaptformer", "convpass", "vpt"))])
 def test_every_method_trains_deterministically(name, tune):
     options = {"accumulate": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "policy": "trivial"}
     assert torch.equal(train(name, "original", "none", tune, **options),

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torchvision.models import MobileNetV2
 
+import tiny_models
 import trained_study
 from helpers import TINY, params, recipe_of
 from trained_study import CLASSES, SEEDS, awkward, photo, saved
@@ -305,8 +306,11 @@ def test_without_its_packages_onnx_is_one_line(whole, tmp_path, monkeypatch):
 
 MODELS = {"mobilenet_v2": 64, "resnet18": 64, "vit_b_16": 32, "convnext_tiny": 64,
           "efficientnet_b0": 64}
-TUNINGS = ("full", "bias", "norm", "lora", "tinytl")
-HAVE_BRANCHES = ("mobilenet_v2", "resnet18")
+TUNINGS = ("full", "bias", "norm", "lora", "dora", "ssf", "tinytl", "adaptformer", "convpass",
+           "vpt")
+STAY = ("tinytl", "adaptformer", "convpass", "vpt")  # the others are merged into the weights
+HAVE_A_PLACE = {"tinytl": ("mobilenet_v2", "resnet18"),
+                **dict.fromkeys(("adaptformer", "convpass", "vpt"), ("vit_b_16",))}
 
 
 def _build_small(name, stem, classes, image_size):
@@ -409,7 +413,8 @@ def test_updates_are_merged_and_branches_stay(tmp_path, monkeypatch):
     something."""
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     monkeypatch.setitem(models.by_model(), "small_mobilenet", SMALL)
-    for tune, part in (("lora", "lora"), ("tinytl", "lite"), ("bias", "")):
+    for tune, part in (("lora", "lora"), ("dora", "parametrizations"), ("ssf", "ssf"),
+                       ("tinytl", "lite"), ("bias", "")):
         run = untrained(tmp_path, "small_mobilenet", 32, tune=tune)
         tuned, plain = run.model(1), network.plain(run, 1)
         kinds = {type(layer).__module__.partition(".")[0] for layer in plain.modules()}
@@ -424,6 +429,24 @@ def test_updates_are_merged_and_branches_stay(tmp_path, monkeypatch):
             assert not part or (tuned(pixels) - expected).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("tune", ["ssf", "adaptformer", "convpass", "vpt"])
+def test_what_tunes_a_transformer_is_in_its_program(tmp_path, monkeypatch, tune):
+    facts = replace(tiny_models.SMALL.MODELS["tiny_vit"], weights=SMALL.MODELS[
+        "small_mobilenet"].weights)
+    monkeypatch.setitem(models.by_model(), "tiny_vit", SimpleNamespace(
+        MODELS={"tiny_vit": facts}, build=tiny_models.SMALL.build))
+    run = untrained(tmp_path, "tiny_vit", 8, tune=tune)
+    tuned, plain = run.model(1), network.plain(run, 1)
+    assert any(type(layer).__module__.startswith("unfreeze.")
+               for layer in plain.modules()) == (tune in STAY)
+    pixels = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = tuned(pixels)
+        torch.testing.assert_close(plain(pixels), expected, rtol=1e-4, atol=1e-4)
+    found = network.program(plain, 8).module()(pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.fixture
 def brief(tmp_path):
     """A folder that goes with the test: a model in all formats takes up to 2 GB."""
@@ -435,12 +458,12 @@ def brief(tmp_path):
 @pytest.mark.parametrize("tune", TUNINGS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_and_way_of_tuning_in_every_format(brief, model, tune):
-    if tune == "tinytl" and model not in HAVE_BRANCHES:
-        pytest.skip("has no residual blocks that a branch could sit beside")
+    if model not in HAVE_A_PLACE.get(tune, MODELS):
+        pytest.skip("has no place for it")
     ways = [*FORMATS]
-    if tune != "tinytl" and importlib.util.find_spec("timm"):
+    if tune not in STAY and importlib.util.find_spec("timm"):
         ways.append("timm")
-    fits = {"lora_rank": 4} if (model, tune) == ("efficientnet_b0", "lora") else {}
+    fits = {"lora_rank": 4} if model == "efficientnet_b0" and tune in ("lora", "dora") else {}
     check(untrained(brief, model, MODELS[model], tune=tune, **fits), brief / "out", ways)
 
 

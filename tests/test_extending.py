@@ -133,11 +133,11 @@ from unfreeze.params.settle import resolve
 
 resolve(yaml.safe_load(open("params.yaml")))
 for wrong, message in (
-        ({"dora_scale": 2}, "runs.a.dora_scale: has no effect with tune: full; leave it out, or "
-                            "set tune: dora"),
-        ({"lora_rank": 2}, "set tune: dora or lora"),
-        ({"tune": "dora", "dora_scale": 0}, "dora_scale: 0 is not allowed"),
-        ({"tune": "dorra"}, "did you mean 'dora'?"),
+        ({"loha_scale": 2}, "runs.a.loha_scale: has no effect with tune: full; leave it out, or "
+                            "set tune: loha"),
+        ({"lora_rank": 2}, "set tune: dora or loha or lora"),
+        ({"tune": "loha", "loha_scale": 0}, "loha_scale: 0 is not allowed"),
+        ({"tune": "lohha"}, "did you mean 'loha'?"),
         ({"head_scale": 2}, "set head: scaled"),
         ({"phases": [{"step_drop": 0.5}]}, "set schedule: step"),
         ({"cutout": -1}, "cutout: -1 is not allowed"),
@@ -170,7 +170,7 @@ def test_params_yaml_and_plan_know_the_knobs(tmp_path):
 
 
 def test_what_was_added_is_trained_and_nothing_else(extended):
-    assert ran(extended.output, "train") == {"decomposed", "striped"}
+    assert ran(extended.output, "train") == {"multiplied", "striped"}
     now = recipes(extended.project)
     assert {run: now[run] for run in extended.recipes} == extended.recipes
     assert extended.sources == {example.file for example in OF_PROJECT if example.section != LAST}
@@ -178,8 +178,8 @@ def test_what_was_added_is_trained_and_nothing_else(extended):
 
 
 def test_recipe_has_the_knobs_of_what_the_run_uses_and_of_nothing_else(extended):
-    recipe = yaml.safe_load(recipes(extended.project)["decomposed"])
-    assert {"tune": "dora", "dora_scale": 0.5, "lora_rank": 1, "head": "scaled",
+    recipe = yaml.safe_load(recipes(extended.project)["multiplied"])
+    assert {"tune": "loha", "loha_scale": 0.5, "lora_rank": 1, "head": "scaled",
             "head_scale": 3.0}.items() <= recipe["knobs"].items()
     assert not {"lora_alpha", "head_width", "tinytl_groups"} & recipe["knobs"].keys()
     assert recipe["augmentations"] == {"flip": True, "cutout": 3}
@@ -189,8 +189,8 @@ def test_recipe_has_the_knobs_of_what_the_run_uses_and_of_nothing_else(extended)
 
 
 def test_method_head_and_schedule_train(extended):
-    folder = extended.project.made / "runs/decomposed"
-    assert {row["tune"] for row in files.read_csv(folder / "parts.csv")} == {"dora", "full"}
+    folder = extended.project.made / "runs/multiplied"
+    assert {row["tune"] for row in files.read_csv(folder / "parts.csv")} == {"full", "loha"}
     assert [float(row["lr"]) for row in files.read_csv(folder / "history.csv")][:2] == [
         0.01, 0.0025]
     with safetensors.safe_open(folder / "model.safetensors", "np") as model:
@@ -213,8 +213,8 @@ def test_score_and_cost_are_in_metrics_claims_and_tables(extended):
     for run in recipes(extended.project):
         assert 0 < files.read_json(metrics / f"runs/{run}.json")["spherical"] <= 1
     verdicts = files.read_json(metrics / "claims.json")
-    assert verdicts["decomposed.spherical > base"]["quantity"] == "spherical"
-    assert verdicts["decomposed.moment_bytes < base"]["unit"] == "bytes"
+    assert verdicts["multiplied.spherical > base"]["quantity"] == "spherical"
+    assert verdicts["multiplied.moment_bytes < base"]["unit"] == "bytes"
     kinds = {row["name"]: row["kind"] for row in extended.csv("plots/tables/quantities.csv")}
     assert (kinds["spherical"], kinds["moment_bytes"]) == ("score", "cost")
     assert "spherical score" in (extended.project.folder / "report.md").read_text()
@@ -241,21 +241,21 @@ def test_any_other_knob_is_planned_checked_and_read(extended):
     for example in OF_PROJECT:
         if example.section == LAST:
             example.put_into(project.folder)
-    project.edit("params.yaml", "decomposed: {", "decomposed: {beta2: 0.5, ")
+    project.edit("params.yaml", "multiplied: {", "multiplied: {beta2: 0.5, ")
     for stage in ("plan", "subset", "pin"):
         project.run("python", f"stages/{stage}.py")
     for run in before:
         project.run("python", "stages/choose.py", run)
     now = recipes(project)
     betas = {run: yaml.safe_load(recipe)["knobs"]["beta2"] for run, recipe in now.items()}
-    assert betas == {run: 0.5 if run == "decomposed" else 0.999 for run in before}
+    assert betas == {run: 0.5 if run == "multiplied" else 0.999 for run in before}
     assert all(now[run] != before[run] for run in before)
 
     def losses() -> list[str]:
-        rows = files.read_csv(project.made / "runs/decomposed/history.csv")
+        rows = files.read_csv(project.made / "runs/multiplied/history.csv")
         return [row["train_loss"] for row in rows]
 
     with_default = losses()
-    project.run("python", "stages/train.py", "decomposed")
+    project.run("python", "stages/train.py", "multiplied")
     assert losses() != with_default
     assert sources(project) == {example.file for example in OF_PROJECT}

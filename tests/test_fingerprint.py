@@ -727,6 +727,11 @@ OF_THE_PROJECT = {  # {what: (changes, runs that they reach)}
     "what a method is built on": ({"tuning/methods/bias.py": ('"in_proj_bias"', '"x"')},
                                   {"tinytl"}),
     "another method": ({"tuning/methods/tinytl.py": ("max(8,", "max(16,")}, {"tinytl"}),
+    "methods that no run chooses": (
+        {"tuning/methods/ssf.py": ("torch.zeros(channels)", "torch.ones(channels)"),
+         "tuning/methods/dora.py": ("math.sqrt(5)", "math.sqrt(6)"),
+         "tuning/shapes.py": ("image_size, image_size", "image_size, 2 * image_size"),
+         "tuning/beside.py": ("output + added", "output - added")}, set()),
     "a head": ({"models/heads/append.py": ("KEEPS_CLASSIFIER = True", "KEEPS_CLASSIFIER = 1")},
                {"append"}),
     "a schedule": ({"training/schedules/constant.py": ("1.0", "0.5")}, {"constant"}),

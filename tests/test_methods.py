@@ -1,22 +1,26 @@
 """Every model with every tuning method that fits it: what holds for all of them."""
 
 import copy
+import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+import tiny_models
 from unfreeze import models
 from unfreeze.errors import UserError
 from unfreeze.models import heads
 from unfreeze.models.facts import is_within
+from unfreeze.models.with_torch import transformers
 from unfreeze.training import loop, saved
 from unfreeze.training.devices import Device
 from unfreeze.tuning import groups, lean, methods, rules
-from unfreeze.tuning.methods import lora, tinytl
+from unfreeze.tuning.methods import adaptformer, convpass, dora, lora, ssf, tinytl, vpt
 
 CPU = Device(torch.device("cpu"), "fp32", "test")
 # The smallest image at which no BatchNorm in training is left with one pixel of one image.
-SIZES = {"cnn": 32, "mobilenet_v2": 64, "resnet18": 64, "vit_b_16": 32}
+SIZES = {"cnn": 32, "mobilenet_v2": 64, "resnet18": 64, "vit_b_16": 32, "tiny_vit": 8}
 # One of each other architecture.
 SLOW = {"alexnet": 64, "resnet50": 64, "vgg16": 32, "convnext_tiny": 64, "densenet121": 64,
         "efficientnet_b0": 64, "efficientnet_v2_s": 64, "googlenet": 64, "inception_v3": 96,
@@ -25,7 +29,9 @@ SLOW = {"alexnet": 64, "resnet50": 64, "vgg16": 32, "convnext_tiny": 64, "densen
         "shufflenet_v2_x0_5": 64, "squeezenet1_1": 64, "swin_t": 64, "swin_v2_t": 64,
         "vgg11_bn": 32, "vit_b_32": 64, "wide_resnet50_2": 64}
 SIZES |= SLOW
-KNOBS = {"lora_rank": 2, "lora_alpha": 4, "lora_layers": "all", "tinytl_groups": 2}
+KNOBS = {"lora_rank": 2, "lora_alpha": 4, "lora_layers": "all", "tinytl_groups": 2,
+         "adaptformer_width": 4, "adaptformer_scale": 0.5, "convpass_width": 3,
+         "convpass_scale": 2.0, "vpt_depth": "deep", "vpt_tokens": 3}
 CLASSES = 5
 
 
@@ -34,11 +40,19 @@ CLASSES = 5
 WITHOUT_NORM = {"alexnet", "cnn", "squeezenet1_1", "vgg16"}
 WITHOUT_RESIDUAL = WITHOUT_NORM | {
     "convnext_tiny", "densenet121", "googlenet", "inception_v3", "maxvit_t", "shufflenet_v2_x0_5",
-    "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_16", "vit_b_32"}
+    "swin_t", "swin_v2_t", "tiny_vit", "vgg11_bn", "vit_b_16", "vit_b_32"}
+WITH_TOKENS = {"tiny_vit", "vit_b_16", "vit_b_32"}
+WITHOUT_BLOCKS = {*SIZES} - WITH_TOKENS - {"swin_t", "swin_v2_t"}
 
 
 def fits(name: str, method: str) -> bool:
-    return name not in {"tinytl": WITHOUT_RESIDUAL, "norm": WITHOUT_NORM}.get(method, ())
+    return name not in {
+        "tinytl": WITHOUT_RESIDUAL, "norm": WITHOUT_NORM, "adaptformer": WITHOUT_BLOCKS,
+        "convpass": WITHOUT_BLOCKS, "vpt": {*SIZES} - WITH_TOKENS}.get(method, ())
+
+
+def facts_of(name: str):
+    return tiny_models.SMALL.MODELS.get(name) or models.facts_of(name)
 
 
 def is_slow(name: str, method: str) -> bool:
@@ -58,9 +72,10 @@ def built():
         if name not in kept:
             kept.clear()
             torch.manual_seed(0)
-            kept[name] = models.build(name, "original", CLASSES, SIZES[name])
+            build = tiny_models.SMALL.build if name.startswith("tiny") else models.build
+            kept[name] = build(name, "original", CLASSES, SIZES[name])
             # ViT's head starts at zero, behind which nothing would show.
-            last = kept[name].get_submodule(models.facts_of(name).last)
+            last = kept[name].get_submodule(facts_of(name).last)
             torch.nn.init.normal_(last.weight, std=0.05)
         return copy.deepcopy(kept[name])
 
@@ -68,7 +83,7 @@ def built():
 
 
 def insert(model, name, method, freeze="early", **knobs):
-    facts = models.facts_of(name)
+    facts = facts_of(name)
     rows = rules.part_table(facts.parts, freeze, {}, tune=method)
     groups.insert(model, [rows], facts, KNOBS | knobs, SIZES[name])
     lean.install(model)
@@ -87,7 +102,17 @@ def moved(before, after):
 
 @pytest.mark.slow
 def test_tinytl_is_tried_with_every_model_that_has_residual_blocks():
-    assert {name for name in SIZES if not models.facts_of(name).residual_blocks} == WITHOUT_RESIDUAL
+    assert {name for name in SIZES if not facts_of(name).residual_blocks} == WITHOUT_RESIDUAL
+
+
+@pytest.mark.slow
+def test_transformers_are_found_by_their_blocks(built):
+    found = {name: built(name) for name in WITHOUT_BLOCKS if name not in ("maxvit_t", "vgg16")}
+    assert not any(transformers.blocks(model) for model in found.values())
+    for name in ("swin_t", *WITH_TOKENS):
+        model = built(name)
+        assert len(transformers.blocks(model)) == (2 if name == "tiny_vit" else 12)
+        assert transformers.takes_tokens(model) == (name in WITH_TOKENS)
 
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)
@@ -99,7 +124,8 @@ def test_every_model_with_every_method(built, name, method):
     own = {parameter for parameter, _ in model.named_parameters()}
 
     rows = insert(model, name, method)
-    assert torch.equal(logits(model, images), plain)  # the method starts as the identity
+    # The method starts as the identity, but for prompts, to which some attention goes.
+    assert torch.equal(logits(model, images), plain) == (method != "vpt")
 
     assigned = groups.assign(model, rows)  # raises unless each parameter lies in one block
     table = groups.table(model, rows)
@@ -113,10 +139,9 @@ def test_every_model_with_every_method(built, name, method):
         "full": lambda n: True,
         "bias": lambda n: n.endswith("bias"),
         "norm": lambda n: is_norm(model, n),
-        "lora": lambda n: n not in own and "original" not in n,
         "tinytl": lambda n: (".lite." in n and not n.endswith("norm2.bias")) or (
             n in own and n.endswith("bias")),
-    }[method]
+    }.get(method, lambda n: n not in own and "original" not in n)
     assert trainable == {
         n for n, row in assigned.items()
         if not row.frozen and (is_within(n, head) or expected(n))}
@@ -186,22 +211,27 @@ def test_lora_agrees_with_peft(layer, shape, output, update):
     torch.testing.assert_close(ours.weight().flatten()[:12], torch.tensor(update), **close)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_b_16"])
-def test_lora_merges_into_the_weights(built, name):
+@pytest.mark.parametrize("method", [lora, dora, ssf], ids=["lora", "dora", "ssf"])
+@pytest.mark.parametrize("name", [
+    "resnet18", "tiny_vit", *(pytest.param(name, marks=pytest.mark.slow) for name in (
+        "vit_b_16", "convnext_tiny", "swin_t", "swin_v2_t", "efficientnet_b0", "maxvit_t"))])
+def test_updates_merge_into_the_weights(built, name, method):
     model = built(name)
     names = set(model.state_dict())
-    insert(model, name, "lora", "none")
+    insert(model, name, method.__name__.rpartition(".")[2], "none")
     with torch.no_grad():
         for n, parameter in model.named_parameters():
             if n not in names and "original" not in n:
-                parameter.normal_(std=0.02)
+                parameter += 0.02 * torch.randn(parameter.shape)
     images = torch.randn(2, 3, SIZES[name], SIZES[name])
     tuned = logits(model, images)
-    lora.merge(model)
+    method.merge(model)
     assert set(model.state_dict()) == names
-    merged = logits(model, images)
-    assert (merged - tuned).abs().max() < 1e-5
-    assert (merged - logits(built(name), images)).abs().max() > 1e-3
+    assert not any(hook.__module__.startswith("unfreeze.") for layer in model.modules()
+                   for hook in layer._forward_hooks.values())
+    merged, plain = logits(model, images), logits(built(name), images)
+    assert (merged - tuned).abs().max() < 1e-5 * tuned.abs().max().clamp(min=1)
+    assert (merged - plain).abs().max() > 1e-3
 
 
 def test_lora_layers_are_those_named(built):
@@ -226,6 +256,214 @@ def test_lora_without_a_place_is_refused(built, name, knobs, words):
 def test_method_that_finds_nothing_is_refused(built):
     with pytest.raises(UserError, match="tune: norm finds nothing to train"):
         insert(built("cnn"), "cnn", "norm")
+
+
+# Of peft 0.21.2: LoraConfig(use_dora=True, r=2, lora_alpha=6) on the same layer, input and
+# matrices: output, merged weight (its first twelve numbers), and the gradients of lengths, of B and
+# of A (its first twelve numbers) for a loss that is the sum of the squares of the output.
+DORA = [
+    (torch.nn.Linear(4, 3), (2, 4),
+     [[-1.92195, 0.92152, 2.88834, 2.12304, 1.06256, -1.02309],
+      [0.64825, -0.17029, -0.86576, -1.11107, 1.21924, 0.7674, 0.12818, -0.3978, -0.47399,
+       0.26516, 0.85836, 1.02663],
+      [10.51513, 0.93338, 10.4571],
+      [-67.92705, 52.39249, -0.2996, 1.694, 19.64257, -14.50067],
+      [0.25914, 4.50275, 6.62865, 5.63699, 3.97694, -8.50096, -16.98072, -17.47419]]),
+    (torch.nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False), (1, 2, 4, 4),
+     [[-1.89282, 0.77167, -0.92181, -4.26139, -1.86061, 0.84123, -0.86405, -4.23422, 1.30582,
+       -1.3034, 0.19477, 3.42344],
+      [0.07031, 0.72841, 1.06445, 0.92038, 0.36396, -0.34312, -0.86831, -0.9646, -0.5867, 0.08765,
+       0.74129, 1.06681],
+      [14.97617, 14.75565, 9.79371],
+      [80.14621, 79.72804, 25.67033, 25.5361, -361.04962, -359.36566],
+      [-3.01789, -7.36079, -8.59643, -2.02338, 2.07648, 7.69735, 3.92581, 1.22021, -5.27104,
+       7.2762, 3.01479, -2.93961]]),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "expected"), DORA, ids=["linear", "conv"])
+def test_dora_agrees_with_peft(layer, shape, expected):
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(ramp(*parameter.shape))
+    ours = dora.Decomposed(layer.weight, 1, rank=2, alpha=6)
+    with torch.no_grad():
+        ours.magnitude += 0.1
+        ours.down.copy_((ramp(2, *layer.weight.shape[1:]) + 0.1).flatten(1))
+        ours.up.copy_(ramp(len(layer.weight), 2) - 0.2)
+    torch.nn.utils.parametrize.register_parametrization(layer, "weight", ours)
+    output = layer(ramp(*shape))
+    (output ** 2).sum().backward()
+    for found, numbers in zip((output, layer.weight, ours.magnitude.grad, ours.up.grad,
+                               ours.down.grad), expected, strict=True):
+        torch.testing.assert_close(found.flatten()[:12], torch.tensor(numbers),
+                                   rtol=1e-4, atol=1e-4)
+
+
+def test_dora_keeps_weights_without_a_direction():
+    weight = torch.zeros(3, 4)
+    weight[0] = 1
+    decomposed = dora.Decomposed(weight, 1, rank=2, alpha=2)
+    assert torch.equal(decomposed(weight), weight)
+    decomposed(weight).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in decomposed.parameters())
+
+
+def test_ssf_is_behind_every_layer_with_weights(built):
+    model = built("mobilenet_v2")
+    insert(model, "mobilenet_v2", "ssf", "none")
+    own = [path for path, layer in model.named_modules() if isinstance(
+        layer, torch.nn.Conv2d | torch.nn.BatchNorm2d)]
+    scaled = [path.removesuffix(".ssf") for path, layer in model.named_modules()
+              if isinstance(layer, ssf.ScaleShift)]
+    assert scaled == own and len(own) == 104
+    # Two numbers a channel, and one where the shift behind the normalisation does the same.
+    channels = sum(len(model.get_submodule(path).weight) for path in own)
+    added = sum(p.numel() for n, p in model.named_parameters() if ".ssf." in n)
+    assert added == channels + channels // 2
+
+
+@torch.no_grad()
+def test_ssf_scales_and_shifts_what_a_layer_puts_out():
+    x = torch.randn(2, 8, 3, 3)
+    for layer, shape in ((torch.nn.Conv2d(8, 4, 1), (4, 1, 1)), (torch.nn.Linear(3, 4), (4,)),
+                         (torch.nn.Conv2d(8, 4, 1, bias=False), (4, 1, 1))):
+        plain, behind = layer(x), ssf.ScaleShift(layer)
+        for parameter in behind.parameters():
+            parameter.copy_(ramp(4))
+        expected = (1 + ramp(4)).view(shape) * plain
+        if layer.bias is not None:
+            expected += ramp(4).view(shape)
+        torch.testing.assert_close(behind(plain), expected)
+
+
+def block_and_input(built, method, **knobs):
+    """A block of a small ViT with its method's numbers changed, and what it may see."""
+    model = built("tiny_vit")
+    insert(model, "tiny_vit", method, "none", **knobs)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape)
+    return model.eval(), model.encoder.layers[0], torch.randn(2, 5, 8)
+
+
+@torch.no_grad()
+def test_adaptformer_is_beside_the_mlp(built):
+    model, block, x = block_and_input(built, "adaptformer")
+    inner = x + block.self_attention(*[block.ln_1(x)] * 3, need_weights=False)[0]
+    normed, adapter = block.ln_2(inner), block.adapter
+    mlp = block.mlp[3](F.gelu(block.mlp[0](normed)))
+    expected = inner + mlp + 0.5 * adapter.up(F.relu(adapter.down(normed)))
+    torch.testing.assert_close(block(x), expected)
+    added = sum(p.numel() for p in adapter.parameters())
+    assert added == (8 * 4 + 4) + (4 * 8 + 8)
+
+
+@torch.no_grad()
+def test_convpass_is_beside_attention_and_mlp(built):
+    model, block, x = block_and_input(built, "convpass")
+
+    def bypass(branch, x):
+        x = F.gelu(branch.down(x))
+        patches = branch.conv(x[:, 1:].mT.reshape(2, 3, 2, 2)).flatten(2).mT
+        alone = branch.conv(x[:, :1].mT.reshape(2, 3, 1, 1)).flatten(2).mT
+        return 2.0 * branch.up(F.gelu(torch.cat([alone, patches], 1)))
+
+    normed = block.ln_1(x)
+    attention = F.multi_head_attention_forward(
+        *[normed.transpose(0, 1)] * 3, 8, 2, block.self_attention.in_proj_weight,
+        block.self_attention.in_proj_bias, None, None, False, 0.0,
+        block.self_attention.out_proj.weight, block.self_attention.out_proj.bias,
+        training=False, need_weights=False)[0].transpose(0, 1)
+    inner = x + attention + bypass(block.bypass_attention, normed)
+    normed = block.ln_2(inner)
+    mlp = block.mlp[3](F.gelu(block.mlp[0](normed)))
+    torch.testing.assert_close(block(x), inner + mlp + bypass(block.bypass_mlp, normed))
+    added = sum(p.numel() for p in block.bypass_mlp.parameters())
+    assert added == (8 * 3 + 3) + (9 * 3 * 3 + 3) + (3 * 8 + 8)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("side", [2, 4])
+def test_convpass_sees_images_as_they_lie(side):
+    """Tokens of a sequence, with and without a class token, as those of a map."""
+    torch.manual_seed(0)
+    branch = convpass.Bypass(6, 4, 1.0, first=0)
+    torch.nn.init.normal_(branch.up.weight)
+    torch.nn.init.normal_(branch.conv.weight)
+    maps = torch.randn(2, side, side, 6)
+    expected = branch(maps)
+    torch.testing.assert_close(branch(maps.flatten(1, 2)), expected.flatten(1, 2))
+    branch.first = 1
+    tokens = torch.cat([torch.randn(2, 1, 6), maps.flatten(1, 2)], 1)
+    torch.testing.assert_close(branch(tokens)[:, 1:], expected.flatten(1, 2))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depth", ["deep", "shallow"])
+def test_prompts_are_tokens(built, depth):
+    model, _, _ = block_and_input(built, "vpt", vpt_depth=depth)
+    first, second = model.encoder.layers
+    plain = copy.deepcopy(model)
+    for block in plain.encoder.layers:
+        block._forward_hooks.clear()
+        block._forward_pre_hooks.clear()
+    images = torch.randn(2, 3, 8, 8)
+    x = torch.cat([model.class_token.expand(2, -1, -1), model._process_input(images)], 1)
+    x = x + model.encoder.pos_embedding
+    # Behind the class token, as in the paper.
+    x = plain.encoder.layers[0](torch.cat(
+        [x[:, :1], first.prompts.tokens.expand(2, -1, -1), x[:, 1:]], 1))
+    if depth == "deep":
+        x = torch.cat([x[:, :1], second.prompts.tokens.expand(2, -1, -1), x[:, 4:]], 1)
+    x = plain.encoder.layers[1](x)
+    expected = model.heads(model.encoder.ln(x)[:, 0])
+    torch.testing.assert_close(logits(model, images), expected)
+    prompts = [n for n, _ in model.named_parameters() if n.endswith("prompts.tokens")]
+    assert len(prompts) == (2 if depth == "deep" else 1)
+    bound = math.sqrt(6 / (3 * 16 + 8))
+    assert 0.8 * bound < vpt.Prompts(50, 8, 48).tokens.abs().max() <= bound
+
+
+def test_methods_start_where_training_starts(built):
+    """Of a ViT whose first layer is frozen, only the second gets what a method adds."""
+    for method in ("adaptformer", "convpass", "vpt"):
+        model = built("tiny_vit")
+        own = {name for name, _ in model.named_parameters()}
+        insert(model, "tiny_vit", method, {"last": 1})
+        added = {name for name, _ in model.named_parameters()} - own
+        assert added and all(".encoder_layer_1." in name for name in added), added
+        assert logits(model, torch.randn(2, 3, 8, 8)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("method", ["adaptformer", "convpass", "vpt"])
+def test_blocks_without_a_place_are_refused(built, method):
+    with pytest.raises(UserError, match=f"tune: {method} finds nothing to train in class_token"):
+        insert(built("tiny_vit"), "tiny_vit", method, {"train": ["stem", "head"]})
+
+
+def test_what_is_no_square_of_patches_is_refused(built, monkeypatch):
+    model, facts = built("tiny_vit"), facts_of("tiny_vit")
+    # As if there were no class token.
+    monkeypatch.setattr(convpass.transformers, "first_tokens", lambda model: 0)
+    with pytest.raises(UserError) as caught:
+        convpass.insert(model, ["encoder"], facts, KNOBS, 8)
+    assert "what encoder.layers.encoder_layer_0.self_attention sees, (5, 8)" in str(caught.value)
+
+
+def test_widths_of_the_papers():
+    """AdaptFormer-64 on ViT-B/16 adds 1.19 million parameters, Convpass 0.33 million."""
+    facts = models.facts_of("vit_b_16")
+    for method, module, knobs, added in (
+            ("adaptformer", adaptformer, {"adaptformer_width": 64, "adaptformer_scale": 0.1},
+             12 * (2 * 768 * 64 + 64 + 768)),
+            ("convpass", convpass, {"convpass_width": 8, "convpass_scale": 0.1},
+             24 * (2 * 768 * 8 + 8 + 768 + 9 * 64 + 8))):
+        with torch.device("meta"):
+            model = models.build("vit_b_16", "original", CLASSES, 224)
+            before = sum(p.numel() for p in model.parameters())
+            module.insert(model, ["encoder"], facts, knobs, 224)
+        assert sum(p.numel() for p in model.parameters()) - before == added, method
 
 
 def test_tinytl_groups_must_divide_the_channels(built):

@@ -133,6 +133,25 @@ def test_attention_counts_with_what_lora_adds():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("tune", ["dora", "ssf"])
+def test_a_convolution_counts_as_what_it_computes(tune):
+    model, initial, tables = start_tiny(tune)
+    assert [row[2:] for row in movement.rows(model, initial, tables)] == [(0, 0)] * 3
+    layer = model.stage1[0]
+    if tune == "dora":
+        layer.parametrizations.weight[0].magnitude *= 3
+    else:
+        layer.ssf.scale += 2
+        layer.bias -= layer.bias  # which it is scaled with
+        initial["stage1.0.bias"].zero_()
+    found = {row[0]: row[1:] for row in movement.rows(model, initial, tables)}
+    key = "stage1.0.parametrizations.weight.original" if tune == "dora" else "stage1.0.weight"
+    assert found["stage1"][1] == pytest.approx(2 * initial[key].norm().item(), rel=1e-5)
+    assert found["stage1"][0] == 6 * 6 * 9 + 3 * 6
+    assert found["stem"][1:] == found["stage2"][1:] == (0, 0)
+
+
+@torch.no_grad()
 def test_branches_of_tinytl_do_not_count():
     model, initial, tables = start(
         models.facts_of("resnet18"), lambda size: models.build("resnet18", "original", 3, size), 32,

@@ -38,7 +38,10 @@ VALUES = {
     "head": ["replace", "append", "mlp"], "head_width": [1, 256], "dropout": ["model", 0, 0.5],
     "freeze": ["none", "early", "middle", "last_only", [], ["stem", "stage1"], {"train": ["head"]},
                {"last": 0}, {"last": 4}],
-    "frozen_batchnorm": ["eval", "train"], "tune": ["full", "bias", "norm", "lora", "tinytl"],
+    "frozen_batchnorm": ["eval", "train"],
+    "tune": ["full", "bias", "norm", "lora", "tinytl", "dora", "ssf"],
+    "adaptformer_width": [1, 64], "adaptformer_scale": [0.1, 4], "convpass_width": [8, 16],
+    "convpass_scale": [0.01, 10], "vpt_depth": ["deep", "shallow"], "vpt_tokens": [1, 50],
     "lora_rank": [1, 8], "lora_alpha": [0.5, 16], "lora_layers": ["all", ["*.conv1", "layer4.*"]],
     "tinytl_groups": [1, 2], "l2_sp": [0, 0.01],
     "phases": [[], [{}], [{"freeze": "last_only", "epochs": 9}, {"lr": 0.1, "lr_decay": 0.5}]],
@@ -170,12 +173,13 @@ def test_knobs_without_an_effect_change_no_recipe():
     runs = resolve(params({
         "plain": {}, "sgd": {"optimizer": "sgd"}, "frozen": {"freeze": "early"},
         "bias": {"tune": "bias"}, "mlp": {"head": "mlp"}, "lora": {"tune": "lora"},
-        "tinytl": {"tune": "tinytl"}, "later": {"phases": [{}, {"freeze": "middle"}]},
+        "dora": {"tune": "dora"}, "tinytl": {"tune": "tinytl"},
+        "later": {"phases": [{}, {"freeze": "middle"}]},
         "decayed": {"weight_decay": 0.1}, "soon": {"phases": [{}, {"weight_decay": 0.1}]},
         "exponential": {"schedule": "exponential"}},
         momentum=0.5, frozen_batchnorm="train", decay_biases_and_norms=False, gamma=0.5,
         lora_rank=4, lora_alpha=4, tinytl_groups=1, head_width=8, lora_layers=["layer4.*"],
-        threads="auto", train_on="auto")).runs
+        adaptformer_width=8, vpt_tokens=5, threads="auto", train_on="auto")).runs
     read = {name: {key for key, value in [*run.training_knobs.items(),
                                           *run.phases[0].knobs.items()]
                    if value == run.knobs[key] != KNOBS[key].default} for name, run in runs.items()}
@@ -183,6 +187,7 @@ def test_knobs_without_an_effect_change_no_recipe():
         "plain": set(), "sgd": {"optimizer", "momentum"}, "frozen": {"freeze", "frozen_batchnorm"},
         "bias": {"tune", "frozen_batchnorm"}, "mlp": {"head", "head_width"},
         "lora": {"tune", "lora_rank", "lora_alpha", "lora_layers", "frozen_batchnorm"},
+        "dora": {"tune", "lora_rank", "lora_alpha", "lora_layers", "frozen_batchnorm"},
         "tinytl": {"tune", "tinytl_groups", "frozen_batchnorm"}, "later": {"frozen_batchnorm"},
         "decayed": {"weight_decay", "decay_biases_and_norms"}, "soon": {"decay_biases_and_norms"},
         "exponential": {"schedule", "gamma"}}

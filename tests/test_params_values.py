@@ -26,7 +26,7 @@ BAD_VALUES = [
     ({"dropout": 1}, ["1 is not allowed", "model, or a number from 0 up to but not including 1"]),
     ({"dropout": "modle"}, ["did you mean 'model'"]),
     ({"dropout": "0.5"}, ["is text", "write 0.5"]),
-    ({"tune": "biass"}, ["did you mean 'bias'", "full, lora, norm, tinytl"]),
+    ({"tune": "biass"}, ["did you mean 'bias'", "full, lora, norm, ssf, tinytl"]),
     ({"lora_rank": 0}, ["1 or more"]),
     ({"lora_rank": 1.5}, ["1.5", "whole number"]),
     ({"lora_alpha": 0}, ["above 0"]),
@@ -34,6 +34,11 @@ BAD_VALUES = [
     ({"lora_layers": "layer4.*"}, ["'layer4.*' is not allowed", "list"]),
     ({"lora_layers": [4]}, ["[4]"]),
     ({"tinytl_groups": 0}, ["1 or more"]),
+    *(({name: value}, [f"{value} is not allowed", words]) for name, value, words in [
+        ("adaptformer_width", 0, "1 or more"), ("adaptformer_scale", 0, "above 0"),
+        ("convpass_width", 2.5, "a whole number"), ("convpass_scale", -1, "above 0"),
+        ("vpt_tokens", 0, "1 or more")]),
+    ({"vpt_depth": "deeep"}, ["did you mean 'deep'", "shallow"]),
     ({"l2_sp": -0.01}, ["0 or more"]),
     ({"phases": {"epochs": 1}}, ["{'epochs': 1} is not allowed", "list of phases"]),
     ({"phases": None}, ["None is not allowed", "list of phases"]),
@@ -159,9 +164,11 @@ BAD_SHAPES = [
     (params({"mine": {"gamma": 0.5}}), ["runs.mine.gamma", "schedule: cosine", "exponential"]),
     *((params({"mine": {key: value}}), [f"runs.mine.{key}", "has no effect", f"{other}: {needed}"])
       for key, value, other, needed in [
-          ("head_width", 8, "head", "mlp"), ("lora_rank", 2, "tune", "lora"),
-          ("lora_alpha", 2, "tune", "lora"), ("lora_layers", "all", "tune", "lora"),
-          ("tinytl_groups", 1, "tune", "tinytl")]),
+          ("head_width", 8, "head", "mlp"), ("lora_rank", 2, "tune", "dora or lora"),
+          ("lora_alpha", 2, "tune", "dora or lora"), ("lora_layers", "all", "tune", "dora or lora"),
+          ("tinytl_groups", 1, "tune", "tinytl"), ("vpt_tokens", 5, "tune", "vpt"),
+          ("adaptformer_width", 8, "tune", "adaptformer"),
+          ("convpass_scale", 0.1, "tune", "convpass")]),
     *((params({"mine": own | {"tune": "bias"}}), ["runs.mine.tune", "has no effect", "freeze less"])
       for own in ({"freeze": "last_only"}, {"phases": [{"freeze": "last_only"}]},
                   {"freeze": {"train": ["conv1", "head"]}, "model": "resnet18", "stem": "cifar"})),
@@ -209,6 +216,9 @@ TOGETHER = [
     ({"model": "vit_b_16", "image_size": 72}, "image_size", ["72", "vit_b_16", "multiples of 16"]),
     ({"model": "vit_b_16", "stem": "cifar"}, "stem", ["cifar is not made", "original"]),
     ({"model": "vit_b_16", "tune": "tinytl"}, "tune", ["tinytl", "vit_b_16", "bias or lora"]),
+    *(({"tune": tune}, "tune", [f"{tune} has no place in mobilenet_v2", "dora, lora or ssf"])
+      for tune in ("adaptformer", "convpass", "vpt")),
+    ({"model": "swin_t", "tune": "vpt"}, "tune", ["vpt has no place in swin_t", "absolute"]),
     ({"model": "cnn", "init": "pretrained"}, "init", ["no pretrained weights of cnn", "scratch"]),
     ({"model": "cnn", "init": "IMAGENET1K_V1"}, "init", ["'IMAGENET1K_V1' is not allowed"]),
     *(({"model": "cnn", "init": "scratch", key: "weights"}, key, ["no official weights of cnn"])
@@ -236,7 +246,8 @@ def test_crop_no_larger_than_the_image():
 def test_number_written_as_text_is_told_a_spelling_that_works(key):
     good, text = 1e-5, "1e-5"
     if key in ("epochs", "batch_size", "image_size", "crop_padding", "resize", "head_width",
-               "lora_rank", "tinytl_groups", "accumulate", "patience", "per_class", "threads",
+               "lora_rank", "tinytl_groups", "adaptformer_width", "convpass_width", "vpt_tokens",
+               "accumulate", "patience", "per_class", "threads",
                "search_folds"):
         good, text = 64, "64"
     elif key == "warmup_epochs":

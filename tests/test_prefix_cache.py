@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import tiny_models
-from helpers import TINY, striped, tiny_recipe
+from helpers import TINY, striped, tiny_recipe, tuned
 from unfreeze import environment, models, places
 from unfreeze.data.reading.row_file import RowFile
 from unfreeze.training import devices, replicate
@@ -31,10 +31,13 @@ SLOW = {"alexnet": 64, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0"
 SLOW |= {"mobilenet_v2": 64, "resnet18": 32, "vit_b_16": 32}
 SIZES = {"tiny": 8, "tiny_vit": 8, "tiny_convnext": 8, "cnn": 32} | SLOW
 METHODS = {
-    "alexnet": ("bias", "lora"), "cnn": ("bias", "lora"), "tiny": ("bias", "norm", "lora"),
-    "tiny_vit": ("bias", "lora", "norm"), "vit_b_16": ("bias", "lora", "norm"),
+    "alexnet": ("bias", "lora"), "cnn": ("bias", "lora"),
+    "tiny": ("bias", "norm", "lora", "dora", "ssf"),
+    "tiny_vit": ("bias", "lora", "norm", "dora", "ssf", "adaptformer", "convpass", "vpt"),
+    "vit_b_16": ("bias", "lora", "norm"),
     "mobilenet_v2": ("bias", "lora", "norm", "tinytl"),
-    "resnet18": ("bias", "lora", "norm", "tinytl"), "swin_t": ("bias", "lora", "norm")}
+    "resnet18": ("bias", "lora", "norm", "tinytl", "dora", "ssf"),
+    "swin_t": ("bias", "lora", "norm", "ssf", "adaptformer", "convpass")}
 DEFAULT = {"tiny": METHODS["tiny"], "tiny_vit": METHODS["tiny_vit"], "mobilenet_v2": ("tinytl",)}
 
 
@@ -108,9 +111,10 @@ def test_every_family(capsys, model, freeze):
 @pytest.mark.parametrize("model, method", [
     pytest.param(model, method, marks=[] if method in DEFAULT.get(model, ()) else pytest.mark.slow)
     for model, methods in METHODS.items() for method in methods])
-def test_every_method_on_the_last_stage(capsys, model, method):
-    check_cached(capsys, recipe(model, SIZES[model], freeze={"last": 1}, tune=method),
-                 splits(SIZES[model]))
+def test_every_method_on_the_last_stage(capsys, model, method, monkeypatch):
+    monkeypatch.setattr("unfreeze.training.assemble._load", lambda *_: [])
+    given = tuned(recipe(model, SIZES[model], freeze={"last": 1}), method, lora_rank=2)
+    check_cached(capsys, given, splits(SIZES[model]))
 
 
 @pytest.mark.parametrize("knobs", [

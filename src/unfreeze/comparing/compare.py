@@ -16,8 +16,7 @@ from unfreeze.models.facts import is_within
 from unfreeze.recipe import Recipe
 from unfreeze.training import assemble, inputs, saved
 from unfreeze.training.devices import Device, set_threads
-from unfreeze.tuning import groups
-from unfreeze.tuning.methods import tinytl
+from unfreeze.tuning import groups, methods
 from unfreeze.tuning.rules import Row
 
 IMAGES = 500
@@ -86,10 +85,10 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
 
 
 def parameters(trained: Trained) -> similarity.Tensors:
-    """{part: {name: array}}, stem to head, without what TinyTL added."""
+    """{part: {name: array}}, stem to head, without what a method has added."""
     tensors: similarity.Tensors = {row.part: {} for row in trained.parts}
     added = [name for name, module in trained.model.named_modules()
-             if isinstance(module, tinytl.LiteResidual)]
+             if type(module).__module__.startswith(f"{methods.__name__}.")]
     for name, row in groups.assign(trained.model, trained.parts).items():
         if not is_within(name, added):
             tensors[row.part][name] = trained.model.get_parameter(name).detach().numpy()

@@ -102,8 +102,21 @@ def _check_subset(knobs: Knobs, facts: RunFacts) -> None:
 
 def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
     needs = plugins.read_needs(CHOSEN_BY["tune"], knobs["tune"])
-    if needs and not getattr(facts.model, needs[0]):
+    if needs and not _has(knobs, facts, needs[0]):
         raise Fault("tune", f"{knobs['tune']} has no place in {knobs['model']}: {needs[1]}")
+
+
+def _has(knobs: Knobs, facts: RunFacts, needed: str) -> bool:
+    """Whether a model has what the NEEDS of a way of tuning name."""
+    module, _, name = needed.rpartition(".")
+    if not module:
+        return bool(getattr(facts.model, needed))
+    # Here, since it imports torch: only who chooses such a way of tuning waits for it.
+    from unfreeze.models.with_torch import transformers
+    from unfreeze.models.with_torch.outline import outline
+
+    model = outline(knobs["model"], knobs["stem"], 1, knobs["image_size"])
+    return bool(getattr(transformers, name)(model))
 
 
 def _check_classifier(knobs: Knobs, facts: RunFacts) -> None:

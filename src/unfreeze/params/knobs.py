@@ -136,8 +136,9 @@ _GENERAL = (
     Knob("frozen_batchnorm", "eval", choice("eval", "train"),
          "eval (keeps its statistics) | train (goes on updating them)"),
     Knob("tune", "full", choice(*_plugins("tune")),
-         "how what is not frozen is tuned: full | bias | norm | lora | tinytl; in full whatever "
-         "starts anew: the head, a new stem, all with init: scratch"),
+         "how what is not frozen is tuned: full | bias | norm | lora | dora | ssf | tinytl, in "
+         "transformers also adaptformer | convpass | vpt; in full whatever starts anew: the head, "
+         "a new stem, all with init: scratch"),
     Knob("l2_sp", 0.0, NOT_NEGATIVE,
          "pull of pretrained parameters to where they started (L2-SP); weight_decay then acts on "
          "the new ones only", idle_with={"init": frozenset({"scratch"})}, by_factors=True),

@@ -29,8 +29,9 @@ def read_knobs(folder: str, name: str) -> tuple[Knob | str, ...]:
 
 
 def read_needs(folder: str, name: str) -> tuple[str, str] | None:
-    """The NEEDS of a plugin: the attribute of models.facts.Model that must not be empty for it to
-    have a place in a model, and what to say where it is; None where it needs nothing.
+    """The NEEDS of a plugin: the attribute of models.facts.Model, or the function of
+    models.with_torch.transformers, that must not be empty for it to have a place in a model, and
+    what to say where it is; None where it needs nothing.
 
     Raises:
         ValueError: its NEEDS need more than what unfreeze.params.knob offers.

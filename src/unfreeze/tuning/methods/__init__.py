@@ -4,14 +4,17 @@ A method's file offers:
 
     insert(model, modules, facts, knobs, image_size)
                                            adds what the method needs to those blocks, in place; in
-                                           eval mode the logits stay bit for bit the same; knobs: of
-                                           the run, with the method's own
+                                           eval mode the logits stay bit for bit the same (not with
+                                           vpt, which says why); knobs: of the run, with the
+                                           method's own
     trained(model, modules)                names of the parameters that train in those blocks
     merge(model)                           only where a method adds to weights: lets those weights
                                            hold what it adds to them, in place
     KNOBS                                  only where it has knobs of its own (see params/knob.py)
     NEEDS                                  only where not every model has a place for it: (attribute
-                                           of models.facts.Model that must not be empty, words)
+                                           of models.facts.Model that must not be empty, or function
+                                           of models.with_torch.transformers that must find
+                                           something in the model, words)
 
 Where a parameter of a module that a method adds trains and gets no gradient (a model may read a
 layer's weight and never call the layer), it would never move, and that is an error before anything

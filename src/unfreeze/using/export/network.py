@@ -15,8 +15,8 @@ _PLAIN = {lean_kind: kind for kind, lean_kind in (lean.LEAN | lean.MASKED).items
 
 def plain(run: TrainedRun, seed: int) -> nn.Module:
     """The model of a seed as torch's own layers, in eval mode: what methods add to weights is
-    merged into them (LoRA), branches beside blocks stay (TinyTL), and the layers that only save
-    memory in training are those that they stand for."""
+    merged into them (LoRA, DoRA, SSF), branches beside blocks (TinyTL, adapters) and prompts stay,
+    and the layers that only save memory in training are those that they stand for."""
     model = run.model(seed)
     groups.merge(model, tables(run.recipe))
     for layer in model.modules():
