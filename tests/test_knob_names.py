@@ -28,10 +28,13 @@ MAPPINGS = {"knobs", "training_knobs", "phase", "_phase", "changes", "params", "
 OTHERS = {"dataset": "cifar100", "image_size": 96, "resize": 70, "seeds": [7], "model": "resnet18",
           "init": "scratch", "dropout": 0.25, "freeze": {"last": 2}, "lora_layers": ["features.*"],
           "phases": [{"epochs": 1}, {"epochs": 2, "freeze": "early"}], "lr_scale": {"head": 2.0},
-          "tinytl_groups": 4, "search": {"clip_norm": [0.5, 1.5]}, "search_seeds": [3]}
+          "tinytl_groups": 4, "tune": "bias", "search": {"clip_norm": [0.5, 1.5]},
+          "search_seeds": [3]}
 # Without which a knob has no effect, besides what it declares itself.
 BESIDES = {"frozen_batchnorm": {"freeze": "early"}, "decay_biases_and_norms": {"weight_decay": 0.1},
-           "warmup_epochs": {"epochs": 3}, "tune": {"freeze": "none"}}
+           "warmup_epochs": {"epochs": 3}, "tune": {"freeze": "none"},
+           **dict.fromkeys(("adaptformer_width", "adaptformer_scale", "convpass_width",
+                            "convpass_scale", "vpt_depth", "vpt_tokens"), {"model": "vit_b_16"})}
 
 
 @functools.cache

@@ -32,7 +32,7 @@ SLOW |= {"mobilenet_v2": 64, "resnet18": 32, "vit_b_16": 32}
 SIZES = {"tiny": 8, "tiny_vit": 8, "tiny_convnext": 8, "cnn": 32} | SLOW
 METHODS = {
     "alexnet": ("bias", "lora"), "cnn": ("bias", "lora"),
-    "tiny": ("bias", "norm", "lora", "dora", "ssf"),
+    "tiny": ("bias", "lora", "dora", "ssf"),
     "tiny_vit": ("bias", "lora", "norm", "dora", "ssf", "adaptformer", "convpass", "vpt"),
     "vit_b_16": ("bias", "lora", "norm"),
     "mobilenet_v2": ("bias", "lora", "norm", "tinytl"),
