@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from unfreeze.errors import UserError
-from unfreeze.tuning import beside
+from unfreeze.tuning import beside, parametrized
 from unfreeze.tuning.methods import parameters
 
 KNOBS = ("lora_rank", "lora_alpha", "lora_layers")
@@ -97,4 +97,4 @@ def merge(model: nn.Module) -> None:
     for layer in list(model.modules()):
         for name, chain in list(getattr(layer, "parametrizations", {}).items()):
             if any(isinstance(step, Decomposed) for step in chain):
-                parametrize.remove_parametrizations(layer, name)
+                parametrized.keep(layer, name)

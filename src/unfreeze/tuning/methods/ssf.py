@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from unfreeze.models.facts import is_within
-from unfreeze.tuning import beside
+from unfreeze.tuning import beside, parametrized
 from unfreeze.tuning.methods import norm, parameters
 from unfreeze.tuning.shapes import shapes
 
@@ -146,4 +146,4 @@ def merge(model: nn.Module) -> None:
         for kind in (ShiftedBias, ScaledWeight):
             for name, chain in inside.items():
                 if any(isinstance(step, kind) for step in chain):
-                    parametrize.remove_parametrizations(layer, name)
+                    parametrized.keep(layer, name)
