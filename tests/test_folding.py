@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 import tiny_models
-from helpers import striped, tiny_recipe
+from helpers import striped, tiny_recipe, tuned
 from unfreeze import places
 from unfreeze.training import evaluation, folding
 from unfreeze.training.devices import Device
@@ -176,13 +176,19 @@ def test_undone_where_a_forward_pass_fails():
     assert not any("forward" in vars(layer) for layer in model.modules())
 
 
-@pytest.mark.parametrize("knobs", [
-    {}, {"tune": "lora", "lora_rank": 2}, {"tune": "norm"}], ids=str)
-def test_predictions_are_folded(monkeypatch, knobs):
+@pytest.mark.parametrize(("tune", "count"), [
+    ("full", 2), ("norm", 2), ("lora", 1), ("dora", 1), ("ssf", 1)])
+def test_predictions_are_folded(monkeypatch, tune, count):
+    """But no convolution between which and its BatchNorm something stands, or whose weight is
+    computed."""
     tiny_models.install(monkeypatch)
-    recipe = tiny_recipe(**{"freeze": "none", "batch_size": 4} | knobs)
+    monkeypatch.setattr("unfreeze.training.assemble._load", lambda *_: [])
+    recipe = tuned(tiny_recipe(freeze=["stem"], batch_size=4), tune, lora_rank=2)
     images = striped(recipe.preprocessing.image_size, 7, CPU.torch)
     model = varied(set_up(recipe, 1, CPU, places.WEIGHTS, {"train": images}).model)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * parameter.requires_grad
+    assert len(folding.pairs(model)) == count
     classes = len(recipe.classes)
     found = evaluation.predict(model, images, recipe.knobs, classes, CPU)
     monkeypatch.setattr(folding, "pairs", lambda model: [])

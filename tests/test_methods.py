@@ -1,6 +1,7 @@
 """Every model with every tuning method that fits it: what holds for all of them."""
 
 import copy
+import functools
 import math
 
 import pytest
@@ -13,7 +14,7 @@ from unfreeze.errors import UserError
 from unfreeze.models import heads
 from unfreeze.models.facts import is_within
 from unfreeze.models.with_torch import transformers
-from unfreeze.training import loop, saved
+from unfreeze.training import cost, loop, saved
 from unfreeze.training.devices import Device
 from unfreeze.tuning import groups, lean, methods, rules
 from unfreeze.tuning.methods import adaptformer, convpass, dora, lora, ssf, tinytl, vpt
@@ -228,8 +229,7 @@ def test_updates_merge_into_the_weights(built, name, method):
     twin = copy.deepcopy(model)
     method.merge(model)
     assert set(model.state_dict()) == names
-    if method is not lora:  # whose copies lose what torch has them share
-        assert torch.equal(logits(twin, images), tuned)
+    assert torch.equal(logits(twin, images), tuned)  # a copy stays as it was
     assert not any(hook.__module__.startswith("unfreeze.") for layer in model.modules()
                    for hook in layer._forward_hooks.values())
     merged, plain = logits(model, images), logits(built(name), images)
@@ -467,6 +467,47 @@ def test_widths_of_the_papers():
             before = sum(p.numel() for p in model.parameters())
             module.insert(model, ["encoder"], facts, knobs, 224)
         assert sum(p.numel() for p in model.parameters()) - before == added, method
+
+
+# What each method adds and trains in a layer of tiny_vit (8 channels, an MLP of 16, 5 tokens of
+# 3 x 4 x 4 pixels each), with the numbers of KNOBS.
+ADDED = {
+    # Up to 2 x (inputs + outputs) for query, key, value, projection, and both layers of the MLP.
+    "lora": 4 * 2 * 16 + 2 * 2 * 24,
+    # That, and a length for each output.
+    "dora": 4 * 2 * 16 + 2 * 2 * 24 + 4 * 8 + 16 + 8,
+    # A scale and a shift for each output of these and of both normalisations.
+    "ssf": 2 * (4 * 8 + 16 + 8 + 2 * 8),
+    "adaptformer": (8 * 4 + 4) + (4 * 8 + 8),
+    "convpass": 2 * ((8 * 3 + 3) + (9 * 3 * 3 + 3) + (3 * 8 + 8)),
+    "vpt": 3 * 8,
+}
+
+
+@pytest.mark.parametrize("method", ADDED)
+def test_parameters_that_a_method_adds(built, method):
+    model = built("tiny_vit")
+    before = sum(p.numel() for p in model.parameters())
+    rows = insert(model, "tiny_vit", method, ["stem", "stage2"])
+    assert sum(p.numel() for p in model.parameters()) - before == ADDED[method]
+    trained = {line[0]: line[-1] for line in groups.table(model, rows)}
+    head = 8 * CLASSES + CLASSES
+    assert trained == {"stem": 0, "stage1": ADDED[method], "stage2": 0, "head": head}
+
+
+@pytest.mark.parametrize(("name", "method"), [
+    ("resnet18", "dora"), ("mobilenet_v2", "ssf"), *(("tiny_vit", method) for method in ADDED)])
+def test_what_a_method_costs_is_what_a_real_step_takes(built, name, method):
+    """Operations and what is kept between the passes, counted on shapes, as on real tensors."""
+    model, side = built(name), SIZES[name]
+    insert(model, name, method)
+    prepare = functools.partial(loop.set_training_mode, frozen_batchnorm="eval")
+    counted = cost.count(model, side, 2, CLASSES, prepare)
+    prepare(model)
+    real = cost.run_step(model, torch.randn(2, 3, side, side), CLASSES)
+    assert counted["activation_bytes"] == real.activation_bytes > 0
+    assert counted["flops_forward"] == round(real.flops_forward / 2)
+    assert counted["flops_backward"] == round(real.flops_backward / 2)
 
 
 def test_tinytl_groups_must_divide_the_channels(built):

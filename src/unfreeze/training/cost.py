@@ -7,6 +7,7 @@ implementations (attention) chooses the one that trains.
 """
 
 import copy
+import gc
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ def run_step(model: nn.Module, images: torch.Tensor, classes: int, backward: boo
             labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
             loss = F.cross_entropy(logits, labels)
         forward = flops.get_total_flops()
+        # Fake tensors that nobody holds any more may lie in circles, and hold what they saved.
+        gc.collect()
         storages = {storage._cdata: storage.nbytes() for storage in
                     (handle.tensor.untyped_storage() for handle in kept)}
         if backward and loss.requires_grad:

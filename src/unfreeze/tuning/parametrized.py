@@ -1,14 +1,20 @@
-"""Taking a parametrization away from a layer."""
+"""Tensors of a layer that are computed from others (torch's parametrizations) made plain again."""
 
 from torch import nn
 from torch.nn.utils import parametrize
 
 
-def keep(layer: nn.Module, name: str) -> None:
-    """Let a parametrized tensor be what it computes, a parameter again. Copies of the layer stay
-    parametrized, although they share the class that torch has made for it: from that class torch
-    would take the tensor away, and so from them too."""
-    kind = type(layer)
-    layer.__class__ = type(kind.__name__, kind.__bases__, {
-        key: value for key, value in vars(kind).items() if key not in ("__dict__", "__weakref__")})
-    parametrize.remove_parametrizations(layer, name)
+def merge(model: nn.Module, kinds: type | tuple[type, ...]) -> None:
+    """Let every tensor that modules of some kinds compute be what they compute, a parameter again.
+
+    torch's own `remove_parametrizations` takes the tensor away from the class that it has made for
+    the layer, which copies of the layer share; here these stay as they are.
+    """
+    for layer in list(model.modules()):
+        computed = getattr(layer, "parametrizations", {})
+        if any(isinstance(step, kinds) for chain in computed.values() for step in chain):
+            values = {name: chain().detach() for name, chain in computed.items()}
+            layer.__class__ = parametrize.type_before_parametrizations(layer)
+            del layer.parametrizations
+            for name, value in values.items():
+                layer.register_parameter(name, nn.Parameter(value))

@@ -94,7 +94,4 @@ def trained(model, modules: list[str]) -> list[str]:
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
     """Let every decomposed weight be what it computes: the plain model with the tuned weights."""
-    for layer in list(model.modules()):
-        for name, chain in list(getattr(layer, "parametrizations", {}).items()):
-            if any(isinstance(step, Decomposed) for step in chain):
-                parametrized.keep(layer, name)
+    parametrized.merge(model, Decomposed)

@@ -21,6 +21,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 from unfreeze.errors import UserError
 from unfreeze.models.facts import is_within
 from unfreeze.params.knob import LEAST_ROW, POSITIVE, Allowed, Knob, Makes, is_names, whole
+from unfreeze.tuning import parametrized
 from unfreeze.tuning.lean import LeanConv2d
 from unfreeze.tuning.methods import parameters
 
@@ -163,5 +164,4 @@ def merge(model: nn.Module) -> None:
             del layer.lora
             for key in [key for key, hook in layer._forward_hooks.items() if hook is _add_update]:
                 del layer._forward_hooks[key]
-        for name in list(getattr(layer, "parametrizations", ())):
-            parametrize.remove_parametrizations(layer, name)
+    parametrized.merge(model, LowRankWeight)

@@ -141,9 +141,4 @@ def merge(model: nn.Module) -> None:
         for key in [key for key, hook in hooks.items() if hook is _scale]:
             del hooks[key]
             layer.__dict__.pop("ssf", None)
-        # The bias first, which reads the scale of the weight.
-        inside = dict(getattr(layer, "parametrizations", {}))
-        for kind in (ShiftedBias, ScaledWeight):
-            for name, chain in inside.items():
-                if any(isinstance(step, kind) for step in chain):
-                    parametrized.keep(layer, name)
+    parametrized.merge(model, (ScaledWeight, ShiftedBias))
