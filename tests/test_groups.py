@@ -152,7 +152,8 @@ def test_method_goes_into_every_block_that_trains_in_some_phase(built):
     parts, model = built[0], copy.deepcopy(built[1])
     phases = [rules.part_table(parts, {"train": ["head", stage]}, {}, tune="lora")
               for stage in ("stage2", "stage4")]
-    groups.insert(model, phases, None, {"lora_rank": 1, "lora_alpha": 1, "lora_layers": "all"}, 32)
+    knobs = {"lora_rank": 1, "lora_alpha": 1, "lora_layers": "all"}
+    groups.insert(model, phases, models.facts_of("resnet18"), knobs, 32)  # all layers are called
     blocks = {row.module for name, _ in model.named_parameters() if ".lora." in name
               for row in phases[0] if name.startswith(f"{row.module}.")}
     assert blocks == {*parts["stage2"], *parts["stage4"]}

@@ -5,6 +5,7 @@ import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from unfreeze.models import licence, official
 from unfreeze.models.facts import is_within
 from unfreeze.models.with_torch import divide_timm
 from unfreeze.models.with_torch.outline import outline
+from unfreeze.params import combinations
 from unfreeze.params.settle import resolve
 from unfreeze.ranking import features
 from unfreeze.recipe import Preprocessing
@@ -368,8 +370,11 @@ def test_timm_loads_what_is_exported_with_equal_logits(tmp_path, name, size, tun
         "timm/tf_efficientnet_lite0", "lora") else [pytest.mark.slow])
     for name in TUNED for method in methods.names()])
 def test_the_shared_test_of_ways_of_tuning(built, name, method):  # noqa: F811
-    if method == "tinytl" and not models.facts_of(name).residual_blocks:
-        pytest.skip("has no residual blocks that a branch could sit beside")
+    needs = getattr(methods.method(method), "NEEDS", None)
+    given = {"model": name, "stem": "original", "image_size": TUNED[name]}
+    if needs and not combinations._has(given, SimpleNamespace(model=models.facts_of(name)),
+                                       needs[0]):
+        pytest.skip("has no place for it")
     test_methods.test_every_model_with_every_method(built, name, method)
 
 
