@@ -8,6 +8,7 @@ Hugging Face hub, from the mirror folder as NAME.TAG.safetensors, or from a pack
 
 import functools
 import importlib.util
+import math
 from unittest import mock
 
 from unfreeze import environment
@@ -56,7 +57,8 @@ def facts(name: str) -> Model:
 
 
 def build(name: str, stem: str, classes: int, image_size: int):
-    """A model with a new head, initialised as timm does from torch's global seed.
+    """A model with a new head, initialised as timm does from torch's global seed, but for last
+    layers that it makes too loud.
 
     Args:
         name: of `names`, perhaps with a tag.
@@ -82,7 +84,21 @@ def build(name: str, stem: str, classes: int, image_size: int):
     if stem == "cifar":
         model.get_submodule(first_convolution(config)).stride = (1, 1)
     timm_layers.install(model)
+    for path, layer in model.named_modules():
+        if path in _classifiers(config):
+            _calm(layer)
     return model
+
+
+def _calm(layer) -> None:
+    """Start a last layer anew as torch does, where it starts with numbers so large that a model is
+    sure of what it knows nothing of: timm, like torchvision, draws those of EfficientNets from -r
+    to r with r = 1 / sqrt(classes), which is made for a thousand classes, not for ten."""
+    from torch import nn
+
+    if (isinstance(layer, nn.Linear) and not layer.weight.is_meta
+            and layer.weight.std() > 1 / math.sqrt(layer.in_features)):
+        layer.reset_parameters()
 
 
 @functools.cache
