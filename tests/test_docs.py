@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
          *sorted(ROOT.glob("studies/**/README.md")), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
+SETS = re.compile(r"[A-Z_]+=")  # a variable of the environment
 TREE = re.compile(r"^\S+/\S+ \.\.\.$")  # a block that shows folders begins so
 
 
@@ -42,8 +43,10 @@ def commands() -> list[tuple[str, str, str]]:
         folder = "."
         for block in blocks(page):
             lines = block.replace("\\\n", " ").splitlines()
-            if not any(line.split(" ")[0] in KNOWN for line in lines) or TREE.match(lines[0]):
+            if TREE.match(lines[0]) or not any(_program(line) in KNOWN for line in lines):
                 continue
+            if lines[0].startswith("srun "):  # one command, in quotes that end on a later line
+                lines = [block.replace("\\\n", " ")]
             for line in lines:
                 words = shlex.split(line, comments=True)
                 for part in " ".join(map(shlex.quote, words)).split(" '&&' "):
@@ -52,6 +55,12 @@ def commands() -> list[tuple[str, str, str]]:
                     elif part:
                         found[page.relative_to(ROOT).as_posix(), folder, part] = None
     return list(found)
+
+
+def _program(line: str) -> str:
+    """Behind what it sets of the environment; "" for none."""
+    words = [word for word in line.split() if not SETS.match(word)]
+    return words[0].removeprefix(".venv/bin/") if words else ""
 
 
 def _unfreeze(folder: str, words: list[str], scratch: Path) -> None:
@@ -120,10 +129,48 @@ KNOWN = {"unfreeze": _unfreeze, "dvc": _dvc, "make": _make, "python": _python, "
 OTHERS: dict[str, tuple[str, ...]] = {"docs/many-runs.md": ("ray", "srun")}
 
 
+# Those that tests/test_readme.py does not run, as (page, command): why; both are patterns.
+NOT_RUN = {
+    (r".*", r"make env.*|source .*"): "downloads gigabytes: every test stands on what it made",
+    (r"docs/gpu.md", r"make gpu REHEARSE=1|python .*gpu\.py (pack|run|keep) .*|make gpu"):
+        "wants a GPU; tests/test_gpu.py rehearses it and packs, runs and keeps",
+    (r"docs/gpu.md", r"dvc repro fetch-data fetch-weights"): "two stages of every other dvc repro",
+    (r"docs/many-runs.md", r"ray .*|(RAY_ADDRESS|UNFREEZE_ENGINE)=.*|srun .*"):
+        "wants a cluster; tests/test_cluster.py starts one of two nodes. Slurm was never tried",
+    (r"docs/race.md", r"unfreeze race .*"): "tests/test_race.py runs both kinds on a tiny study",
+    (r"docs/studies.md|studies/.*", r"dvc --cd \S+ repro|make studies|dvc repro"):
+        "hours of training, or half of one; tests/test_studies.py plans each, .ci/run checks that "
+        "what is committed of them is what the code makes",
+    (r"docs/studies.md", r"dvc --cd studies/layers exp run .*"): "hours, on a tenth of the images",
+    (r"studies/.*", r"dvc exp run .*"): "the same",
+    (r"docs/studies.md", r"python benchmarks/hours.py"):
+        "minutes of measuring; its --help is run below, and tests/test_timing.py has its parts",
+    (r"docs/which-model.md", r"python benchmarks/ranking.py .*"):
+        "of studies that nobody has run; tests/test_ranking_order.py gathers made-up ones",
+    (r"studies/photos/.*", r"unfreeze new .*"):
+        "tests/test_studies.py compares what it makes with what is committed",
+    (r"studies/adaptation/README.md", r"dvc --cd studies/adaptation add fruit|python .*top5.py .*"):
+        "wants fruit, and 100 MB of weights; tests/test_top5.py runs the script",
+}
+
+
+def why_not(page: str, text: str) -> str:
+    """Why tests/test_readme.py does not run a command; "" where it does."""
+    return next((why for (pages, texts), why in NOT_RUN.items()
+                 if re.fullmatch(pages, page) and re.fullmatch(texts, text, re.S)), "")
+
+
+def test_what_is_not_run_is_there():
+    shown = commands()
+    for pages, texts in NOT_RUN:
+        assert any(re.fullmatch(pages, page) and re.fullmatch(texts, text, re.S)
+                   for page, _, text in shown), (pages, texts)
+
+
 @pytest.mark.parametrize(("page", "folder", "text"), commands(), ids=lambda value: value)
 def test_a_command_that_is_shown_is_understood(page, folder, text, tmp_path):
     words = shlex.split(text)
-    while re.fullmatch(r"[A-Z_]+=.*", words[0]):  # of the environment
+    while SETS.match(words[0]):
         words = words[1:]
     program = words[0].removeprefix(".venv/bin/")
     if program in OTHERS.get(page, ()):

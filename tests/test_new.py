@@ -22,7 +22,7 @@ from unfreeze.errors import UserError
 from unfreeze.models import official
 from unfreeze.params.plan import ImageSource
 from unfreeze.params.settle import resolve
-from unfreeze.starting import new, settings, study
+from unfreeze.starting import new, settings, study, written
 from unfreeze.starting.look import Look, look_at
 from unfreeze.timing.work import Speed
 
@@ -256,6 +256,20 @@ def test_sizes_are_such_as_the_model_takes():
     assert settings.seen_at(look(100, side=20), strides) == 96
     windows = settings.Sides(224, multiple=224)  # MaxViT
     assert {each.image_size for each in settings.settings(look(100), windows)} == {224}
+
+
+def test_what_can_be_done_without_is_left_out_of_a_long_params_yaml():
+    models = written.Models("mobilenet_v2", "resnet18", ("mobilenet_v2",))
+
+    def lines(score: str, skip_broken: bool) -> list[str]:
+        setting = settings.Setting(1.0, 224, 10, 16, 0.2, 5, 4, 3, score)
+        text = written.params(look(100), "photos", models, setting, "rules", skip_broken)
+        return [line.partition(":")[0] for line in text.splitlines()]
+
+    usual, long = lines("accuracy", False), lines("balanced_accuracy", True)
+    assert len(usual) == len(long) == written.LINES
+    assert {"rank", "budget"} <= set(usual) and not {"rank", "budget"} & set(long)
+    assert {"skip_broken", "class_weights", "  other_model"} <= set(long)
 
 
 def test_few_images_take_turns_and_many_do_not():

@@ -1,5 +1,6 @@
-"""The README's commands, one after another as they stand there, on a folder of photos; and then
-those of docs/use-the-model.md on the study that they made."""
+"""The commands of README and docs/, run one after another as they stand there: README's on a folder
+of photos, then those of docs/use-the-model.md on the study that they made; those of other pages on
+a tiny study that has been run. tests/test_docs.py lists those that are not, and why."""
 
 import importlib.util
 import os
@@ -15,11 +16,13 @@ import yaml
 from PIL import Image
 from tests.conftest import Project, make_project
 
+import test_docs
 from helpers import ROOT
 
 # Instead of `make env`, which downloads gigabytes; and the study in a minute instead of an hour.
 SHRUNK = {"model": "tiny_a", "image_size": 8, "normalize": "dataset", "epochs": 1, "batch_size": 8,
-          "seeds": [1, 2], "search": {}, "search_folds": 1, "validation": 0.2, "claims": [],
+          "seeds": [1, 2], "rank": ["tiny_a"], "search": {},
+          "search_folds": 1, "validation": 0.2, "claims": [],
           "runs": {"full": {}, "head": {"freeze": "last_only"}}}
 
 
@@ -40,9 +43,15 @@ def home(tmp_path) -> Path:
 @pytest.fixture
 def project(tmp_path, mirror, home) -> Project:
     project = make_project(tmp_path / "project", mirror, tmp_path / "scratch")
-    command = tmp_path / "bin/unfreeze"
-    command.parent.mkdir()
-    # As the Makefile writes it.
+    put_command(project, tmp_path / "bin")
+    project.environment |= {"HOME": str(home), "BROWSER": "true"}
+    return project
+
+
+def put_command(project: Project, folder: Path) -> None:
+    """`unfreeze` into a folder, as the Makefile writes it."""
+    command = folder / "unfreeze"
+    folder.mkdir()
     recipe = subprocess.run(
         ["make", "-n", "-o", ".venv/.made-from-requirements.lock", ".venv/bin/unfreeze"], cwd=ROOT,
         text=True, capture_output=True, check=True).stdout
@@ -50,9 +59,13 @@ def project(tmp_path, mirror, home) -> Project:
                         (" .venv/bin/unfreeze", f" {command}")):
         recipe = recipe.replace(here, str(there))
     subprocess.run(recipe, shell=True, check=True)
-    path = f"{command.parent}{os.pathsep}{project.environment['PATH']}"
-    project.environment |= {"HOME": str(home), "PATH": path, "BROWSER": "true"}
-    return project
+    path = f"{folder}{os.pathsep}{project.environment['PATH']}"
+    project.environment |= {"PATH": path}
+
+
+def shrink(study: Path) -> None:
+    params = study / "params.yaml"
+    params.write_text(yaml.safe_dump(yaml.safe_load(params.read_text()) | SHRUNK))
 
 
 def commands() -> list[str]:
@@ -72,8 +85,7 @@ def test_the_commands_of_the_readme_do_what_it_says(project, home):
         folder = (home / "folder").read_text().strip()
         said[line.split("  #")[0].strip()] = output
         if line.startswith("unfreeze new"):
-            params = project.folder / "studies/flowers/params.yaml"
-            params.write_text(yaml.safe_dump(yaml.safe_load(params.read_text()) | SHRUNK))
+            shrink(project.folder / "studies/flowers")
             assert re.search(r"takes about \d+ minute", output)
     study = project.folder / "studies/flowers"
     assert "## Recommendation" in (study / "report.md").read_text()
@@ -104,3 +116,69 @@ def use_the_model(project: Project, home: Path) -> None:
     assert len(re.findall(r"^\S+\.(png|jpg),", named, re.M)) == 7
     assert (project.folder / "named.html").is_file()
     assert (project.folder / "flowers-model/model.safetensors").is_file()
+
+
+PAGES = sorted({page for page, _, text in test_docs.commands()
+                if page not in ("README.md", "docs/use-the-model.md")
+                and not test_docs.why_not(page, text)})
+# For models whose weights are not in the mirror folder of these tests.
+HAD = {"mobilenet_v2": "tiny_a", "resnet18": "tiny_b"}
+
+
+def test_pages_with_commands_that_are_run():
+    assert {"docs/datasets.md", "docs/environment.md", "docs/many-runs.md", "docs/pipeline.md",
+            "docs/search.md", "docs/which-model.md"} <= set(PAGES)
+
+
+@pytest.fixture
+def tiny(finished, tmp_path) -> Project:
+    """The tiny default study, finished and committed; whatever is done to it is undone."""
+    project, _ = finished
+    before = dict(project.environment)
+    put_command(project, tmp_path / "bin")
+    yield project
+    project.environment = before
+    project.restore()
+
+
+def prepare(page: str, project: Project, home: Path) -> None:
+    """What a reader of a page has."""
+    if page == "docs/datasets.md":
+        shutil.copytree(home / "photos", project.folder / "path/to/folder")
+    elif page == "docs/environment.md":
+        shutil.copy(ROOT / "Makefile", project.folder)
+    elif page == "docs/many-runs.md":
+        project.run("dvc", "remote", "add", "-d", "ours", str(home / "remote"))
+    elif page == "docs/studies.md":
+        shutil.copytree(ROOT / "studies/layers", project.folder / "studies/layers",
+                        ignore=shutil.ignore_patterns("_made", "cache", "tmp"))
+    elif page == "docs/which-model.md":
+        project.edit("params.yaml", "runs:", "rank: [tiny_a, tiny_b]\nruns:")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_do_what_it_says(page, tiny, home):
+    prepare(page, tiny, home)
+    said = {}
+    for of, folder, text in test_docs.commands():
+        if of != page or test_docs.why_not(page, text):
+            continue
+        for theirs, ours in HAD.items():
+            text = text.replace(theirs, ours)
+        if "+rank=" in text:
+            tiny.run("git", "checkout", "params.yaml")
+        said[text] = tiny.run("bash", "-c", f"cd {folder} && {text}")
+        if text.startswith("unfreeze new"):
+            shrink(tiny.folder / "studies/flowers")
+    made = {"docs/datasets.md": tiny.folder / "path/to/folder.dvc",
+            "docs/many-runs.md": home / "remote/files",
+            "docs/pipeline.md": tiny.folder / "dvc_plots/index.html"}
+    print(*said.items(), sep="\n")
+    assert page not in made or made[page].exists()
+    if page == "docs/which-model.md":
+        assert all(re.search(r"tiny_b", output) for text, output in said.items() if "rank" in text)
+    if page == "docs/environment.md":
+        assert "Running stage 'train@base'" in said["dvc repro -f -s train@base"]
+    if page == "docs/pipeline.md":
+        assert "Running stage" not in [*said.values()][5]

@@ -10,7 +10,7 @@ from unfreeze.data.facts import Facts
 from unfreeze.data.photos.names import shown
 from unfreeze.models.licence import forbids_commerce, worded
 from unfreeze.params.plan import Run, Search
-from unfreeze.words import about, count, share
+from unfreeze.words import count, share
 
 FEW_TRAINING = 10  # images of a class, below which a model has next to nothing to learn it from
 FEW_CHOSEN_BY, FEW_TEST = 100, 100  # images: an accuracy of them is known to some ten points
@@ -75,7 +75,7 @@ def _of_run(run: Run, search: Search | None, facts: Facts) -> Iterator[str]:
     size, whole = run.preprocessing.image_size, facts.side
     weights = next(iter(models.facts_of(knobs["model"]).weights.values()), None)
     if whole and weights and whole > _LARGER * size and size < _OF_WEIGHTS * weights.crop:
-        yield (f"sees photos of {about(whole)} pixels at {size}, and the weights were made for "
+        yield (f"sees photos of {whole:,} pixels at {size}, and the weights were made for "
                f"{weights.crop}: what is small in them is lost; set a larger image_size")
 
 

@@ -20,6 +20,7 @@ from unfreeze.words import count
 _RATES = {"all": (0.0001, 0.0003, 0.001, 0.003), "new": (0.0003, 0.001, 0.003, 0.01)}
 _NEW_LAYER = 0.003  # of the phase that trains nothing else
 _COLUMN = 26  # of comments
+LINES = 25  # of params.yaml, for which what can be done without is left out
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Models:
 
 def params(look: Look, dataset: str, models: Models, setting: Setting, rules: str,
            skip_broken: bool = False) -> str:
-    """params.yaml, of 27 lines at most.
+    """params.yaml, of LINES at most.
 
     Args:
         dataset: as the study names the images, from its folder.
@@ -72,7 +73,7 @@ def params(look: Look, dataset: str, models: Models, setting: Setting, rules: st
         ("lr", "0.0003", "where a search names no other"),
         ("search", f"{{lr: {all_rates}}}", ""),
     ]
-    return "".join([
+    lines = [
         f"# {_line(look.title)}: which fine-tuning is best? What each line may be: {rules}\n",
         *_lines(knobs),
         "runs:\n",
@@ -88,7 +89,11 @@ def params(look: Look, dataset: str, models: Models, setting: Setting, rules: st
         *_lines([("score", setting.score, "what is compared" if setting.score == "accuracy" else
                   "each class counts the same, since their sizes differ tenfold"),
                  ("budget", "{}", "such as {activation_bytes: 100.0e+6, stored_bytes: 1.0e+6}")]),
-    ])
+    ]
+    for key in ("rank: ", "budget: "):
+        if len(lines) > LINES:
+            lines = [line for line in lines if not line.startswith(key)]
+    return "".join(lines)
 
 
 def _lines(knobs: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -157,11 +162,18 @@ Each finds its learning rate among {setting.rates}, {chosen}; then it is trained
 {each_class}
 ```
 dvc exp run -S model={another}           # another model
-dvc exp run -S image_size=224           # larger images
+{_other_size(setting.image_size)}
 dvc exp run -S 'seeds={more_seeds}'  # two more models of each run
 dvc repro                              # after images have changed too
 ```
 {_PRIVATE if private else ""}"""
+
+
+def _other_size(side: int) -> str:
+    """An experiment with images that are larger, or smaller where they are large already."""
+    command, words = (("image_size=224", "larger images") if side < 224 else
+                      ("image_size=128", "smaller images, in less time"))
+    return f"{f'dvc exp run -S {command}':<39} # {words}"
 
 
 _PRIVATE = """

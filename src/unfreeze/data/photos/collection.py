@@ -107,8 +107,9 @@ def scan(path: Path, skip_broken: bool, workers: int | None = None) -> Collectio
         if len(problems) == len(examined):  # such as links to folders
             _report(path, tuple(f"{shown(name)}: {problem}" for name, problem in sorted(problems)),
                     skip_broken=False, some_left=False)
-        raise UserError(f"{shown(path)}: its {words.count(len(examined), 'file')} lie in no folder "
-                        "of a class; wanted is a folder for each class, with its images in it")
+        raise UserError(f"{shown(path)}: its {words.count(len(examined), 'file')} "
+                        f"{'lies' if len(examined) == 1 else 'lie'} in no folder of a class; "
+                        "wanted is a folder for each class, with its images in it")
     broken = {name for name, _ in problems}
     nested = {tuple(same_form(name).split("/")[:-1]) for name, _ in examined} | {
         tuple(same_form(name).split("/")) for name in folders}

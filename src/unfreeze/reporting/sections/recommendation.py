@@ -148,13 +148,15 @@ def _settings(study: Study, run: str) -> str:
 def _why(study: Study, within: Rows, chosen: Row) -> Parts:
     margin = difference(study, study.plan.margin)
     enough = [row for row in within if row["enough"] == "yes"]
+    by = "test" if _test_chose(study) else "validation"  # which may say otherwise than each other
     if len(within) == 1:
         why = "there is no other"
     elif len(enough) == 1:
-        why = f"no other run comes within {margin} (the margin) of the best"
+        why = (f"by {by} images every other run is expected to be more than {margin} (the margin) "
+               "behind it")
     else:
         why = (f"it is the cheapest (in operations of training) of the {len(enough)} runs that are "
-               f"expected to be at most {margin} (the margin) behind the best")
+               f"expected, by {by} images, to be at most {margin} (the margin) behind the best")
     return (f"Why: {why}. How sure: against the run that is best in truth it is expected to lose "
             f"{difference(study, chosen['loss'])}; with a chance of "
             f"{_chance(chosen)} it is that run.")
