@@ -252,6 +252,14 @@ def test_the_most_confused_pairs_are_drawn_where_a_matrix_says_little(count):
         assert ">class 2 → class 2<" not in shown and "class 4 →" not in shown
 
 
+def test_what_is_not_in_the_picture_is_not_in_its_title():
+    row = {"run": "a", "seed": "1", "epoch": "1", "loss": "1", "accuracy": "50", "split": "train"}
+    for splits, grey in ((["train"], False), (["train", "validation"], True)):
+        rows = [row | {"split": split} for split in splits]
+        chart = vega.charts({"learning_curves": rows})["learning_curves"]
+        assert ("grey: validation" in chart.spec["title"]["text"]) == grey
+
+
 def test_names_may_hold_what_no_svg_may_and_dollars():
     names = ["class\x010", "$a$"]
     table = pd.DataFrame([(actual, predicted, 5, 50.0) for actual in names for predicted in names],

@@ -149,11 +149,15 @@ def prepare(page: str, project: Project, home: Path) -> None:
         shutil.copy(ROOT / "Makefile", project.folder)
     elif page == "docs/many-runs.md":
         project.run("dvc", "remote", "add", "-d", "ours", str(home / "remote"))
+    elif page == "docs/pipeline.md":  # the default study pairs no runs of other seeds than `seeds`
+        project.edit("params.yaml", "compare:\n  pair: [base, own_lr]\n", "")
+    elif page == "docs/search.md":
+        project.edit("params.yaml", "\nsearch: {}", "\nsearch: {lr: [0.003, 0.01]}")
     elif page == "docs/studies.md":
         shutil.copytree(ROOT / "studies/layers", project.folder / "studies/layers",
                         ignore=shutil.ignore_patterns("_made", "cache", "tmp"))
     elif page == "docs/which-model.md":
-        project.edit("params.yaml", "runs:", "rank: [tiny_a, tiny_b]\nruns:")
+        project.edit("params.yaml", "\nruns:\n", "\nrank: [tiny_a, tiny_b]\nruns:\n")
 
 
 @pytest.mark.slow

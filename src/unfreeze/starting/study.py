@@ -115,7 +115,7 @@ def new(name: str, images: str, model: str = "mobilenet_v2", hours: float = HOUR
 
     limit = 3600 * hours
     setting = settings.choose(look, sides, seconds, limit)
-    more = settings.choose(look, sides, seconds, 2 * limit)
+    more = settings.choose(look, sides, seconds, 2 * max(limit, seconds(setting)))
     started = Started(folder, look, setting, model, other, seconds(setting), limit,
                       tuple(settings.differences(setting, more)), planned(setting).warnings)
     _write(started, home, name, images, asked, hours, skip_broken)

@@ -63,7 +63,7 @@ def params(look: Look, dataset: str, models: Models, setting: Setting, rules: st
          "chosen by" if setting.folds > 1 else "there are enough to choose by them once"),
         ("image_size", f"{setting.image_size}", "pixels of the square that the model sees"),
         ("normalize", "weights", ""),
-        ("model", models.model, "or resnet18, resnet50, vit_b_16: any of torchvision"),
+        ("model", models.model, f"or {_others(models.model)}: any of torchvision"),
         *[("rank", _names(models.ranked), "scored before any is trained")] * bool(models.ranked),
         ("seeds", f"{list(range(1, setting.seeds + 1))}", "trained models of each run"),
         ("epochs", f"{setting.epochs}", ""),
@@ -99,6 +99,10 @@ def params(look: Look, dataset: str, models: Models, setting: Setting, rules: st
 def _lines(knobs: Iterable[tuple[str, str, str]]) -> list[str]:
     return [f"{f'{key}: {value}':<{_COLUMN - 1}} # {words}\n" if words else f"{key}: {value}\n"
             for key, value, words in knobs]
+
+
+def _others(model: str) -> str:
+    return ", ".join([each for each in ("resnet18", "resnet50", "vit_b_16") if each != model])
 
 
 def _text(value: str) -> str:

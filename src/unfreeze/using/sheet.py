@@ -44,7 +44,7 @@ def page(predicted: Predicted) -> str:
     models = count(len(predicted.seeds), "model")
     wrong = sum(_is_wrong(predicted, row) for row in range(len(predicted.pictures)))
     known = sum(picture.label is not None for picture in predicted.pictures)
-    said = (f" Of {known:,} whose folder names their class, {wrong:,} "
+    said = (f" Of {known:,} whose class is known, {wrong:,} "
             f"{'is' if wrong == 1 else 'are'} named otherwise, with a coloured border." if known
             else "")
     return f"""{START}
@@ -60,7 +60,7 @@ style-src 'unsafe-inline'; img-src data:">
 </head>
 <body>
 <h1>{count(len(predicted.pictures), "picture")} as {_escape(predicted.run)} names them</h1>
-<p>The least certain first; of {models}.{said} This page holds the pictures themselves.</p>
+<p>The least certain first, by {models}.{said} This page holds the pictures themselves.</p>
 <ol>
 {cells}
 </ol>

@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
         f": more than --hours {arguments.hours:g}, and less would say nothing"
         if started.seconds > started.limit else ""))
     if started.twice:
-        print(f"with twice the time (--hours {2 * arguments.hours:g}): {', '.join(started.twice)}")
+        hours = math.ceil(round(200 * max(arguments.hours, started.seconds / 3600), 6)) / 100
+        print(f"with twice the time (--hours {hours:g}): {', '.join(started.twice)}")
     print(f"next: cd {folder} && dvc repro")
 
 

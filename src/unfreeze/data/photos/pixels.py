@@ -70,8 +70,8 @@ def _decode(content: bytes, draft: bool) -> Image.Image:
         raise
     except Image.UnidentifiedImageError:
         raise UserError(kinds.unread(content)) from None
-    except Image.DecompressionBombError:
-        raise UserError(_too_many("a decompression bomb")) from None
+    except Image.DecompressionBombError:  # far too many, which Pillow does not tell apart
+        raise UserError(_too_many("hundreds of millions of pixels")) from None
     except Exception as error:  # Pillow raises nearly everything on damaged files
         reason = str(error) or type(error).__name__
         raise UserError(f"broken or truncated ({reason})") from None

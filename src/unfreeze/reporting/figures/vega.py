@@ -6,8 +6,12 @@ shows. What Vega leaves to others stands in its `usermeta`:
 
     "usermeta": {"table": "confusion", "least": {"actual": 21}}
 
-is drawn from plots/tables/confusion.csv, if that has 21 different values of `actual` or more. The
-words "test score" stand for whatever score the study goes by, which `dvc plots` cannot know.
+is drawn from plots/tables/confusion.csv, if that has 21 different values of `actual` or more, and
+
+    "usermeta": {"without": {"column": "split", "value": "validation", "subtitle": "Lines: ..."}}
+
+has that subtitle where no row has that value. The words "test score" stand for whatever score the
+study goes by, which `dvc plots` cannot know.
 https://vega.github.io/vega-lite/docs/
 """
 
@@ -67,6 +71,9 @@ def charts(tables: Mapping[str, Rows], score: str = "score") -> dict[str, Chart]
         rows = tables.get(wanted.get("table", path.stem), ())
         if rows and all(len({row[column] for row in rows} - {""}) >= least
                         for column, least in wanted.get("least", {}).items()):
+            less = wanted.get("without")
+            if less and all(row[less["column"]] != less["value"] for row in rows):
+                template["title"]["subtitle"] = less["subtitle"]
             made[path.stem] = Chart(template["description"], filled(template, rows), len(rows))
     return made
 
