@@ -138,7 +138,10 @@ NOT_RUN = {
     (r"docs/many-runs.md", r"ray .*|(RAY_ADDRESS|UNFREEZE_ENGINE)=.*|srun .*"):
         "wants a cluster; tests/test_cluster.py starts one of two nodes. Slurm was never tried",
     (r"docs/race.md", r"unfreeze race .*"): "tests/test_race.py runs both kinds on a tiny study",
-    (r"docs/studies.md|studies/.*", r"dvc --cd \S+ repro|make studies|dvc repro"):
+    (r"docs/strategies-and-models.md", r"dvc exp run -S model=timm/.*"):
+        "wants an extra, and weights of a registry; tests/test_timm.py trains and exports timm's",
+    (r"docs/(studies|strategies-and-models).md|studies/.*",
+     r"dvc --cd \S+ repro|make studies|dvc repro"):
         "hours of training, or half of one; tests/test_studies.py plans each, .ci/run checks that "
         "what is committed of them is what the code makes",
     (r"docs/studies.md", r"dvc --cd studies/layers exp run .*"): "hours, on a tenth of the images",

@@ -820,6 +820,16 @@ def test_workers_of_a_stage_collect_garbage(tmp_path):
     assert done.stdout == "[True, True, True, True]\n", done.stderr
 
 
+def test_a_script_of_some_lines_is_not_run_once_more(tmp_path):
+    """As docs/use-the-model.md has them, without `if __name__ == "__main__":`."""
+    script = tmp_path / "script.py"
+    script.write_text("from operator import neg\nfrom unfreeze import pool\n"
+                      "print(sorted(pool.run(neg, range(4), 2)))\n")
+    done = subprocess.run([sys.executable, script], text=True, capture_output=True,
+                          env={"PYTHONPATH": str(SOURCE)})
+    assert (done.stdout, done.stderr) == ("[-3, -2, -1, 0]\n", "")
+
+
 def test_tasks_are_made_as_they_are_needed():
     made = []
 

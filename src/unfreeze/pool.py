@@ -1,18 +1,22 @@
 """A function over many tasks in several processes, with a bounded number of tasks in flight.
 
 The processes are spawned, not forked: a fork copies the locks that other threads (a progress
-bar's, NumPy's) happen to hold, and can wait for them for ever.
+bar's, NumPy's) happen to hold, and can wait for them for ever. What is spawned would run the script
+that asked for it once more, which a script of three lines is not made for: it is kept from that.
 """
 
 import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import TypeVar
 
 from unfreeze.errors import UserError
@@ -26,7 +30,7 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
     """`work(task)` of every task, in the order in which they end.
 
     Args:
-        work: a function of a module.
+        work: a function of a module; of the script itself only where that can be run again.
         tasks: read as they are needed.
         workers: processes; with 1, or one task only, all happens in this one.
 
@@ -44,8 +48,26 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
                         "processes need less: set UNFREEZE_WORKERS=1") from None
 
 
+class _Process(SpawnProcess):
+    """Does not begin with the script of the one that starts it."""
+
+    @staticmethod
+    def _Popen(process: SpawnProcess):
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")  # of no file, and so of nothing to run
+        try:
+            return SpawnProcess._Popen(process)
+        finally:
+            sys.modules["__main__"] = script
+
+
+class _Context(SpawnContext):
+    Process = _Process
+
+
 def _run(work: Callable[[Task], Result], tasks: Iterator[Task], workers: int) -> Iterator[Result]:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin)
+    context = SpawnContext() if work.__module__ == "__main__" else _Context()
+    pool = ProcessPoolExecutor(workers, context, begin)
     try:
         pending = set()
         for task in tasks:
