@@ -187,8 +187,8 @@ def _there(within: Path) -> UserError:
 
 
 def _say_images(look: Look, say: Callable[[str], None]) -> None:
-    say(f"{look.title}: {count(len(look.names), 'class', 'classes')}, {sum(look.train):,} training "
-        f"and {sum(look.test):,} test images ({look.split}), {look.size}")
+    say(f"{shown(look.title)}: {count(len(look.names), 'class', 'classes')}, {sum(look.train):,} "
+        f"training and {sum(look.test):,} test images ({look.split}), {look.size}")
     if look.own:
         listed = [f"{shown(name)} {train:,} + {test:,}" for name, train, test in zip(
             look.names[:12], look.train, look.test, strict=False)]
