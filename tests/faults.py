@@ -38,7 +38,7 @@ from unfreeze import files, mending  # noqa: E402
 RUNS = """runs:
   base: {}
   head: {freeze: last_only}
-  photos: {dataset: PHOTOS, model: tiny_b, init: mine.pth, epochs: 1, test_fraction: 1}
+  photos: {dataset: PHOTOS, model: tiny_b, init: CHECKPOINT, epochs: 1, test_fraction: 1}
 compare: {}
 claims: [base > head]
 budget: {parameters_trainable: 1000}
@@ -54,7 +54,10 @@ def make(folder: Path) -> Project:
     project = make_project(folder / "study", folder / "mirror", folder / "scratch")
     params = project.folder / "params.yaml"
     text = params.read_text()
-    params.write_text(text[:text.index("runs:\n")] + RUNS.replace("PHOTOS", str(folder / "photos")))
+    # By absolute paths, as `dvc exp run --temp` needs them of what DVC does not track.
+    runs = RUNS.replace("PHOTOS", str(folder / "photos")).replace(
+        "CHECKPOINT", str(project.folder / "mine.pth"))
+    params.write_text(text[:text.index("runs:\n")] + runs)
     for label, name in enumerate(("cat", "dog")):
         for number in range(10):
             file = folder / "photos" / name / f"{number}.png"
