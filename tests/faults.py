@@ -56,7 +56,7 @@ def make(folder: Path) -> Project:
     text = params.read_text()
     # By absolute paths, as `dvc exp run --temp` needs them of what DVC does not track.
     runs = RUNS.replace("PHOTOS", str(folder / "photos")).replace(
-        "CHECKPOINT", str(project.folder / "mine.pth"))
+        "CHECKPOINT", str(project.folder / "start.pth"))
     params.write_text(text[:text.index("runs:\n")] + runs)
     for label, name in enumerate(("cat", "dog")):
         for number in range(10):
@@ -66,8 +66,8 @@ def make(folder: Path) -> Project:
             content = io.BytesIO()
             Image.fromarray((shade + 100 * label).astype(np.uint8)).save(content, "PNG")
             file.write_bytes(content.getvalue())
-    shutil.copy(folder / "mirror/tiny_b.pth", project.folder / "mine.pth")
-    (project.folder / ".gitignore").open("a").write("/mine.pth\n")
+    shutil.copy(folder / "mirror/tiny_b.pth", project.folder / "start.pth")
+    (project.folder / ".gitignore").open("a").write("/start.pth\n")
     project.commit("study")
     return project
 
@@ -254,7 +254,7 @@ KINDS = (
     Kept("what a scan of photos found", "scratch/scans/*.json", ("python", "stages/plan.py")),
     Kept("recipe", "study/recipes/base.yaml", ("git", "diff", "--exit-code", "recipes")),
     Kept("own photo", "photos/cat/1.png", ("dvc", "status", "plan")),
-    Kept("own checkpoint", "study/mine.pth", ("dvc", "status", "plan")),
+    Kept("own checkpoint", "study/start.pth", ("dvc", "status", "plan")),
 )
 # Which of these keep their time: a fault of a disk changes none, an editor does.
 _EDITED = ("own photo", "own checkpoint")
