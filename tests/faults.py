@@ -438,6 +438,7 @@ def main() -> None:
         if options.table:
             put(options.table, KILLS_MARKS, kills_table(counted))
     if "files" in options.only:
+        project.warm = True
         project.run("dvc", "repro")
         project.commit("all results")
         users = own_files.lay(project, folder / "elsewhere")
