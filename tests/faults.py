@@ -444,7 +444,7 @@ def main() -> None:
         users = own_files.lay(project, folder / "elsewhere")
         rows = list(own_files.tried(project, users, folder / "elsewhere"))
         print(own_files.table(users, rows))
-        wrong |= any(lost for _, lost in rows)
+        wrong |= any(lost for _, lost, _ in rows)
         if options.table:
             put(options.table, FILES_MARKS, own_files.table(users, rows))
     sys.exit(bool(wrong))

@@ -102,18 +102,17 @@ def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]
 
 
 def tried(project: Project, files: dict[Path, str], elsewhere: Path,
-          all_of_them: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """(command, what is not as it was) of each. All but the photos are edited before an experiment
-    is applied, so that it has older ones."""
+          all_of_them: bool = True) -> Iterator[tuple[str, list[str], int]]:
+    """(command, what is not as it was, how many came back as an experiment has them) of each. All
+    but the photos are edited before an experiment is applied, so that it has older ones."""
     project.run("dvc", "remote", "add", "--local", "-d", "shelf", str(elsewhere / "remote"))
     for command in commands(elsewhere, all_of_them):
         applies = command[:3] == ("dvc", "exp", "apply")
         if applies:
             edit(files)
         project.run(*command)
-        if applies:
-            bring_back(project, files)
-        yield " ".join(command).replace(str(elsewhere), "ELSEWHERE"), changed(files)
+        older = bring_back(project, files) if applies else 0
+        yield " ".join(command).replace(str(elsewhere), "ELSEWHERE"), changed(files), older
 
 
 def edit(files: dict[Path, str]) -> None:
@@ -133,13 +132,14 @@ def of_experiments(project: Project) -> list[Path]:
             if "${key}" not in name and not name.startswith("_made")]
 
 
-def bring_back(project: Project, files: dict[Path, str]) -> None:
-    """What is in experiments and was older there, as docs/faults.md says."""
+def bring_back(project: Project, files: dict[Path, str]) -> int:
+    """How many are in experiments and were older there: brought back as docs/faults.md says."""
     folders = of_experiments(project)
-    for file in map(Path, changed(files)):
-        if any(file.is_relative_to(folder) for folder in folders):
-            name = file.relative_to(project.folder)
-            project.run("bash", "-c", f"git show '{_KEPT}^3:{name}' > '{name}'")
+    older = [file.relative_to(project.folder) for file in map(Path, changed(files))
+             if any(file.is_relative_to(folder) for folder in folders)]
+    for name in older:
+        project.run("bash", "-c", f"git show '{_KEPT}^3:{name}' > '{name}'")
+    return len(older)
 
 
 def changed(files: dict[Path, str]) -> list[str]:
@@ -147,11 +147,12 @@ def changed(files: dict[Path, str]) -> list[str]:
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest]
 
 
-def table(files: dict[Path, str], rows: list[tuple[str, list[str]]]) -> str:
+def table(files: dict[Path, str], rows: list[tuple[str, list[str], int]]) -> str:
     """What was counted, for docs/faults.md."""
     folders = {file.parent for file in files}
     lines = [f"{len(files):,} files in {len(folders)} folders, edited before each `exp apply`, "
              "hashed after each command:", "",
-             "| command | of these files deleted, moved or rewritten |", "|---|---:|"]
-    lines += [f"| `{command}` | {len(lost)} |" for command, lost in rows]
+             "| command | deleted, moved or rewritten | as in the experiment, and kept by DVC |",
+             "|---|---:|---:|"]
+    lines += [f"| `{command}` | {len(lost)} | {older or ''} |" for command, lost, older in rows]
     return "\n".join([*lines, ""])

@@ -519,7 +519,7 @@ def test_no_command_touches_the_user_s_files(project, tmp_path, all_of_them):
     shutil.copytree(project.folder / ".dvc/cache", tmp_path / "cache")
     users = own_files.lay(project, tmp_path / "elsewhere")
     assert len(users) > 300
-    for command, lost in own_files.tried(project, users, tmp_path / "elsewhere", all_of_them):
+    for command, lost, _ in own_files.tried(project, users, tmp_path / "elsewhere", all_of_them):
         assert not lost, command
     # What git does not clean up, and what gc has dropped, for the tests that come after.
     project.environment["PATH"] = path
