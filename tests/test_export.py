@@ -309,7 +309,7 @@ MODELS = {"mobilenet_v2": 64, "resnet18": 64, "vit_b_16": 32, "convnext_tiny": 6
 TUNINGS = ("full", "bias", "norm", "lora", "dora", "ssf", "tinytl", "adaptformer", "convpass",
            "vpt")
 STAY = ("tinytl", "adaptformer", "convpass", "vpt")  # the others are merged into the weights
-HAVE_A_PLACE = {"tinytl": ("mobilenet_v2", "resnet18"),
+HAVE_A_PLACE = {"tinytl": ("mobilenet_v2", "resnet18", "efficientnet_b0"),
                 **dict.fromkeys(("adaptformer", "convpass", "vpt"), ("vit_b_16",))}
 
 

@@ -197,6 +197,18 @@ def test_a_run_that_is_hardly_the_best_is_not_named_among_those_that_may_be():
     assert "**2 of the 3 runs cannot be told apart**: the best may be lora (with" in said
 
 
+def test_a_run_that_is_better_on_test_images_which_do_not_choose_is_named():
+    better = " On test images lora did better: 80.0 % (95 % interval 76.0 to 84.0); to "
+    by_test = section(study(), "Recommendation")
+    evidence = [row | {"chosen_by": "validation"} for row in study().rows["evidence"]]
+    by_validation = section(study(evidence=evidence), "Recommendation")
+    assert better not in by_test and "by test images, to be at most" in by_test
+    assert better in by_validation and "by validation images, to be at most" in by_validation
+    lora_taken = section(study(evidence=evidence, recommendation=_recommended(recommended="yes")),
+                         "Recommendation")
+    assert "did better" not in lora_taken
+
+
 def test_what_may_be_no_better_than_one_answer_says_so():
     (dataset,) = study().dataset_names
     card = {"classes": ["cat", "dog"], "train": 80, "test": 40, "digest": "0" * 64, "sizes": None,

@@ -63,7 +63,7 @@ def advice(study: Study, tables: dict[str, Rows], budget: dict[str, float],
         items += [_taken(study, chosen), _why(study, within, chosen)]
         items += [*_best(study, chosen, best), *_edge(study, chosen["run"])]
         if not short:
-            items += [_evidence(study), *_reach(study)]
+            items += [_evidence(study, within, chosen), *_reach(study)]
         items += _further(study, tables["further"])
         items += [*_guessing(study, chosen), *_unequal(study, chosen["run"])]
         if not short:
@@ -177,13 +177,23 @@ def _edge(study: Study, run: str) -> list[Parts]:
     return [("Its settings lie at the end of what was tried: ", f"{edges}.")] if edges else []
 
 
-def _evidence(study: Study) -> Parts:
+def _evidence(study: Study, within: Rows, chosen: Row) -> Parts:
     (row,) = study.rows["evidence"]
     seeds = count(int(row["seeds"]), "search seed" if row["knob"] == "search_seeds" else "seed")
     here = (" Seeds tell nothing here, so all this is about these trained models and no others."
             if row["here"] == "yes" else "")
     return (f"How chosen: {row['why']} ({count(int(row['images']), 'image')}, {seeds} a run)."
-            f"{here}",)
+            f"{_better_on_test(study, within, chosen)}{here}",)
+
+
+def _better_on_test(study: Study, within: Rows, chosen: Row) -> str:
+    """Why it is not the first of the table of all runs."""
+    sign = -1 if study.score.better == "lower" else 1
+    best = max(within, key=lambda row: sign * float(row["score"]))
+    if _test_chose(study) or sign * float(best["score"]) <= sign * float(chosen["score"]):
+        return ""
+    return (f" On test images {best['run']} did better: {score_text(study, best['run'])}; to "
+            "choose by that would flatter what is chosen.")
 
 
 def _reach(study: Study) -> list[Parts]:
