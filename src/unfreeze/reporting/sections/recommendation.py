@@ -189,7 +189,7 @@ def _evidence(study: Study, within: Rows, chosen: Row) -> Parts:
 def _better_on_test(study: Study, within: Rows, chosen: Row) -> str:
     """Why it is not the first of the table of all runs."""
     sign = -1 if study.score.better == "lower" else 1
-    best = max(within, key=lambda row: sign * float(row["score"]))
+    best = max(within, key=lambda row: sign * float(row["score"]), default=chosen)
     if _test_chose(study) or sign * float(best["score"]) <= sign * float(chosen["score"]):
         return ""
     return (f" On test images {best['run']} did better: {score_text(study, best['run'])}; to "
