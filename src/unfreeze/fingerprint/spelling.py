@@ -451,13 +451,13 @@ class _Speller:
 
     def _tells_package(self, node: ast.Call) -> bool:
         """Whether a call is x.__module__.startswith("package."), which is so for the whole
-        package, whatever the module."""
-        package = self._module.name.split(".")[0]
+        package, whatever the module. (Only a class that is moved into it or out of it would be
+        told otherwise.)"""
         return (isinstance(node.func, ast.Attribute) and node.func.attr == "startswith"
                 and isinstance(node.func.value, ast.Attribute)
                 and node.func.value.attr == "__module__" and len(node.args) == 1
                 and isinstance(node.args[0], ast.Constant)
-                and node.args[0].value == f"{package}.")
+                and isinstance(node.args[0].value, str) and node.args[0].value.endswith("."))
 
     def _call(self, node: ast.Call, argument) -> None:
         self._put("Call(")

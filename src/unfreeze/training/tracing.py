@@ -1,7 +1,6 @@
 """The forward pass of a model as a graph (torch.fx), or that it cannot be had."""
 
 import random
-import sys
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self) -> None:
-        self._layers_of_timm, functions = _untraced_of_timm()
+    def __init__(self, model: nn.Module) -> None:
+        self._layers_of_timm, functions = _untraced_of_timm(model)
         super().__init__(autowrap_functions=functions)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -30,9 +29,9 @@ class _Tracer(fx.Tracer):
                 or type(m) in self._layers_of_timm)
 
 
-def _untraced_of_timm() -> tuple[tuple, tuple]:
+def _untraced_of_timm(model: nn.Module) -> tuple[tuple, tuple]:
     """Layers and functions that timm says are not to be looked into; none where it has no part."""
-    if "timm" not in sys.modules:
+    if not any(type(module).__module__.startswith("timm.") for module in model.modules()):
         return (), ()
     from timm import layers
 
@@ -55,7 +54,7 @@ def trace(model: nn.Module, device: torch.device) -> fx.Graph:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         before = _random_states(device)
         try:
-            graph = _Tracer().trace(model)
+            graph = _Tracer(model).trace(model)
         except Exception as error:  # whatever the code of a model does with what is no tensor
             raise NotTraced(
                 f"its forward pass cannot be traced ({type(error).__name__})") from None

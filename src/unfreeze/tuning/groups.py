@@ -104,7 +104,7 @@ def check_reached(model) -> None:
         UserError: some of it would never move: the model computes past the layer that it is in.
     """
     for path, module in model.named_modules():
-        if type(module).__module__.startswith(f"{methods.__name__}.") and any(
+        if type(module).__module__.startswith("unfreeze.tuning.methods.") and any(
                 parameter.requires_grad and parameter.grad is None
                 for parameter in module.parameters()):
             raise UserError(f"tune: what it adds at {path} gets no gradient and would never move, "

@@ -5,8 +5,6 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 _ATTENTIONS = ("self_attention", "attn")
-# timm's, which has absolute positions; those with relative ones are of other classes.
-_TOKENS = ("timm.models.vision_transformer", "VisionTransformer")
 
 
 def blocks(model: nn.Module) -> tuple[str, ...]:
@@ -25,8 +23,9 @@ def attention(block: nn.Module) -> nn.Module | None:
 def takes_tokens(model: nn.Module) -> bool:
     """Whether all blocks of a model see the tokens of an image as one sequence without relative
     positions, so that more tokens may stand in it."""
-    kind = type(model)
-    return isinstance(model, VisionTransformer) or (kind.__module__, kind.__name__) == _TOKENS
+    # timm's of the same name has absolute positions too; those with relative ones are others.
+    return isinstance(model, VisionTransformer) or (
+        type(model).__module__.startswith("timm.") and type(model).__name__ == "VisionTransformer")
 
 
 def first_tokens(model: nn.Module) -> int:
