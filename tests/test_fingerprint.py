@@ -752,7 +752,13 @@ def test_nothing_in_the_project_changes_nothing(project, unchanged):
     assert len(set(unchanged.values())) == len(RUNS) - 1  # base and early run the same code
 
 
-@pytest.mark.parametrize("what", [what for what, (_, runs) in OF_THE_PROJECT.items() if runs])
+# Each takes seconds: by default one of each kind.
+BY_DEFAULT = ("a method", "a head", "the family of the rest", "what a batch is")
+
+
+@pytest.mark.parametrize("what", [
+    pytest.param(what, marks=[] if what in BY_DEFAULT else [pytest.mark.slow])
+    for what, (_, runs) in OF_THE_PROJECT.items() if runs])
 def test_a_change_in_the_project_reaches(project, unchanged, what):
     changes, runs = OF_THE_PROJECT[what]
     after = project(changes)

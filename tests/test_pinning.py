@@ -1,5 +1,6 @@
 """From the plan and what is made to the recipes."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,14 @@ from unfreeze.params.settle import resolve
 RUNS = {"base": {}, "mixed": {"mixup": 0.2, "augment": "rand"},
         "scratch": {"init": "scratch", "model": "resnet18"}}
 TENSORS = {"fc.weight": np.ones((2, 2), np.float32)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _code_is_read_once():
+    """No test here changes it, and to read it takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pinning, "fingerprints", functools.cache(pinning.fingerprints))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -204,6 +204,7 @@ def test_another_seed_trains_only_the_new_replicate(project):
     assert would_train(project) == {"base", "other_model"}
 
 
+@pytest.mark.slow
 def test_an_experiment_trains_ahead_what_it_lacks_and_going_back_trains_nothing(
         project, tmp_path, monkeypatch):
     monkeypatch.setitem(project.environment, "UNFREEZE_SLOTS", "2")
