@@ -1,6 +1,7 @@
 """From the plan and what is made to the recipes."""
 
 import functools
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -87,6 +88,11 @@ def test_software_is_what_decides_the_numbers(plan):
     made = pinned(plan)
     assert set(made["base"].software) == {"torch", "torchvision"}
     assert set(made["mixed"].software) == {"torch", "torchvision", "numpy", "pillow"}
+
+
+def test_what_is_counted_side_by_side_can_go_to_another_process(plan):
+    for made in pinned(plan).values():
+        assert pickle.loads(pickle.dumps((pinning._count, made))) == (pinning._count, made)
 
 
 def test_code_is_that_of_the_family(plan):
