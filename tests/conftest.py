@@ -48,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # The processes that tests start from cold would each compile this project's code anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    # A process beside this one imports torch for seconds, to do what takes a tenth of one here.
+    os.environ["UNFREEZE_WORKERS"] = "1"
     if config.getoption("numprocesses", None):  # one server for all processes that run tests
         warm.path()
 

@@ -752,11 +752,25 @@ def test_nothing_in_the_project_changes_nothing(project, unchanged):
     assert len(set(unchanged.values())) == len(RUNS) - 1  # base and early run the same code
 
 
-@pytest.mark.parametrize("what", [what for what, (_, runs) in OF_THE_PROJECT.items() if runs])
+# Each takes a second: by default those at once that reach runs of their own, and one that reaches
+# all.
+APART = ("a method", "another method", "a head", "a schedule", "a family")
+BY_DEFAULT = ("the family of the rest", "what a batch is")
+
+
+@pytest.mark.parametrize("what", [
+    pytest.param(what, marks=[] if what in BY_DEFAULT else [pytest.mark.slow])
+    for what, (_, runs) in OF_THE_PROJECT.items() if runs])
 def test_a_change_in_the_project_reaches(project, unchanged, what):
     changes, runs = OF_THE_PROJECT[what]
     after = project(changes)
     assert {name for name in RUNS if after[name] != unchanged[name]} == runs
+
+
+def test_changes_in_the_project_reach_each_their_own_runs(project, unchanged):
+    changes, runs = zip(*(OF_THE_PROJECT[what] for what in APART), strict=True)
+    after = project(*changes)
+    assert {name for name in RUNS if after[name] != unchanged[name]} == set().union(*runs)
 
 
 def test_changes_in_the_project_that_reach_no_run(project, unchanged):

@@ -1,5 +1,7 @@
 """From the plan and what is made to the recipes."""
 
+import functools
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +22,14 @@ from unfreeze.params.settle import resolve
 RUNS = {"base": {}, "mixed": {"mixup": 0.2, "augment": "rand"},
         "scratch": {"init": "scratch", "model": "resnet18"}}
 TENSORS = {"fc.weight": np.ones((2, 2), np.float32)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _code_is_read_once():
+    """No test here changes it, and to read it takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pinning, "fingerprints", functools.cache(pinning.fingerprints))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +88,11 @@ def test_software_is_what_decides_the_numbers(plan):
     made = pinned(plan)
     assert set(made["base"].software) == {"torch", "torchvision"}
     assert set(made["mixed"].software) == {"torch", "torchvision", "numpy", "pillow"}
+
+
+def test_what_is_counted_side_by_side_can_go_to_another_process(plan):
+    for made in pinned(plan).values():
+        assert pickle.loads(pickle.dumps((pinning._count, made))) == (pinning._count, made)
 
 
 def test_code_is_that_of_the_family(plan):

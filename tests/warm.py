@@ -103,6 +103,7 @@ def _end(server: subprocess.Popen, folder: Path) -> None:
 def serve(listening: socket.socket) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    remember_locks()
     gc.freeze()
     running: dict[socket.socket, tuple[int, int]] = {}  # {who waits: (the process, its descriptor)}
     while True:
@@ -123,6 +124,26 @@ def serve(listening: socket.socket) -> None:
                     os.killpg(running[one][0], signal.SIGKILL)
             elif one in ended:
                 finish(ended[one], *running.pop(ended[one]))
+
+
+def remember_locks() -> None:
+    """DVC reads dvc.lock again before each stage's part is put into it, which takes longer than
+    most stages of tests do: where it is what this process wrote last, it is known."""
+    from dvc.utils.serialize import _yaml
+
+    read, write, known = _yaml.parse_yaml_for_update, _yaml._dump, {}
+
+    def parsed(text, path):
+        return known.pop(text, None) or read(text, path)
+
+    def dumped(data, stream):
+        text = io.StringIO()
+        write(data, text)
+        known.clear()
+        known[text.getvalue()] = data
+        stream.write(text.getvalue())
+
+    _yaml.parse_yaml_for_update, _yaml._dump = parsed, dumped
 
 
 def start(connection: socket.socket, others: list[socket.socket]) -> int:
