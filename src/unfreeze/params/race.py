@@ -29,7 +29,7 @@ from unfreeze.plain import from_plain, to_plain
 
 SEEDS = 2, 4, 8, 16  # of a run at each look
 ALPHAS = 0.0075, 0.0125, 0.015, 0.015
-_AGAIN = "`unfreeze race --again` starts again, with fresh seeds"
+_AGAIN = "`unfreeze race --until decided --again` starts again, with fresh seeds"
 _APART = ("race", "claims", "compare", "score", "margin", "worth", "budget", "share_photos",
           "rank")
 
