@@ -13,13 +13,19 @@ from helpers import ROOT
 from unfreeze import supervision
 
 
+def heed_interruptions():
+    """Where the tests run in the background of a shell, they are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(body, folder, **keywords):
     script = folder / "work.py"
     script.write_text(f"import os, resource, signal, sys, time\nsys.path.insert(0, {str(ROOT)!r} + "
                       f"'/src')\nfrom unfreeze import supervision\n"
                       f"supervision.begin('work.py base')\n{body}\n")
     return subprocess.Popen([sys.executable, script], cwd=folder, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            **{"preexec_fn": heed_interruptions} | keywords)
 
 
 def ended(body, folder):
