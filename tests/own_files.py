@@ -154,5 +154,5 @@ def table(files: dict[Path, str], rows: list[tuple[str, list[str], int]]) -> str
              "hashed after each command:", "",
              "| command | deleted, moved or rewritten | as in the experiment, and kept by DVC |",
              "|---|---:|---:|"]
-    lines += [f"| `{command}` | {len(lost)} | {older or ''} |" for command, lost, older in rows]
+    lines += [f"| {command} | {len(lost)} | {older or ''} |" for command, lost, older in rows]
     return "\n".join([*lines, ""])
