@@ -1,5 +1,6 @@
 """Small real files of many kinds, made here; torchvision is what the decoded bytes must equal."""
 
+import atexit
 import io
 import os
 import re
@@ -779,6 +780,20 @@ def _need_too_much(task):
 def test_a_killed_worker_is_one_line(work, workers):
     message = error_of(lambda: list(pool.run(work, range(20), workers)))
     assert "was killed" in message and "UNFREEZE_WORKERS=1" in message
+
+
+def no_memory_at_the_end(task):
+    atexit.register(_raise, MemoryError if task else OSError)
+
+
+def _raise(error):
+    raise error("at the end")
+
+
+def test_a_worker_that_ends_without_memory_prints_nothing_of_it(capfd):
+    for task, words in ((1, ""), (0, "OSError: at the end")):
+        assert list(pool.run(no_memory_at_the_end, [task] * 2, 2)) == [None, None]
+        assert words in (told := capfd.readouterr().err) and bool(words) == bool(told)
 
 
 def test_workers_end_with_their_parent():

@@ -86,7 +86,14 @@ def begin() -> None:
     """What a process that works for another does first."""
     gc.enable()  # the script that is imported here may be a stage, which begins without
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+    sys.unraisablehook = _unless_of_memory
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _unless_of_memory(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Libraries that look back at the end find no memory either, and who waits tells of that."""
+    if not issubclass(unraisable.exc_type, MemoryError):
+        sys.__unraisablehook__(unraisable)
 
 
 def _end_with_parent() -> None:
