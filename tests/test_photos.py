@@ -776,7 +776,12 @@ def _need_too_much(task):
     raise MemoryError
 
 
-@pytest.mark.parametrize(("work", "workers"), [(_die, 2), (_need_too_much, 2), (_need_too_much, 1)])
+def _get_none_and_say_nothing(task):
+    raise SystemError("error return without exception set")
+
+
+@pytest.mark.parametrize(("work", "workers"), [
+    (_die, 2), (_need_too_much, 2), (_need_too_much, 1), (_get_none_and_say_nothing, 2)])
 def test_a_killed_worker_is_one_line(work, workers):
     message = error_of(lambda: list(pool.run(work, range(20), workers)))
     assert "was killed" in message and "UNFREEZE_WORKERS=1" in message

@@ -43,7 +43,7 @@ def run(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> 
     alone = workers == 1 or len(first) < 2
     try:
         yield from map(work, tasks) if alone else _run(work, tasks, workers)
-    except (BrokenProcessPool, MemoryError):
+    except (BrokenProcessPool, MemoryError, SystemError):  # C code that got no memory and said none
         raise UserError("memory ran out, or a process that works for this one was killed; fewer "
                         "processes need less: set UNFREEZE_WORKERS=1") from None
 
