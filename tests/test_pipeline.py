@@ -71,10 +71,10 @@ def test_first_repro_runs_everything_and_ends_up_to_date(finished):
     assert "**pair**: base and own_lr" in report
     assert "up to date" in project.run("dvc", "status")
     assert "Running stage" not in project.run("dvc", "repro")
-    # As a user starts them; the stages before these are by
+    # As a user starts them; evaluate is by test_scores.py, the stages before it by
     # test_clean_caches_and_a_kill_in_training_give_the_same_bytes.
     project.warm = False
-    for stage in ("evaluate.py base", "compare.py pair base own_lr", "summarize.py", "plot.py"):
+    for stage in ("compare.py pair base own_lr", "summarize.py", "plot.py"):
         project.run("python", *f"stages/{stage}".split())
     project.warm = True
     assert project.run("git", "status", "--porcelain") == ""
@@ -494,7 +494,7 @@ def test_a_study_is_a_project_of_its_own_with_the_data_and_the_cache_of_the_root
     assert "Running stage" not in within.run("dvc", "repro", "summarize")
     assert within.run("git", "status", "--porcelain", "--untracked-files=all") == ""
 
-    output = within.run("dvc", "exp", "run", "summarize", "-S", "runs.only_here.epochs=2")
+    output = within.run("dvc", "exp", "run", "evaluate", "-S", "runs.only_here.epochs=2")
     assert ran(output, "train") == {"only_here"}
     project.run("dvc", "exp", "run", "plan", "-S", "gamma=0.8")
     for place, here, there in ((project, "own_lr", "only_here"), (within, "only_here", "own_lr")):
