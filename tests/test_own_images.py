@@ -132,8 +132,10 @@ def test_git_tracks_no_picture_of_a_photo_unless_asked_to(project):
     assert tracked() == []
     page = (project.folder / places.PAGE).read_text()
     assert page.count("data:image/png") == 2  # some of each class, and mistakes
-    output = project.run("dvc", "exp", "run", "-S", "+share_photos=true")
-    assert ran(output, "train") == set()
+    before = recipe(project)
+    project.edit("params.yaml", "\ndataset:", "\nshare_photos: true\ndataset:")
+    project.run("dvc", "repro", "-s", "plan", "pin", "show-data", "plot")
+    assert recipe(project) == before
     assert tracked() == ["plots/charts/mistakes.png", "plots/data/gallery.png"]
     report = (project.folder / "report.md").read_text()
     assert all(f"]({path})" in report for path in tracked())
@@ -142,7 +144,8 @@ def test_git_tracks_no_picture_of_a_photo_unless_asked_to(project):
 def test_a_zip_of_it_trains_nothing_again(project):
     before = recipe(project)
     pack(project.folder / "photos", project.folder / "photos.zip")
-    output = project.run("dvc", "exp", "run", "summarize", "-S", "dataset=photos.zip")
+    project.edit("params.yaml", "dataset: photos", "dataset: photos.zip")
+    output = project.run("dvc", "repro", "train")
     assert ran(output, "train") == set()
     assert recipe(project) == before
 
