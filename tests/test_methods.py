@@ -78,6 +78,10 @@ def built():
             # ViT's head starts at zero, behind which nothing would show.
             last = kept[name].get_submodule(facts_of(name).last)
             torch.nn.init.normal_(last.weight, std=0.05)
+            # So does timm's last normalisation of a residual branch.
+            for of_layer, parameter in kept[name].named_parameters():
+                if of_layer.endswith("weight") and parameter.ndim == 1 and not parameter.any():
+                    torch.nn.init.ones_(parameter)
         return copy.deepcopy(kept[name])
 
     return get
