@@ -177,7 +177,8 @@ def _round(project: Project, count: int, numbers: random.Random, command: tuple[
     forget(project, cache)
     kind = f"{'from the cache' if cache else 'from nothing'}, {'warm' if project.warm else 'cold'}"
     usual, spent = state["usual"].get(kind, 20 if project.warm else 60), 0.0
-    for _ in range(min(_MOST, count - state["kills"])):
+    before = state["kills"]
+    for _ in range(min(_MOST, count - before)):
         begun = time.monotonic()
         at_work = kill(project, command, numbers.uniform(0.1, max(usual - spent, usual / 4)))
         spent += max(time.monotonic() - begun - _STARTED[project.warm], 0)
@@ -190,8 +191,9 @@ def _round(project: Project, count: int, numbers: random.Random, command: tuple[
         state["dvc.lock mended"] += mended(project)
     begun = time.monotonic()
     project.run(*command)
-    # Where nothing is killed, a round takes about this long.
-    state["usual"][kind] = (usual + spent + time.monotonic() - begun) / 2
+    # Where nothing is killed, a round takes so long; else about.
+    took = spent + time.monotonic() - begun
+    state["usual"][kind] = (usual + took) / 2 if state["kills"] > before else took
     state["rounds"] += 1
     state["other metrics"] += metrics(project) != state["expected"]
 
