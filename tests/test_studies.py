@@ -177,7 +177,7 @@ STUDIES = {
     ),
 }
 
-OURS = {"photos", "models"}  # no write-ups: one made by `unfreeze new`, one of both libraries
+OURS = ("photos", "models")  # no write-ups: one made by `unfreeze new`, one of both libraries
 
 
 def runs_of_facts() -> list[tuple[str, str]]:
@@ -194,7 +194,7 @@ def facts_of_runs(name: str, row: Row) -> dict[str, dict]:
 def folders() -> list[tuple[str, str]]:
     """(study, its folder seen from the root), published and small, of those that can be planned
     here."""
-    here = OURS if importlib.util.find_spec("timm") else OURS - {"models"}
+    here = [name for name in OURS if name != "models" or importlib.util.find_spec("timm")]
     small = {name: row.small for name, row in STUDIES.items()} | dict.fromkeys(here, True)
     return [(name, f"studies/{name}{'/small' * both}") for name in small
             for both in range(1 + small[name])]
