@@ -238,9 +238,9 @@ def settled(folder: str) -> Plan:
 
 def test_every_study_has_its_row():
     there = {path.parent.name for path in (ROOT / "studies").glob("*/params.yaml")}
-    assert set(STUDIES) | OURS == there
+    assert {*STUDIES, *OURS} == there
     small = {path.parent.parent.name for path in (ROOT / "studies").glob("*/small/params.yaml")}
-    assert {name for name, row in STUDIES.items() if row.small} | OURS == small
+    assert {name for name, row in STUDIES.items() if row.small} | {*OURS} == small
 
 
 @pytest.mark.parametrize("folder", [folder for _, folder in folders()])
