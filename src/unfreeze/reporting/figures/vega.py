@@ -32,7 +32,7 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 PRINTED = {
     "background": "white",
     # At the sides, for browsers that have none of these fonts and write wider ones.
-    "padding": {"left": 32, "right": 36, "top": 5, "bottom": 5},
+    "padding": {"left": 40, "right": 46, "top": 5, "bottom": 5},
     "font": FONT,
     "aria": False,  # what one would hover over is for report.html
     "axis": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"},
