@@ -5,13 +5,18 @@ from functools import lru_cache
 
 from unfreeze import models
 from unfreeze.errors import UserError
+from unfreeze.params.knobs import KNOBS
 
-RANK = 8  # where it fits
+RANK = KNOBS["lora_rank"].default  # where it fits
 
 
 @lru_cache
 def rank_for(model: str) -> int:
-    """The highest of 8, 4, 2 and 1 that every layer of a model takes."""
+    """The highest of the default, 4, 2 and 1 that every layer of a model takes.
+
+    Args:
+        model: its name.
+    """
     import torch
 
     from unfreeze.models.with_torch.outline import outline
@@ -25,7 +30,7 @@ def rank_for(model: str) -> int:
         built = outline(model, "original", 2, size)
         with torch.device("meta"):
             try:
-                lora.insert(built, modules, facts, knobs | {lora.KNOBS[0].name: rank}, size)
+                lora.insert(built, modules, facts, knobs | {"lora_rank": rank}, size)
                 return rank
             except UserError:
                 continue

@@ -44,11 +44,13 @@ def found(name: str) -> Path:
 
 
 def names() -> list[str]:
-    """Of the studies of the repository that one is in, as `find` knows them, sorted."""
+    """Of the studies of the repository that one is in, as `find` knows them, sorted; those deeper
+    than the project's own are passed over, since looking for them would go through all photos."""
     return sorted({path.parent.relative_to(folder / _FOLDER).as_posix()
                    for folder in (Path.cwd(), *Path.cwd().parents)
-                   for path in (folder / _FOLDER).glob("**/params.yaml")
-                   if is_study(path.parent) and "_made" not in path.parts})
+                   for depth in ("*", "*/*")
+                   for path in (folder / _FOLDER).glob(f"{depth}/params.yaml")
+                   if is_study(path.parent)})
 
 
 def named(words: Sequence[str]) -> tuple[Path, str | None, list[str]]:
