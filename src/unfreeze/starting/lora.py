@@ -5,9 +5,11 @@ from functools import lru_cache
 
 from unfreeze import models
 from unfreeze.errors import UserError
-from unfreeze.params.knobs import KNOBS
+from unfreeze.params.plugins import read_knobs
 
-RANK = KNOBS["lora_rank"].default  # where it fits
+_KNOBS = read_knobs("tuning/methods", "lora")
+_RANK = _KNOBS[0]
+RANK = _RANK.default  # where it fits
 
 
 @lru_cache
@@ -25,12 +27,12 @@ def rank_for(model: str) -> int:
     facts = models.facts_of(model)
     modules = [module for part, of_it in facts.parts.items() if part != "head" for module in of_it]
     size = next(iter(facts.weights.values())).crop
-    knobs = {knob.name: knob.default for knob in lora.KNOBS}
+    knobs = {knob.name: knob.default for knob in _KNOBS}
     for rank in (RANK, 4, 2):
         built = outline(model, "original", 2, size)
         with torch.device("meta"):
             try:
-                lora.insert(built, modules, facts, knobs | {"lora_rank": rank}, size)
+                lora.insert(built, modules, facts, knobs | {_RANK.name: rank}, size)
                 return rank
             except UserError:
                 continue
