@@ -61,9 +61,22 @@ def _is_code(project: Project, folder: Path) -> bool:
 
 
 def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]:
-    """Each with all that it does to a study that lies so; or those that make, delete and check
-    out."""
-    some = [
+    """Each with all that it does to a study that lies so; or one of each kind: that makes, brings
+    back, deletes and checks out."""
+    if not all_of_them:
+        return [
+            ("dvc", "exp", "run", "-f", "-s", "show-data", "summarize", "plot", "--name", "drawn"),
+            ("dvc", "exp", "apply", "drawn"),
+            ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true",
+             "-S", f"init={elsewhere}/mine.pth"),
+            ("git", "checkout", "-q", "--", "params.yaml"),
+            ("dvc", "checkout", "--force"),
+            ("dvc", "push", "-q", "decode"),
+            ("dvc", "gc", "-w", "-f", "-q"),
+            ("dvc", "pull", "-q", "--force", "decode"),
+            ("unfreeze", "mend", "--bytes"),
+        ]
+    return [
         ("dvc", "exp", "run", "-f", "-s", "show-data", "summarize", "plot", "--name", "drawn"),
         ("dvc", "exp", "apply", "drawn"),
         ("dvc", "exp", "run", "decode", "-S", "dataset=data/flowers", "-S", "skip_broken=true"),
@@ -79,8 +92,6 @@ def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]
         ("dvc", "gc", "-w", "-f", "-q"),
         ("dvc", "pull", "-q", "--force", "decode"),
         ("unfreeze", "mend", "--bytes"),
-    ]
-    more = [
         ("dvc", "repro", "-f", "show-data", "summarize", "plot"),
         ("dvc", "status"),
         ("dvc", "exp", "run", "--queue", "plan", "-S", "lr=0.03", "--name", "queued"),
@@ -98,7 +109,6 @@ def commands(elsewhere: Path, all_of_them: bool = True) -> list[tuple[str, ...]]
         ("dvc", "fetch", "-q", "decode"),
         ("dvc", "repro"),
     ]
-    return some + more if all_of_them else some
 
 
 def tried(project: Project, files: dict[Path, str], elsewhere: Path,

@@ -12,6 +12,7 @@ in a session of its own; where the one that asked for it is killed, it is too.
 
 import atexit
 import gc
+import hashlib
 import importlib
 import io
 import marshal
@@ -30,6 +31,7 @@ import tempfile
 import threading
 import traceback
 import types
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -104,6 +106,7 @@ def serve(listening: socket.socket) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     remember_locks()
+    remember_charts(Path(listening.getsockname()).parent)
     gc.freeze()
     running: dict[socket.socket, tuple[int, int]] = {}  # {who waits: (the process, its descriptor)}
     while True:
@@ -144,6 +147,30 @@ def remember_locks() -> None:
         stream.write(text.getvalue())
 
     _yaml.parse_yaml_for_update, _yaml._dump = parsed, dumped
+
+
+def remember_charts(folder: Path) -> None:
+    """JavaScript starts for a second, to write the same script into each page of a report and to
+    draw charts, most of which were drawn before: both are kept in the folder, by what is asked for.
+    (Tests of charts and pages draw in their own process, where nothing is kept.)"""
+    import vl_convert
+
+    for name in ("javascript_bundle", "vegalite_to_svg"):
+        setattr(vl_convert, name, _kept(getattr(vl_convert, name), folder / name))
+
+
+def _kept(function: Callable[..., str], folder: Path) -> Callable[..., str]:
+    folder.mkdir()
+
+    def kept(*arguments: str) -> str:
+        file = folder / hashlib.sha256(repr(arguments).encode()).hexdigest()
+        if not file.exists():
+            part = file.with_suffix(f".{os.getpid()}")
+            part.write_text(function(*arguments), encoding="utf-8", newline="")
+            os.replace(part, file)
+        return file.read_bytes().decode()
+
+    return kept
 
 
 def start(connection: socket.socket, others: list[socket.socket]) -> int:
