@@ -154,10 +154,30 @@ def memory_of_transformer(_: Lines) -> Lines:
     return memory.table_of_transformer(224).splitlines()
 
 
+def foretold(_: Lines) -> Lines:
+    """How well each score of `rank` foretells fine-tuning, from benchmarks/ranking.json."""
+    from benchmarks import ranking
+
+    titles, *rows = ranking.rows(json.loads(ranking.KEPT.read_text()))
+    return [line_of(titles), "|---" + "|---:" * (len(titles) - 1) + "|", *map(line_of, rows)]
+
+
+def foretold_models(_: Lines) -> Lines:
+    """What each model came to on each dataset: its linear probe, and fine-tuned."""
+    from benchmarks import ranking
+
+    kept = json.loads(ranking.KEPT.read_text())
+    names = sorted(next(iter(kept.values()))["models"])
+    return [line_of(["model", *kept]), "|---" + "|---:" * len(kept) + "|", *(
+        line_of([name, *(f"{model['linear_probe']:.1f}, {statistics.mean(model['fine_tuned']):.1f}"
+                         for model in (each["models"][name] for each in kept.values()))])
+        for name in names)]
+
+
 TABLES: dict[str, Callable[[Lines], Lines]] = {
     each.__name__: each
     for each in (some_runs, searched, before_and_after, studies, throughput, memory,
-                 memory_of_transformer)}
+                 memory_of_transformer, foretold, foretold_models)}
 
 
 # What they share

@@ -381,7 +381,7 @@ def test_timm_loads_what_is_exported_with_equal_logits(tmp_path, name, size, tun
 def test_the_shared_test_of_ways_of_tuning(built, name, method):  # noqa: F811
     needs = getattr(methods.method(method), "NEEDS", None)
     given = {"model": name, "stem": "original", "image_size": TUNED[name]}
-    if needs and not combinations._has(given, SimpleNamespace(model=models.facts_of(name)),
+    if needs and not combinations.has(given, SimpleNamespace(model=models.facts_of(name)),
                                        needs[0]):
         pytest.skip("has no place for it")
     test_methods.test_every_model_with_every_method(built, name, method)

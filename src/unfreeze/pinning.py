@@ -25,7 +25,6 @@ from unfreeze.recipe import (
     PinnedDataset,
     PinnedSubset,
     PinnedWeights,
-    Preprocessing,
     Recipe,
 )
 from unfreeze.training import counting
@@ -95,7 +94,7 @@ class Inputs:
             knobs=run.training_knobs,
             augmentations=run.augmentations,
             phases=run.phases,
-            preprocessing=_preprocessing(run, self._photos),
+            preprocessing=run.preprocessing.settled(self._photos.get(run.decoded)),
             dataset=_dataset(run, self._cards[run.knobs["dataset"]], self._photos),
             weights=_weights(run, self._plan, self._digests) if run.weights else None,
             seeds={seed: self.subset(file) for seed, file in run.subsets.items()},
@@ -246,15 +245,6 @@ def _digest(file: Path) -> str:
     return files.file_digest(file)
 
 
-def _preprocessing(run: Run, photos: Mapping[str, decoded.Card]) -> Preprocessing:
-    """That of the plan; means and deviations of photos are known when they are decoded."""
-    planned = run.preprocessing
-    known = planned if planned.mean is not None else photos[run.decoded]
-    return Preprocessing(
-        planned.image_size, planned.resize, planned.interpolation,
-        *(tuple(map(float, channels)) for channels in (known.mean, known.std)))
-
-
 def _dataset(run: Run, card: Mapping, photos: Mapping[str, decoded.Card]) -> PinnedDataset:
     read = decoded.SPLITS if run.trains else ("test",)
     return PinnedDataset(
@@ -268,12 +258,9 @@ def _dataset(run: Run, card: Mapping, photos: Mapping[str, decoded.Card]) -> Pin
 
 def _weights(run: Run, plan: Plan, digests: Mapping[str, str]) -> PinnedWeights:
     source = plan.weights[run.weights]
-    official = models.facts_of(run.training_knobs["model"]).weights
-    # A checkpoint of the user's own may hold what any of the official ones does.
-    alike = ([models.official_weights(source.model, source.key)]
-             if isinstance(source, OfficialWeights) else official.values())
+    official = isinstance(source, OfficialWeights)
     return PinnedWeights(
         name=run.weights,
         digest=digests[run.weights],
-        own=not isinstance(source, OfficialWeights),
-        unused=tuple(sorted({module for each in alike for module in each.unused})))
+        own=not official,
+        unused=models.unused(source.model, source.key if official else None))

@@ -87,8 +87,7 @@ def compare(first: str, second: str, device: Device, root: Path = Path(".")) -> 
 def parameters(trained: Trained) -> similarity.Tensors:
     """{part: {name: array}}, stem to head, without what a method has added."""
     tensors: similarity.Tensors = {row.part: {} for row in trained.parts}
-    added = [name for name, module in trained.model.named_modules()
-             if type(module).__module__.startswith(f"{methods.__name__}.")]
+    added = [path for path, _ in methods.added(trained.model)]
     for name, row in groups.assign(trained.model, trained.parts).items():
         if not is_within(name, added):
             tensors[row.part][name] = trained.model.get_parameter(name).detach().numpy()

@@ -80,6 +80,18 @@ def official_weights(model: str, key: str) -> Weights:
     return known[key]
 
 
+def unused(model: str, key: str | None) -> tuple[str, ...]:
+    """Modules of the files of official weights that the model does not have, sorted.
+
+    Args:
+        model: its name.
+        key: of the weights; None: of any of them, since a checkpoint of the user's own may hold
+            what any of them does.
+    """
+    known = [official_weights(model, key)] if key else facts_of(model).weights.values()
+    return tuple(sorted({module for each in known for module in each.unused}))
+
+
 def stated(model: str, weights: str) -> Weights | None:
     """What is known of weights by the name of their file; None of a checkpoint of the user's own.
 

@@ -102,11 +102,11 @@ def _check_subset(knobs: Knobs, facts: RunFacts) -> None:
 
 def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
     needs = plugins.read_needs(CHOSEN_BY["tune"], knobs["tune"])
-    if needs and not _has(knobs, facts, needs[0]):
+    if needs and not has(knobs, facts, needs[0]):
         raise Fault("tune", f"{knobs['tune']} has no place in {knobs['model']}: {needs[1]}")
 
 
-def _has(knobs: Knobs, facts: RunFacts, needed: str) -> bool:
+def has(knobs: Knobs, facts: RunFacts, needed: str) -> bool:
     """Whether a model has what the NEEDS of a way of tuning name."""
     module, _, name = needed.rpartition(".")
     if not module:

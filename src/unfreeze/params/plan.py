@@ -15,7 +15,7 @@ from unfreeze.errors import UserError, nearest
 from unfreeze.expecting.costs import COSTS
 from unfreeze.params.race import Race
 from unfreeze.plain import from_plain, to_plain
-from unfreeze.recipe import Knobs, Phase
+from unfreeze.recipe import Knobs, Phase, Preprocessing
 from unfreeze.scoring.scores import SCORES
 
 
@@ -28,6 +28,16 @@ class PlannedPreprocessing:
     interpolation: str
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+
+    def settled(self, photos: Any) -> Preprocessing:
+        """With mean and std of the decoded photos, where the plan has none.
+
+        Args:
+            photos: data.reading.decoded.Card; None where there are none.
+        """
+        known = self if self.mean is not None else photos
+        return Preprocessing(self.image_size, self.resize, self.interpolation,
+                             tuple(map(float, known.mean)), tuple(map(float, known.std)))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from unfreeze.models import weights
 from unfreeze.params.plan import OfficialWeights, Plan, Run
 from unfreeze.ranking import features, folds
 from unfreeze.ranking.rank import Ranked, best_first, rank
-from unfreeze.recipe import PinnedDataset, Preprocessing
+from unfreeze.recipe import PinnedDataset
 from unfreeze.training import devices
 
 
@@ -38,24 +38,18 @@ def _rank(plan: Plan, name: str, run: Run, device: devices.Device) -> Ranked:
     stored, labels = open_pinned(PinnedDataset(
         run.knobs["dataset"], card["digest"], tuple(card["classes"]), run.decoded,
         {"train": photos.digests["train"]} if photos else {}))["train"]
-    preprocessing = _preprocessing(run, photos)
+    preprocessing = run.preprocessing.settled(photos)
     indices = chosen(run)
     groups = subsets.load_groups(dataset)
     images = Images(stored, labels, indices, preprocessing, device.torch,
                     environment.resized_limit(device.memory))
     parts = folds.of(np.asarray(labels)[indices], None if groups is None else groups[indices])
+    source = plan.weights[run.weights]
+    key = source.key if isinstance(source, OfficialWeights) else None
     model = features.load(run.knobs["model"], weights.path(places.WEIGHTS, run.weights),
-                          preprocessing.image_size, unused(plan, run))
+                          preprocessing.image_size, models.unused(source.model, key))
     return rank(name, model, images, torch.from_numpy(parts), plan.score == "balanced_accuracy",
                 preprocessing.image_size, device)
-
-
-def _preprocessing(run: Run, photos: decoded.Card | None) -> Preprocessing:
-    """As pinning does it: means and deviations of photos are known when they are decoded."""
-    planned = run.preprocessing
-    known = photos if planned.mean is None else planned
-    return Preprocessing(planned.image_size, planned.resize, planned.interpolation,
-                         tuple(map(float, known.mean)), tuple(map(float, known.std)))
 
 
 def chosen(run: Run, folder: Path = places.SUBSETS) -> np.ndarray:
@@ -63,12 +57,3 @@ def chosen(run: Run, folder: Path = places.SUBSETS) -> np.ndarray:
     (file,) = run.subsets.values()
     found = files.read_json(folder / file)
     return np.array(found["train"] + found["validation"], np.int64)
-
-
-def unused(plan: Plan, run: Run) -> tuple[str, ...]:
-    """Modules of the weights' file that the model does not have."""
-    source = plan.weights[run.weights]
-    alike = ([models.official_weights(source.model, source.key)]
-             if isinstance(source, OfficialWeights) else
-             models.facts_of(run.knobs["model"]).weights.values())
-    return tuple(sorted({module for each in alike for module in each.unused}))

@@ -103,10 +103,9 @@ def check_reached(model) -> None:
     Raises:
         UserError: some of it would never move: the model computes past the layer that it is in.
     """
-    for path, module in model.named_modules():
-        if type(module).__module__.startswith("unfreeze.tuning.methods.") and any(
-                parameter.requires_grad and parameter.grad is None
-                for parameter in module.parameters()):
+    for path, module in methods.added(model):
+        if any(parameter.requires_grad and parameter.grad is None
+               for parameter in module.parameters()):
             raise UserError(f"tune: what it adds at {path} gets no gradient and would never move, "
                             "since the model does not call that layer; leave the layer out "
                             "(lora_layers), or use another method")

@@ -14,9 +14,9 @@ from unittest import mock
 from unfreeze import environment
 from unfreeze.errors import UserError, nearest
 from unfreeze.fetching.assets import Asset, Registry
+from unfreeze.models import OF_TIMM
 from unfreeze.models.facts import Model, Weights, is_within
 
-PREFIX = "timm/"
 _UNTAGGED = "default"  # the key of weights whose name has no tag
 
 # {timm's name with tag: a package that carries the same tensors under other names, in timm's order,
@@ -41,7 +41,7 @@ def names(tagged: bool = False) -> list[str]:
         UserError: timm is not installed.
     """
     timm = _timm()
-    return [PREFIX + name for name in (timm.list_pretrained() if tagged else timm.list_models())]
+    return [OF_TIMM + name for name in (timm.list_pretrained() if tagged else timm.list_models())]
 
 
 def facts(name: str) -> Model:
@@ -188,7 +188,7 @@ def _weights(architecture: str, tag: str, config) -> Weights:
         resize="square" if config.crop_mode == "squash" else int(side / config.crop_pct),
         crop=side, interpolation=_INTERPOLATIONS.get(config.interpolation, config.interpolation),
         classes=config.num_classes, licence=config.license or "",
-        named_as=f"{PREFIX}{full}" if registry else "")
+        named_as=f"{OF_TIMM}{full}" if registry else "")
 
 
 @functools.cache
@@ -202,7 +202,7 @@ def config_of(name: str):
     architecture, _, tag = bare.partition(".")
     if not timm.is_model(architecture):
         known = timm.list_models()
-        near = nearest(name, [PREFIX + each for each in known])
+        near = nearest(name, [OF_TIMM + each for each in known])
         raise UserError(f"{name!r} is no model of timm {timm.__version__}{near}; `python -c \""
                         "import timm; print(timm.list_models('*vit*'))\"` lists those with vit in "
                         f"their name, {len(known):,} are there in all")
@@ -232,7 +232,7 @@ def _filtered(filter_fn, tensors: dict, model) -> dict:
 
 
 def _bare(name: str) -> str:
-    return name.removeprefix(PREFIX)
+    return name.removeprefix(OF_TIMM)
 
 
 def _first_line(error: Exception) -> str:

@@ -48,6 +48,13 @@ def method(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def added(model) -> Iterator[tuple[str, object]]:
+    """(path, module) of what methods have added to a model."""
+    for path, module in model.named_modules():
+        if type(module).__module__.startswith("unfreeze.tuning.methods."):
+            yield path, module
+
+
 def parameters(model, modules: list[str]) -> Iterator[tuple[str, object, str]]:
     """(full name, the module that owns it, its name there) of every parameter in some blocks."""
     for path, owner in model.named_modules():
