@@ -406,9 +406,10 @@ def check(run: trained.TrainedRun, out: Path, ways) -> None:
     assert all(found <= TOLERANCE for found in differences.values()), differences
 
 
+@pytest.mark.slow
 def test_one_model_in_every_format(tmp_path, monkeypatch):
     """With branches and layers that save memory in training, which the exporters know nothing of.
-    """
+    By default every format is tried on `exported`, and branches by the test below."""
     monkeypatch.setitem(models.by_model(), "small_mobilenet", SMALL)
     run = untrained(tmp_path, "small_mobilenet", 16, tune="tinytl")
     assert any(".lite." in name for name in run.model(1).state_dict())

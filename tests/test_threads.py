@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from helpers import ROOT
+from unfreeze.errors import UserError
+from unfreeze.training import devices
 
 pytestmark = pytest.mark.skipif(not shutil.which("taskset") or os.cpu_count() < 2,
                                 reason="needs taskset, and two cores to choose from")
@@ -54,8 +56,22 @@ def test_bytes_are_those_of_the_recipes_threads_on_any_number_of_cores():
     assert len({line.split()[1] for line in pinned}) == 2
 
 
+@pytest.mark.slow
 def test_fewer_threads_than_the_recipe_says_are_refused_in_one_line():
     refused = train(2, OMP_THREAD_LIMIT="1")
     assert refused.returncode and refused.stderr.splitlines()[-1] == (
         "unfreeze.errors.UserError: OMP_THREAD_LIMIT=1: the recipe says threads: 2, and another "
         "number gives other results; unset it, or set threads in params.yaml")
+
+
+def test_fewer_threads_than_asked_for_are_refused(monkeypatch):
+    """As OMP_THREAD_LIMIT has it, which OpenMP reads once, when it is loaded."""
+    class OpenMP:
+        omp_set_dynamic = staticmethod(lambda on: None)
+        omp_get_thread_limit = staticmethod(lambda: 1)
+
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: OpenMP)
+    devices.set_threads(1)
+    with pytest.raises(UserError, match="^OMP_THREAD_LIMIT=1: the recipe says threads: 2, and ano"):
+        devices.set_threads(2)
+    devices.set_threads(1)

@@ -36,14 +36,22 @@ def train_together(folder, count, cases):
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """{case: result} of two processes."""
-    results, said = train_together(tmp_path_factory.mktemp("two"), 2, CASES)
-    assert all(f"{case}: prefix cache on" in said for case in CASES if "kept" in case)
+def two(request, tmp_path_factory):
+    """{case: result} of two processes, of the cases that are asked for."""
+    cases = [item.callspec.params["case"] for item in request.session.items
+             if item.path == request.path and "two" in item.fixturenames]
+    results, said = train_together(tmp_path_factory.mktemp("two"), 2, cases)
+    assert all(f"{case}: prefix cache on" in said for case in cases if "kept" in case)
     return results
 
 
-@pytest.mark.parametrize("case", CASES)
+# By default frozen layers and stochastic depth are kept and tried together, and dropout among
+# layers with batch statistics.
+SLOW = "frozen layers kept", "stochastic depth", "small layers"
+
+
+@pytest.mark.parametrize("case", [
+    pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES])
 def test_two_processes_train_what_one_does(two, case):
     check_close(two[case], finish(training(case)))
 
