@@ -44,6 +44,19 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+_begun: set[Path] = set()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What files of tests have imported and cached until now stays too: to count the work of a step
+    looks for garbage several times, which takes longer than all else there."""
+    if item.path not in _begun:
+        _begun.add(item.path)
+        gc.collect()
+        gc.freeze()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # The processes that tests start from cold would each compile this project's code anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
