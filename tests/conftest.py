@@ -24,8 +24,11 @@ CLASSES, PER_CLASS, SIDE = 3, 40, 8
 
 # The longest of all come first, so that the processes among which the Makefile divides the files
 # end together; next to the first, which prepares the project of many, one that has its own.
-FIRST = ("test_pipeline.py", "test_own_images.py", "test_extending.py", "test_together.py",
-         "test_replicate.py", "test_ahead.py", "test_photos.py", "test_ranking.py")
+FIRST = ("test_pipeline.py", "test_own_images.py", "test_extending.py", "test_ranking.py",
+         "test_photos.py", "test_timm.py", "test_new.py", "test_prefix_cache.py",
+         "test_replicate.py", "test_threads.py", "test_methods.py", "test_together.py",
+         "test_ahead.py", "test_export.py", "test_fingerprint.py", "test_models.py",
+         "test_hostile.py", "test_busy.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
