@@ -47,13 +47,6 @@ mobilevit_xxs nest_tiny nf_resnet26 pit_ti_224 poolformer_s12 pvt_v2_b0 regnety_
 resnet18 resnetv2_18 rexnet_100 swin_tiny_patch4_window7_224 swinv2_tiny_window8_256
 tf_efficientnet_lite0 tiny_vit_5m_224 vgg11_bn vit_small_patch14_dinov2 vit_tiny_patch16_224
 xcit_nano_12_p16_224""".split()
-# Of these by default: convolutions with and without normalisation, in stages and in one list,
-# transformers with tokens, relative places, windows and a hierarchy, two heads, and layers that
-# are not called.
-SHOWN = {*"""beit_base_patch16_224 convnext_atto cs3darknet_focus_s deit_tiny_distilled_patch16_224
-densenet121 dla34 eva02_tiny_patch14_224 hiera_tiny_224 levit_128s mixer_s32_224
-mobilenetv3_small_050 nf_resnet26 regnety_002 resnet18 resnetv2_18 swinv2_tiny_window8_256
-tf_efficientnet_lite0 vgg11_bn vit_tiny_patch16_224""".split()}
 # Of these timm says too little.
 UNDIVIDED = {"crossvit", "efficientvim", "gemma4_vit", "hrnet", "mobilenetv5", "mvitv2", "twins"}
 # The shared test of ways of tuning, on images as small as these take.
@@ -85,8 +78,7 @@ def check_facts(name):
         assert len(model.get_submodule(head).weight) == 1000
 
 
-@pytest.mark.parametrize("name", [
-    name if name in SHOWN else pytest.param(name, marks=pytest.mark.slow) for name in MANY])
+@pytest.mark.parametrize("name", MANY)
 def test_every_parameter_lies_in_exactly_one_part(name):
     check_facts(f"timm/{name}")
 
@@ -390,7 +382,7 @@ def test_the_shared_test_of_ways_of_tuning(built, name, method):  # noqa: F811
     needs = getattr(methods.method(method), "NEEDS", None)
     given = {"model": name, "stem": "original", "image_size": TUNED[name]}
     if needs and not combinations.has(given, SimpleNamespace(model=models.facts_of(name)),
-                                       needs[0]):
+                                      needs[0]):
         pytest.skip("has no place for it")
     test_methods.test_every_model_with_every_method(built, name, method)
 
