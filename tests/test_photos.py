@@ -796,9 +796,10 @@ def _raise(error):
 
 
 def test_a_worker_that_ends_without_memory_prints_nothing_of_it(capfd):
-    for task, words in ((1, ""), (0, "OSError: at the end")):
+    for task, silent in ((1, True), (0, False)):
         assert list(pool.run(no_memory_at_the_end, [task] * 2, 2)) == [None, None]
-        assert words in (told := capfd.readouterr().err) and bool(words) == bool(told)
+        # Both write at once, so that none of their words need be whole.
+        assert (capfd.readouterr().err == "") is silent
 
 
 def test_workers_end_with_their_parent():

@@ -535,9 +535,12 @@ def test_no_command_touches_the_user_s_files(project, tmp_path, all_of_them):
     assert len(users) > 300
     for command, lost, _ in own_files.tried(project, users, tmp_path / "elsewhere", all_of_them):
         assert not lost, command
-    # What git does not clean up, and what gc has dropped, for the tests that come after.
+    # What git does not clean up, what gc has dropped, and links to what this test's folder had, for
+    # the tests that come after.
     project.environment["PATH"] = path
     for file in users:
         file.unlink()
     (project.made / "runs/mine").rmdir()
+    project.run("git", "checkout", "-q", "--", "params.yaml")
+    project.run("python", "stages/plan.py")
     shutil.copytree(tmp_path / "cache", project.folder / ".dvc/cache", dirs_exist_ok=True)
