@@ -149,7 +149,7 @@ NOT_RUN = {
     (r"docs/studies.md", r"python benchmarks/hours.py"):
         "minutes of measuring; its --help is run below, and tests/test_timing.py has its parts",
     (r"docs/which-model.md", r"python benchmarks/ranking.py .*"):
-        "of studies that nobody has run; tests/test_ranking_order.py gathers made-up ones",
+        "of studies of one's own; tests/test_ranking_order.py gathers a made-up one",
     (r"studies/photos/.*", r"unfreeze new .*"):
         "tests/test_studies.py compares what it makes with what is committed",
     (r"studies/adaptation/README.md", r"dvc --cd studies/adaptation add fruit|python .*top5.py .*"):

@@ -24,9 +24,9 @@ OFFICIAL = [name for name in BY_HAND if name != "cnn"]
 BUILDS = [(name, stem) for name in BY_HAND for stem in models.facts_of(name).strides]
 # The shallow ones, at least one of each architecture; the deeper ones are of the same code.
 SHALLOW = {
-    *BY_HAND, "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3",
-    "maxvit_t", "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnext50_32x4d",
-    "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11_bn",
+    *BY_HAND, "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
+    "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf",
+    "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11_bn",
 }
 ALL = [name if name in SHALLOW else pytest.param(name, marks=pytest.mark.slow)
        for name in models.names()]

@@ -1,12 +1,14 @@
 """How well one order of models foretells another."""
 
+import csv
 import math
 
 import numpy as np
 import pytest
+from benchmarks import ranking
 from scipy import stats
 
-from unfreeze.ranking import order
+from unfreeze.ranking import order, table
 
 
 def test_tau_is_scipys_where_nothing_is_tied():
@@ -33,3 +35,25 @@ def test_the_interval_is_wide_for_few_and_narrow_for_many():
 
     assert width(5, 3) > 2 * width(40, 20)
     assert order.mean_tau(np.arange(12).reshape(2, 6), np.arange(12).reshape(2, 6)) == (1, 1, 1)
+
+
+def test_a_study_is_gathered_by_its_models(tmp_path):
+    """Where two models are run, the worse one in two runs, and a third is only scored."""
+    def write(name, rows):
+        path = tmp_path / "plots/tables" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    scored = {"images": 20, "image_size": 8, **dict.fromkeys(table.SCORES, "1.5")}
+    write("models", [{"model": "good", "run": "a", **scored},
+                     {"model": "bad", "run": "b", **scored, "leep": ""},
+                     {"model": "only scored", "run": "", **scored}])
+    write("ranking", [{"run": run, "seeds": seeds}
+                      for run, seeds in (("a", "80 90"), ("b", "60 50"), ("c", "10 20"))])
+    found = ranking.gathered(tmp_path)
+    assert (found["images"], found["image_size"], list(found["models"])) == (20, 8, ["bad", "good"])
+    assert found["models"]["good"]["fine_tuned"] == [80, 90]
+    assert found["models"]["bad"]["leep"] is None and found["models"]["good"]["leep"] == 1.5

@@ -330,6 +330,7 @@ def without_timm():
 
 def test_new_ranks_a_model_of_timm_where_it_is_installed(monkeypatch):
     assert ranking.candidates() == ("mobilenet_v2", "resnet18", "timm/tf_efficientnet_lite0")
+    assert lora_of_new._RANK.name == "lora_rank"
     assert lora_of_new.rank_for("timm/tf_efficientnet_lite0") == 8
     monkeypatch.setattr(ranking.importlib.util, "find_spec", lambda name: None)
     assert ranking.candidates() == ("mobilenet_v2", "resnet18")
