@@ -8,6 +8,7 @@ there.
 Usage: python benchmarks/checks.py [STUDY]
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -29,7 +30,13 @@ ROUNDS = 3
 
 
 def main() -> None:
-    os.chdir(sys.argv[1] if len(sys.argv) > 1 else ROOT)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("study", nargs="?", type=Path, default=ROOT,
+                        help="its folder (default: the default study's)")
+    study = parser.parse_args().study
+    if not (study / places.RUNS).is_dir():
+        parser.error(f"{study}: is no finished study; run `dvc repro` there")
+    os.chdir(study)
     trained = first = later = 0.0
     replicates = 0
     with tempfile.TemporaryDirectory() as scratch:

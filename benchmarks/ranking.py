@@ -13,14 +13,18 @@ Usage: python benchmarks/ranking.py [--add NAME=STUDY ...]
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from unfreeze import files
-from unfreeze.ranking import order, table
-from unfreeze.words import fixed
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from unfreeze import files  # noqa: E402
+from unfreeze.ranking import order, table  # noqa: E402
+from unfreeze.words import fixed  # noqa: E402
 
 KEPT = Path(__file__).with_name("ranking.json")
 

@@ -17,6 +17,7 @@ Usage: python benchmarks/regret.py [--studies 1000] [--write]   (--write: docs/r
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,12 +26,15 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from unfreeze.choosing.searched import Candidate, Searched, Trial
-from unfreeze.judging import budget
-from unfreeze.judging.budget import Estimate
-from unfreeze.judging.runs import TrainedRun
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
 
-PAGE = Path(__file__).parents[1] / "docs/regret.md"
+from unfreeze.choosing.searched import Candidate, Searched, Trial  # noqa: E402
+from unfreeze.judging import budget  # noqa: E402
+from unfreeze.judging.budget import Estimate  # noqa: E402
+from unfreeze.judging.runs import TrainedRun  # noqa: E402
+
+PAGE = ROOT / "docs/regret.md"
 CENTRE, SPREAD = 65.0, 3.0
 OWN, COMMON = 1.0, 0.7  # points
 SAME_RUN, SAME_SEED, OTHER = 0.36, 0.54, 0.30  # correlations of hits

@@ -53,7 +53,8 @@ def put_command(project: Project, folder: Path) -> None:
     command = folder / "unfreeze"
     folder.mkdir()
     recipe = subprocess.run(
-        ["make", "-n", "-o", ".venv/.made-from-requirements.lock", ".venv/bin/unfreeze"], cwd=ROOT,
+        ["make", "-n", "-W", "Makefile", "-o", ".venv/.made-from-requirements.lock",
+         ".venv/bin/unfreeze"], cwd=ROOT,
         text=True, capture_output=True, check=True).stdout
     for here, there in ((f"{ROOT}/.venv/bin/python", sys.executable), (str(ROOT), project.folder),
                         (" .venv/bin/unfreeze", f" {command}")):
