@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unfreeze import among
+from unfreeze import among, files
 from unfreeze.errors import UserError
 
 
@@ -35,6 +35,17 @@ def test_what_was_made_is_replaced_and_what_was_not_stays(tmp_path):
     assert content(folder) == mine | {"score.json": "2", "runs/b.json": "bb", "runs/c.json": "c"}
     assert not (folder / "old").exists()
     assert among.made(folder) == ["runs/b.json", "runs/c.json", "score.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics"]
+
+
+def test_what_a_killed_process_has_left_half_written_goes(tmp_path):
+    folder = tmp_path / "metrics"
+    put(folder, score_json="1")
+    files.unfinished(folder).mkdir()
+    files.unfinished(folder / among.LIST).write_text("half")
+    (folder / ".mine.0.part").write_text("mine")
+    put(folder, score_json="2")
+    assert content(folder) == {"score.json": "2", ".mine.0.part": "mine"}
     assert [path.name for path in tmp_path.iterdir()] == ["metrics"]
 
 

@@ -42,7 +42,8 @@ def others(folder: Path, outputs: Sequence[str] = ("",)) -> Iterator[Path]:
     Raises:
         UserError: something of the user's own lies where a file is to be. Nothing has changed then.
     """
-    files.remove_unfinished(folder)
+    for left in (folder, folder / LIST):
+        files.remove_unfinished(left)
     new = files.unfinished(folder)
     new.mkdir(parents=True)
     try:
@@ -77,6 +78,7 @@ def _move(new: Path, place: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
+        files.remove_unfinished(place)
         files.write_bytes(place, new.read_bytes())  # a folder may be a link to another disk
 
 

@@ -87,12 +87,10 @@ def check(checkpoint: Checkpoint, tensors: dict) -> list[str]:
     """
     model, stem, image_size = checkpoint.model, checkpoint.stem, checkpoint.image_size
     facts = models.facts_of(model)
-    unused = tuple(sorted({module for official in facts.weights.values()
-                           for module in official.unused}))
     state = _state(checkpoint)
     fitted = models.fit_weights(model, tensors, image_size)
     free = (facts.last, *facts.fresh.get(stem, ()))
-    _, problems = weights.compare(state, fitted, free, unused)
+    _, problems = weights.compare(state, fitted, free, models.unused(model, None))
     if problems:
         raise UserError(f"{checkpoint.path}: is no checkpoint of {model}: "
                         f"{weights.in_short(problems)}; set `model` to the one it belongs to")
