@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -179,3 +180,14 @@ def test_without_git_it_is_said_what_to_do(study, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="there is no whole one"):
         mending.mend_lock(alone)
+
+
+def test_an_index_that_stays_locked_is_one_line_and_one_that_is_freed_none(study):
+    lock = study / ".git/index.lock"
+    mending.check_index(study)
+    lock.write_bytes(b"")
+    with pytest.raises(UserError, match=r"/\.git/index\.lock: git's index is locked.*delete it"):
+        mending.check_index(study, patience=0.1)
+    assert lock.exists()
+    threading.Timer(0.2, lock.unlink).start()
+    mending.check_index(study)

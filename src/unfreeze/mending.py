@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -72,6 +73,27 @@ def check_git(folder: Path = Path(".")) -> None:
         raise UserError(f"{folder}: lies in no git repository, and DVC wants one; run `git init` "
                         "and `git add -A` there, or let DVC do without: `dvc config --local "
                         "core.no_scm true`")
+
+
+def check_index(folder: Path = Path("."), patience: float = 3) -> None:
+    """Raise UserError where git's index stays locked, as a `dvc` or git that was killed leaves it:
+    no command that puts something into it goes on.
+
+    Args:
+        folder: of a study. patience: seconds that one which is at work may take.
+    """
+    try:
+        found = subprocess.run(["git", "rev-parse", "--git-path", "index.lock"], cwd=folder,
+                               capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # there is no git
+        return
+    lock, until = folder / found.stdout.rstrip("\n"), time.monotonic() + patience
+    while found.returncode == 0 and lock.exists():
+        if time.monotonic() > until:
+            raise UserError(f"{lock}: git's index is locked; where no git or dvc is at work here, "
+                            "one that was killed has left this: delete it, and run the same "
+                            "command again")
+        time.sleep(0.1)
 
 
 def mend_list(folder: Path = Path(".")) -> str:

@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     from unfreeze.errors import UserError
 
     mending.check_git()
+    mending.check_index()
     for done in (mending.mend_list(), mending.mend_lock()):
         if done:
             print(done)
