@@ -71,6 +71,7 @@ def cluster(project, tmp_path):
     except NoNamespaces as error:
         pytest.skip(f"no network namespaces can be made here: {error}")
     project.environment |= cluster.environment
+    project.environment["SHELL"] = "/bin/sh"  # of Debian, it stays between DVC and a stage
     yield cluster
     cluster.close()
 

@@ -2,10 +2,12 @@
 
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -111,3 +113,28 @@ def test_an_interruption_is_heard_once(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (1, "error: interrupted\n")
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_who_started_it_is_known_behind_a_shell(tmp_path, stays):
+    """As DVC starts a stage; `sh` of some systems stays between them, where bash gives place."""
+    script = tmp_path / "work.py"
+    script.write_text(
+        f"import os, sys, time\nsys.path.insert(0, {str(ROOT / 'src')!r})\n"
+        "from unfreeze import supervision\nsupervision.begin('work.py')\n"
+        "started = supervision.starter()\nprint(started, flush=True)\n"
+        "while supervision.starter() == started:\n    time.sleep(0.05)\n"
+        "print('it has ended', flush=True)\n")
+    command = f"{'exec ' * (not stays)}{sys.executable} {script}{'; exit $?' * stays}"
+    first = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess; subprocess.run(['sh', '-c', {command!r}])"],
+        text=True, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert int(first.stdout.readline()) == first.pid
+        first.kill()
+        first.wait()
+        said, _, _ = select.select([first.stdout], [], [], 30)
+        assert said and first.stdout.readline() == "it has ended\n"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)

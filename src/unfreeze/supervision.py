@@ -72,12 +72,34 @@ def begin(name: str) -> None:
 
 
 def starter() -> int:
-    """The process that started this stage or command; another one once it is no more."""
-    parent = os.getppid()
-    if not _is_waited_for:
-        return parent
-    with open(f"/proc/{parent}/stat", encoding="utf-8", errors="replace") as file:
-        return int(file.read().rpartition(")")[2].split()[1])  # proc_pid_stat(5): ppid
+    """The process that started this stage or command; another one once it is no more. A shell that
+    was only asked to run it is passed over: not each of them gives its place to its last command,
+    and it outlives who asked it."""
+    process = os.getppid()
+    if _is_waited_for:
+        process = _parent(process)
+    while process and _is_shell_of_a_command(process):
+        process = _parent(process)
+    return process
+
+
+def _parent(process: int) -> int:
+    """0: it has none, or is no more."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])  # proc_pid_stat(5): ppid
+    except OSError:
+        return 0
+
+
+def _is_shell_of_a_command(process: int) -> bool:
+    """As of `sh -c COMMAND`."""
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")[:-1]
+    except OSError:
+        return False
+    return len(words) > 2 and words[0].endswith(b"sh") and words[-2] == b"-c"
 
 
 def _wrote(pipe: int) -> bool:

@@ -87,6 +87,9 @@ def unused(model: str, key: str | None) -> tuple[str, ...]:
         model: its name.
         key: of the weights; None: of any of them, since a checkpoint of the user's own may hold
             what any of them does.
+
+    Raises:
+        UserError: the model has no weights of that key.
     """
     known = [official_weights(model, key)] if key else facts_of(model).weights.values()
     return tuple(sorted({module for each in known for module in each.unused}))

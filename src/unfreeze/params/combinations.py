@@ -107,7 +107,14 @@ def _check_tuning(knobs: Knobs, facts: RunFacts) -> None:
 
 
 def has(knobs: Knobs, facts: RunFacts, needed: str) -> bool:
-    """Whether a model has what the NEEDS of a way of tuning name."""
+    """Whether a model has what the NEEDS of a way of tuning name.
+
+    Args:
+        knobs: of the run, its `model` and `stem` among them.
+        facts: of that model.
+        needed: a field of `facts.model`, or transformers.FUNCTION (of models.with_torch), which is
+            asked with the model.
+    """
     module, _, name = needed.rpartition(".")
     if not module:
         return bool(getattr(facts.model, needed))
