@@ -56,6 +56,28 @@ def test_half_a_list_of_what_dvc_is_at_is_deleted(study, half):
     assert not file.exists()
 
 
+def test_a_link_to_what_is_gone_is_taken_away_and_nothing_else(study):
+    assert mending.mend_links(study) == []
+    photos, model = study.parent / "photos", study / "model.pth"
+    photos.mkdir()
+    (photos / "1.jpg").symlink_to("nowhere")  # of the user's own
+    model.write_bytes(b"")
+    files = study / "_made/watched/files"
+    files.mkdir(parents=True)
+    (files.parent / "folder1").symlink_to(photos)
+    (files.parent / "folder2").write_text("Nothing is watched here.")
+    (files / "0-model.pth").symlink_to("../../../model.pth")
+    assert mending.mend_links(study) == []
+    model.unlink()
+    (line,) = mending.mend_links(study)
+    assert line.startswith(f"{model}: is gone, and with it the link to it, {files}/0-model.pth;")
+    photos.rename(study.parent / "elsewhere")
+    (line,) = mending.mend_links(study)
+    assert line.startswith(f"{photos}: is gone")
+    assert [path.name for path in sorted(files.parent.rglob("*"))] == ["files", "folder2"]
+    assert (study.parent / "elsewhere/1.jpg").is_symlink()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_half_of_one_is_replaced_by_the_last_whole_one(study, share):
     half = cut(LOCK, share)

@@ -201,6 +201,14 @@ def test_what_changes_in_place_is_noticed_by_a_plain_repro(project):
     (weights,) = files.read_yaml(project.folder / places.PLAN / "weights.yaml").keys() - {"tiny_a"}
     assert hashlib.sha256(b"two").hexdigest()[:12] in weights and digest() != first
 
+    # What is gone: DVC's own words name the link alone.
+    os.unlink(project.folder / "my.pth")
+    assert project.try_run("dvc", "repro", "plan")[0] != 0
+    assert "my.pth: is gone, and with it the link" in project.run("unfreeze", "mend")
+    assert "my.pth" in the_error(project, "dvc", "repro", "plan")
+    (project.folder / "my.pth").write_bytes(b"two")
+    assert ran(project.run("dvc", "repro", "plan"), "plan") == {""}
+
 
 @pytest.mark.slow
 def test_another_size_is_one_more_folder_and_goes_when_no_run_needs_it(project):

@@ -117,6 +117,26 @@ def mend_list(folder: Path = Path(".")) -> str:
     return ""
 
 
+def mend_links(folder: Path = Path(".")) -> list[str]:
+    """Take away links to what was of the user's own and is gone: no command of DVC looks past one.
+    The stage plan, which makes them, then says what was there for.
+
+    Args:
+        folder: of a study.
+
+    Returns:
+        What was done, a line for each link.
+    """
+    done = []
+    for link in sorted((folder / places.WATCHED).rglob("*")):
+        if link.is_symlink() and not link.exists():
+            gone = os.path.normpath(link.parent / os.readlink(link))
+            link.unlink()
+            done.append(f"{gone}: is gone, and with it the link to it, {link}; put it back, or let "
+                        "params.yaml name another, and run `dvc repro`")
+    return done
+
+
 def is_whole(content: bytes) -> bool:
     """Whether DVC could read a dvc.lock: each stage has its command, each dependency and output a
     path and a digest."""

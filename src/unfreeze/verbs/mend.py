@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     mending.check_git()
     mending.check_index()
-    for done in (mending.mend_list(), mending.mend_lock()):
+    for done in (mending.mend_list(), mending.mend_lock(), *mending.mend_links()):
         if done:
             print(done)
     if not arguments.bytes:
