@@ -108,6 +108,7 @@ def test_a_folder_may_be_a_link_to_another_disk(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", across)
     put(tmp_path / "tables", a_csv="1")
+    files.unfinished(tmp_path / "disk/a.csv").write_text("of a process that was killed")
     put(tmp_path / "tables", a_csv="2", more__b_csv="2")
     assert content(tmp_path / "disk") == {"a.csv": "2", "more/b.csv": "2"}
     assert (tmp_path / "tables").is_symlink()

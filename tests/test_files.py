@@ -155,12 +155,13 @@ def names(folder):
 
 
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path):
-    for name in (".a.txt.0123456789abcdef.part", ".a.txt.0.part/inner", ".b.txt.0.part", "a.txt"):
+    folder, kept = f".a.txt.{'0' * 16}.part/inner", f".b.txt.{'0' * 16}.part"
+    for name in (".a.txt.0123456789abcdef.part", folder, kept, ".a.txt.mine.part", "a.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     files.remove_unfinished(tmp_path / "a.txt")
     files.remove_unfinished(tmp_path / "nowhere/a.txt")
-    assert {path.name for path in tmp_path.iterdir()} == {".b.txt.0.part", "a.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {kept, ".a.txt.mine.part", "a.txt"}
 
 
 def test_whole_folder_replaces_all(tmp_path):

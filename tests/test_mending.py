@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -56,26 +57,53 @@ def test_half_a_list_of_what_dvc_is_at_is_deleted(study, half):
     assert not file.exists()
 
 
-def test_a_link_to_what_is_gone_is_taken_away_and_nothing_else(study):
+@pytest.fixture
+def watched(study):
+    """_made/watched of that study: a checkpoint beside it and a folder of photos."""
+    (study.parent / "photos/red").mkdir(parents=True)
+    (study.parent / "photos/red/1.jpg").write_bytes(b"")
+    (study / "model.pth").write_bytes(b"")
+    folder = study / "_made/watched"
+    (folder / "files").mkdir(parents=True)
+    (folder / "files/0-model.pth").symlink_to("../../../model.pth")
+    (folder / "folder1").symlink_to(study.parent / "photos")
+    (folder / "folder2").write_text("Nothing is watched here.")
     assert mending.mend_links(study) == []
-    photos, model = study.parent / "photos", study / "model.pth"
-    photos.mkdir()
-    (photos / "1.jpg").symlink_to("nowhere")  # of the user's own
-    model.write_bytes(b"")
-    files = study / "_made/watched/files"
-    files.mkdir(parents=True)
-    (files.parent / "folder1").symlink_to(photos)
-    (files.parent / "folder2").write_text("Nothing is watched here.")
-    (files / "0-model.pth").symlink_to("../../../model.pth")
-    assert mending.mend_links(study) == []
-    model.unlink()
+    return folder
+
+
+def test_a_link_to_what_is_gone_is_taken_away_and_nothing_else(study, watched):
+    (study / "model.pth").unlink()
     (line,) = mending.mend_links(study)
-    assert line.startswith(f"{model}: is gone, and with it the link to it, {files}/0-model.pth;")
-    photos.rename(study.parent / "elsewhere")
+    assert line.startswith(f"{study}/model.pth: is gone; put it back, or let params.yaml name")
+    assert line.endswith(f"(the link {watched}/files/0-model.pth is taken away)")
+    (study.parent / "photos").rename(study.parent / "elsewhere")
     (line,) = mending.mend_links(study)
-    assert line.startswith(f"{photos}: is gone")
-    assert [path.name for path in sorted(files.parent.rglob("*"))] == ["files", "folder2"]
-    assert (study.parent / "elsewhere/1.jpg").is_symlink()
+    assert line.startswith(f"{study.parent}/photos: is gone")
+    assert [path.name for path in sorted(watched.rglob("*"))] == ["files", "folder2"]
+    assert (study.parent / "elsewhere/red/1.jpg").exists()
+
+
+def test_so_is_one_to_photos_of_which_one_leads_nowhere(study, watched):
+    lost = study.parent / "photos/red/2.jpg"
+    lost.symlink_to("nowhere.jpg")
+    (line,) = mending.mend_links(study)
+    assert line == (f"{lost}: leads nowhere; put back what it leads to, or delete it, and run "
+                    f"`dvc repro` (the link {watched}/folder1 is taken away)")
+    assert lost.is_symlink() and (watched / "files/0-model.pth").is_symlink()
+
+
+def test_what_may_not_be_looked_at_is_not_gone(study, watched, monkeypatch):
+    stat, looked = Path.stat, []
+
+    def refuse(path, **options):
+        if path.name != "folder1":
+            return stat(path, **options)
+        looked.append(path)
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert mending.mend_links(study) == [] and looked
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
@@ -199,6 +227,9 @@ def test_without_git_it_is_said_what_to_do(study, tmp_path, monkeypatch):
         mend.run(SimpleNamespace(bytes=False))
     (alone / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     mending.check_git(alone)
+    (study / ".git/index.lock").write_bytes(b"")
+    (alone / ".git").symlink_to(study / ".git")
+    mending.check_index(alone, patience=0)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="there is no whole one"):
         mending.mend_lock(alone)

@@ -203,8 +203,13 @@ def test_what_changes_in_place_is_noticed_by_a_plain_repro(project):
 
     # What is gone: DVC's own words name the link alone.
     os.unlink(project.folder / "my.pth")
+    os.symlink("nowhere.png", photos / "réd/lost.png")
     assert project.try_run("dvc", "repro", "plan")[0] != 0
-    assert "my.pth: is gone, and with it the link" in project.run("unfreeze", "mend")
+    lines = project.run("unfreeze", "mend").splitlines()
+    assert [line.partition("; ")[0] for line in lines] == [
+        "my.pth: is gone", "photos/réd/lost.png: leads nowhere"]
+    assert "lost.png" in the_error(project, "dvc", "repro", "plan")
+    os.unlink(photos / "réd/lost.png")
     assert "my.pth" in the_error(project, "dvc", "repro", "plan")
     (project.folder / "my.pth").write_bytes(b"two")
     assert ran(project.run("dvc", "repro", "plan"), "plan") == {""}

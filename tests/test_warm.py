@@ -19,20 +19,21 @@ sys.stdout.write(repr((
 """
 
 
-def run(python: str, folder, *arguments: str) -> tuple[int, str, str]:
+def run(python: str, folder, unbuffered: str, *arguments: str) -> tuple[int, str, str]:
     done = subprocess.run(["bash", "-c", 'ulimit -f 12; exec "$@"', "-", python, *arguments],
-                          cwd=folder, env=os.environ | {"SAID": "a ä"}, input="given", text=True,
-                          capture_output=True)
+                          cwd=folder, input="given", text=True, capture_output=True,
+                          env=os.environ | {"SAID": "a ä", "PYTHONUNBUFFERED": unbuffered})
     return done.returncode, done.stdout, done.stderr.splitlines()[-1:]
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("end", [
     "", "sys.exit(3)", "sys.exit('error: why')", "1 / 0", "os.kill(os.getpid(), 15)", "sys.exit()",
     "print('more', file=sys.stderr); os._exit(7)"])
-def test_a_script_and_its_end_are_those_of_python(tmp_path, end):
+def test_a_script_and_its_end_are_those_of_python(tmp_path, end, unbuffered):
     (tmp_path / "script.py").write_text(SCRIPT.format(end))
     for arguments in (["script.py", "a", "-b"], ["-c", SCRIPT.format(end), "a"]):
-        one, other = (run(python, tmp_path, *arguments)
+        one, other = (run(python, tmp_path, unbuffered, *arguments)
                       for python in (sys.executable, warm.python()))
         assert one == other
 

@@ -211,6 +211,7 @@ def run(name: str, arguments: list[str], folder: str, environment: dict[str, str
     for number, limit in enumerate(limits):
         resource.setrlimit(number, limit)
     multiprocessing.process.ORIGINAL_DIR = folder
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # without what DVC's colorama has added
     if environment.get("PYTHONUNBUFFERED"):
         sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), sys.stdout.encoding, write_through=True)
     random.seed()

@@ -23,18 +23,19 @@ from unfreeze.errors import UserError
 # What torch.load and pickle are known to raise on a file that is not what one of them wrote.
 UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError,
               pickle.UnpicklingError, zipfile.BadZipFile)
+_RANDOM = 16  # hexadecimal digits in the names of what is unfinished
 
 
 def unfinished(path: Path) -> Path:
     """Where a file or folder is made that then takes the place of `path`: beside it, under a name
     that no other process, here or on another machine that shares the folder, makes too."""
-    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
+    return path.with_name(f".{path.name}.{os.urandom(_RANDOM // 2).hex()}.part")
 
 
 def remove_unfinished(path: Path) -> None:
     """Remove what a process that was killed has left under such names: for those who know that no
     other process is making `path` now."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * _RANDOM}.part"):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
         else:

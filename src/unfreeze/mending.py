@@ -1,4 +1,5 @@
-"""What a killed `dvc` or a bad disk leaves broken, found and mended.
+"""What keeps DVC from going on, or that it does not see: what a killed `dvc` or a bad disk leaves
+broken, and links to what is gone, found and mended.
 
 DVC writes dvc.lock in place, never looks at its cache again, and looks at outputs when their times
 have changed. So a whole copy of the first is kept aside, what is in the cache is compared with its
@@ -65,14 +66,19 @@ def check_git(folder: Path = Path(".")) -> None:
     """Raise UserError where there is no git repository around a study, as in a downloaded .zip, and
     DVC, which then does nothing, has not been told to do without."""
     folder = folder.resolve()
-    config = configparser.ConfigParser(strict=False, interpolation=None)
-    with suppress(configparser.Error, UnicodeDecodeError):
-        config.read([folder / ".dvc/config", folder / ".dvc/config.local"], encoding="utf-8")
-    without = config.get("core", "no_scm", fallback="").strip("\"' ").lower() == "true"
-    if not without and not any((each / ".git").exists() for each in (folder, *folder.parents)):
+    if not _does_without_git(folder) and not any(
+            (each / ".git").exists() for each in (folder, *folder.parents)):
         raise UserError(f"{folder}: lies in no git repository, and DVC wants one; run `git init` "
                         "and `git add -A` there, or let DVC do without: `dvc config --local "
                         "core.no_scm true`")
+
+
+def _does_without_git(folder: Path) -> bool:
+    """Whether DVC has been told to."""
+    config = configparser.ConfigParser(strict=False, interpolation=None)
+    with suppress(configparser.Error, UnicodeDecodeError):
+        config.read([folder / ".dvc/config", folder / ".dvc/config.local"], encoding="utf-8")
+    return config.get("core", "no_scm", fallback="").strip("\"' ").lower() == "true"
 
 
 def check_index(folder: Path = Path("."), patience: float = 3) -> None:
@@ -82,6 +88,8 @@ def check_index(folder: Path = Path("."), patience: float = 3) -> None:
     Args:
         folder: of a study. patience: seconds that one which is at work may take.
     """
+    if _does_without_git(folder):
+        return
     try:
         found = subprocess.run(["git", "rev-parse", "--git-path", "index.lock"], cwd=folder,
                                capture_output=True, text=True, check=False)
@@ -118,8 +126,8 @@ def mend_list(folder: Path = Path(".")) -> str:
 
 
 def mend_links(folder: Path = Path(".")) -> list[str]:
-    """Take away links to what was of the user's own and is gone: no command of DVC looks past one.
-    The stage plan, which makes them, then says what was there for.
+    """Take away links to the user's own that lead nowhere, or to a folder in which one does: no
+    command of DVC looks past one. The stage plan, which makes them, then says what was there for.
 
     Args:
         folder: of a study.
@@ -129,12 +137,34 @@ def mend_links(folder: Path = Path(".")) -> list[str]:
     """
     done = []
     for link in sorted((folder / places.WATCHED).rglob("*")):
-        if link.is_symlink() and not link.exists():
-            gone = os.path.normpath(link.parent / os.readlink(link))
+        if link.is_symlink() and (lost := _lost(link)) is not None:
+            own = Path(os.path.normpath(link.parent / os.readlink(link)), lost)
             link.unlink()
-            done.append(f"{gone}: is gone, and with it the link to it, {link}; put it back, or let "
-                        "params.yaml name another, and run `dvc repro`")
+            what = ("is gone; put it back, or let params.yaml name another" if lost == Path() else
+                    "leads nowhere; put back what it leads to, or delete it")
+            done.append(f"{own}: {what}, and run `dvc repro` (the link {link} is taken away)")
     return done
+
+
+def _lost(link: Path) -> Path | None:
+    """What leads nowhere: a link itself (.), or what is in the folder that it leads to."""
+    if _leads_nowhere(link):
+        return Path()
+    for folder, folders, names in os.walk(link):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            if path.is_symlink() and _leads_nowhere(path):
+                return path.relative_to(link)
+    return None
+
+
+def _leads_nowhere(link: Path) -> bool:
+    try:
+        link.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it may not be looked at, or the machine that has it does not answer
+        return False
+    return False
 
 
 def is_whole(content: bytes) -> bool:

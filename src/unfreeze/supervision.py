@@ -73,8 +73,8 @@ def begin(name: str) -> None:
 
 def starter() -> int:
     """The process that started this stage or command; another one once it is no more. A shell that
-    was only asked to run it is passed over: not each of them gives its place to its last command,
-    and it outlives who asked it."""
+    was only asked to run it is passed over, since some stay, as Debian's, and outlive a DVC that is
+    killed."""
     process = os.getppid()
     if _is_waited_for:
         process = _parent(process)
@@ -93,7 +93,7 @@ def _parent(process: int) -> int:
 
 
 def _is_shell_of_a_command(process: int) -> bool:
-    """As of `sh -c COMMAND`."""
+    """As of `sh -c COMMAND`, by which DVC starts a stage."""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
             words = file.read().split(b"\0")[:-1]

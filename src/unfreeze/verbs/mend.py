@@ -1,14 +1,16 @@
-"""`unfreeze mend`: what a killed `dvc` or a bad disk has left broken."""
+"""`unfreeze mend`: what keeps `dvc` from going on."""
 
 import argparse
 import subprocess
 from pathlib import Path
 
-HELP = "mend what a killed dvc left half written"
+HELP = "mend what keeps dvc from going on"
 DESCRIPTION = """\
 Look at dvc.lock of the study in this folder. DVC writes it in place: killed while it does so, it
 leaves half of it, and can then read nothing. The last whole one takes its place, and `dvc repro`
-goes on from there; nothing is trained again. `make repro` does this first."""
+goes on from there; nothing is trained again. Where photos or a checkpoint of your own are gone, it
+says which, and takes away the links to them (_made/watched/), past which DVC does not look. That
+git's index is locked, it says. `make repro` does all this first."""
 EXAMPLE = """\
 examples:
   unfreeze mend
@@ -31,10 +33,12 @@ def run(arguments: argparse.Namespace) -> None:
     from unfreeze.errors import UserError
 
     mending.check_git()
-    mending.check_index()
-    for done in (mending.mend_list(), mending.mend_lock(), *mending.mend_links()):
-        if done:
+    for mended in (mending.mend_list, mending.mend_lock):
+        if done := mended():
             print(done)
+    for done in mending.mend_links():
+        print(done)
+    mending.check_index()
     if not arguments.bytes:
         return
     try:
