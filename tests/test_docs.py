@@ -23,8 +23,10 @@ from unfreeze.params import plugins
 from unfreeze.params.knobs import CHOSEN_BY
 from unfreeze.params.settle import resolve
 
+# Not those that `unfreeze new` has written, which are about photos of whoever works here.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
-         *sorted(ROOT.glob("studies/**/README.md")), ROOT / "benchmarks/README.md"]
+         *sorted(page for page in ROOT.glob("studies/**/README.md")
+                 if "\nunfreeze new " not in page.read_text()), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
 SETS = re.compile(r"[A-Z_]+=")  # a variable of the environment

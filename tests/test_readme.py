@@ -56,8 +56,10 @@ def put_command(project: Project, folder: Path) -> None:
         ["make", "-n", "-W", "Makefile", "-o", ".venv/.made-from-requirements.lock",
          ".venv/bin/unfreeze"], cwd=ROOT,
         text=True, capture_output=True, check=True).stdout
-    for here, there in ((f"{ROOT}/.venv/bin/python", sys.executable), (str(ROOT), project.folder),
+    for here, there in ((f"{ROOT}/src", project.folder / "src"),
+                        (f"{ROOT}/.venv/bin/python", sys.executable),
                         (" .venv/bin/unfreeze", f" {command}")):
+        assert here in recipe
         recipe = recipe.replace(here, str(there))
     subprocess.run(recipe, shell=True, check=True)
     path = f"{folder}{os.pathsep}{project.environment['PATH']}"
