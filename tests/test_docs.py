@@ -23,10 +23,11 @@ from unfreeze.params import plugins
 from unfreeze.params.knobs import CHOSEN_BY
 from unfreeze.params.settle import resolve
 
-# Not those that `unfreeze new` has written, which are about photos of whoever works here.
+# Others are about photos of whoever works here.
+_OF_STUDIES = subprocess.run(["git", "ls-files", "studies/**/README.md"], cwd=ROOT, text=True,
+                             capture_output=True, check=True).stdout.splitlines()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
-         *sorted(page for page in ROOT.glob("studies/**/README.md")
-                 if "\nunfreeze new " not in page.read_text()), ROOT / "benchmarks/README.md"]
+         *(ROOT / page for page in sorted(_OF_STUDIES)), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
 SETS = re.compile(r"[A-Z_]+=")  # a variable of the environment
