@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +39,14 @@ PINNED = {
     "augment": "none", "flip": True, "crop_padding": 0, "rotation": 0, "mixup": 0.0, "cutmix": 0.0,
     "search": {}, "search_seeds": [0], "search_folds": "auto", "choose_by": "cross_entropy",
 }
+
+
+def in_git(pattern: str) -> list[Path]:
+    """Files of the project that git has, of a pattern, sorted: not those of studies of whoever
+    works here."""
+    found = subprocess.run(["git", "ls-files", f":(glob){pattern}"], cwd=ROOT, text=True,
+                           capture_output=True, check=True).stdout
+    return sorted(ROOT / line for line in found.splitlines())
 
 
 def params(runs: dict | None = None, **knobs) -> dict:

@@ -16,18 +16,15 @@ from dvc.cli import parse_args
 from dvc.utils.hydra import apply_overrides
 from markdown_it import MarkdownIt
 
-from helpers import ROOT
+from helpers import ROOT, in_git
 from unfreeze import command
 from unfreeze.data import catalogue
 from unfreeze.params import plugins
 from unfreeze.params.knobs import CHOSEN_BY
 from unfreeze.params.settle import resolve
 
-# Others are about photos of whoever works here.
-_OF_STUDIES = subprocess.run(["git", "ls-files", "studies/**/README.md"], cwd=ROOT, text=True,
-                             capture_output=True, check=True).stdout.splitlines()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
-         *(ROOT / page for page in sorted(_OF_STUDIES)), ROOT / "benchmarks/README.md"]
+         *in_git("studies/**/README.md"), ROOT / "benchmarks/README.md"]
 SHELL = ("", "bash", "sh", "console")
 MADE_BY_NEW = ROOT / "studies/photos"  # stands for the study that a reader makes
 SETS = re.compile(r"[A-Z_]+=")  # a variable of the environment

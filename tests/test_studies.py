@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 import yaml
 
-from helpers import ROOT
+from helpers import ROOT, in_git
 from unfreeze import files, models
 from unfreeze.data import catalogue as datasets
 from unfreeze.data import facts as data_facts
@@ -237,9 +237,9 @@ def settled(folder: str) -> Plan:
 
 
 def test_every_study_has_its_row():
-    there = {path.parent.name for path in (ROOT / "studies").glob("*/params.yaml")}
+    there = {path.parent.name for path in in_git("studies/*/params.yaml")}
     assert {*STUDIES, *OURS} == there
-    small = {path.parent.parent.name for path in (ROOT / "studies").glob("*/small/params.yaml")}
+    small = {path.parent.parent.name for path in in_git("studies/*/small/params.yaml")}
     assert {name for name, row in STUDIES.items() if row.small} | {*OURS} == small
 
 
