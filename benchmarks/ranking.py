@@ -38,7 +38,12 @@ def main() -> None:
     if not added and not KEPT.is_file():
         parser.error(f"nothing is kept in {KEPT} yet: name studies with --add")
     if added:
-        files.write_json(KEPT, {name: gathered(Path(folder)) for name, folder in added.items()})
+        kept = {name: gathered(Path(folder)) for name, folder in added.items()}
+        if len({tuple(each["models"]) for each in kept.values()}) > 1:
+            parser.error("these studies were trained with different models: " + "; ".join(
+                f"{name}: {', '.join(each['models'])}" for name, each in kept.items())
+                + "; name studies whose runs have the same")
+        files.write_json(KEPT, kept)
     for row in rows(json.loads(KEPT.read_text())):
         print("  ".join(row))
 

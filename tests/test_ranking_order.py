@@ -57,3 +57,16 @@ def test_a_study_is_gathered_by_its_models(tmp_path):
     assert (found["images"], found["image_size"], list(found["models"])) == (20, 8, ["bad", "good"])
     assert found["models"]["good"]["fine_tuned"] == [80, 90]
     assert found["models"]["bad"]["leep"] is None and found["models"]["good"]["leep"] == 1.5
+
+
+def test_studies_of_different_models_are_refused_and_what_is_kept_stays(
+        tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "ranking.json"
+    kept.write_text("kept")
+    monkeypatch.setattr(ranking, "KEPT", kept)
+    monkeypatch.setattr(ranking, "gathered", lambda study: {"models": {study.name: {}}})
+    monkeypatch.setattr("sys.argv", ["ranking.py", "--add", "one=resnet18", "two=mobilenet_v2"])
+    with pytest.raises(SystemExit):
+        ranking.main()
+    assert "one: resnet18; two: mobilenet_v2; name studies whose" in capsys.readouterr().err
+    assert kept.read_text() == "kept"
